@@ -1,0 +1,79 @@
+"""What every dataset is made of: samples drawn by epoch and index, and what happens to bad images."""
+
+from __future__ import annotations
+
+import argparse
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from data import image_reader, transforms
+else:
+    np, image_reader, transforms = lazy_import("numpy", "data.image_reader", "data.transforms")
+
+Sample = dict[str, Any]
+MOST_DRAWS = 20  # of other samples in place of bad ones, before the dataset is taken for unusable
+
+
+class BaseDataset(ABC):
+    """A dataset: copy data/template_dataset.py to write one.
+
+    A sample is a dictionary of float32 images (C, H, W) in [-1, 1] and of strings. It may hold no randomness but
+    that of the generator it is given, so that the number of loader workers changes nothing.
+    """
+
+    @staticmethod
+    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
+        """Add the dataset's own flags, and change defaults with parser.set_defaults."""
+
+    @staticmethod
+    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        """Settle what follows from other options; raise UserError for options that don't go together."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        self.opt = opt
+        self.transform = transforms.Transform(opt)
+        self.transparent = False
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many samples an epoch has."""
+
+    @abstractmethod
+    def load(self, index: int, random: np.random.Generator) -> Sample:
+        """The sample at that place, with every random choice from `random`. May raise BadImage."""
+
+    def summary(self) -> str:
+        """What was found, in a line for the console."""
+        return f"{len(self)} images"
+
+    def read(self, path: Any, channels: int) -> Any:
+        """The decoded image, see `image_reader.read_image`; transparency is noted for the report."""
+        return image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+
+    def _note_transparency(self) -> None:
+        self.transparent = True
+
+    def __getitem__(self, place: tuple[int, int]) -> Sample:
+        """The sample of (epoch, index). Reports go along with it: "bad_images", and "transparent".
+
+        In training another one is drawn in place of a sample that can't be read; in testing, or when the draws
+        come to an end, there is only the report.
+        """
+        epoch, index = place
+        random = np.random.default_rng((self.opt.seed, epoch, index))
+        bad: list[tuple[str, str]] = []
+        self.transparent = False
+        sample: Sample = {}
+        for _ in range(MOST_DRAWS if self.opt.is_train else 1):
+            try:
+                sample = self.load(index, random)
+                break
+            except image_reader.BadImage as error:
+                bad.append((error.path, error.reason))
+                index = int(random.integers(len(self)))
+        return sample | {"bad_images": bad, "transparent": self.transparent}

@@ -1,0 +1,63 @@
+"""Finding the images in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from data.image_reader import IMAGE_EXTENSIONS
+from util.errors import UserError
+
+
+def list_images(folder: Path, limit: int | None = None) -> tuple[list[Path], Counter[str]]:
+    """The image files in a folder and the folders in it, by name; and how many others, by extension.
+
+    Hidden files are neither. A folder that is met twice, through a symbolic link, is read once.
+    Raises UserError where there is no image.
+    """
+    images: list[Path] = []
+    ignored: Counter[str] = Counter()
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        for name in files:
+            if name.startswith("."):
+                continue
+            extension = os.path.splitext(name)[1].lower()
+            if extension in IMAGE_EXTENSIONS:
+                images.append(Path(parent, name))
+            else:
+                ignored[extension or "no extension"] += 1
+    if not images:
+        others = f" among its {ignored.total()} files" if ignored else ""
+        raise UserError(
+            f"{folder} has no image{others}: expected files ending in {', '.join(IMAGE_EXTENSIONS)}"
+        )
+    images.sort()
+    return images[:limit], ignored
+
+
+def explain_missing(dataroot: Path, wanted: list[str]) -> str:
+    """The sentence for a dataset folder that lacks the sub-folders `wanted`, by what is there instead."""
+    expected = " and ".join(str(dataroot / name) for name in wanted)
+    if not dataroot.exists():
+        return f"--dataroot {dataroot} does not exist: expected {expected}"
+    if not dataroot.is_dir():
+        return f"--dataroot {dataroot} is a file: expected a folder with {' and '.join(wanted)} in it"
+    entries = sorted(os.listdir(dataroot))
+    split = [name[:-1] + "/" + name[-1] for name in wanted if (dataroot / name[:-1] / name[-1]).is_dir()]
+    if split:
+        return f"--dataroot {dataroot} holds {' and '.join(split)}: rename to {' and '.join(wanted)}"
+    if any(os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS for name in entries):
+        return (
+            f"--dataroot {dataroot} holds images directly: put them into {expected} "
+            "(or use --dataset_mode single to translate one folder)"
+        )
+    there = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "") if entries else "nothing"
+    return f"--dataroot {dataroot} holds {there}: expected {' and '.join(wanted)} in it (see --phase)"

@@ -1,0 +1,112 @@
+"""Reading an image file of any kind as a tensor (channels, height, width) with values in 0..255."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, ImageSequence
+from torch import Tensor
+
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+class BadImage(Exception):
+    """A file that can't be used as an image: its path, and why."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(str(path), reason)
+        self.path, self.reason = str(path), reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def read_image(
+    path: Path | str, channels: int, *, on_transparency: Callable[[], None] = lambda: None
+) -> Tensor:
+    """The image as it should be looked at: turned by its EXIF orientation, with `channels` channels.
+
+    1 channel is grey, 3 are RGB, and both put transparent images over white (and call `on_transparency`);
+    2 are grey with alpha, 4 RGB with alpha. Any other number is taken from a TIFF with as many pages of grey.
+
+    Returns uint8, or float32 where the file has more than 8 bits of grey; (channels, H, W) in 0..255 either way.
+    Raises BadImage for a file that can't be decoded.
+    """
+    try:
+        with Image.open(path) as image:
+            if channels not in (1, 2, 3, 4):
+                return _read_pages(image, channels)
+            image = ImageOps.exif_transpose(image)
+            return _to_tensor(_convert(image, channels, on_transparency), channels)
+    except BadImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadImage(path, "claims more pixels than is safe to decode") from error
+    # Pillow's decoders raise whatever a damaged file makes them stumble over.
+    except Exception as error:
+        raise BadImage(path, _reason(path, error)) from error
+
+
+def _reason(path: Path | str, error: Exception) -> str:
+    """Why a file could not be decoded, in words for the user."""
+    if isinstance(error, FileNotFoundError):
+        return "is no longer there"
+    if isinstance(error, PermissionError):
+        return "can't be opened: no permission"
+    if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+        return str(error)
+    if Path(path).stat().st_size == 0:
+        return "is empty (0 bytes)"
+    return f"can't be decoded ({type(error).__name__}: {error})".replace(f" '{path}'", "")
+
+
+def _read_pages(image: Image.Image, channels: int) -> Tensor:
+    pages = [page.convert("L") for page in ImageSequence.Iterator(image)]
+    if len(pages) != channels:
+        raise ValueError(
+            f"has {len(pages)} pages; {channels} channels are read from a TIFF with a page for each"
+        )
+    if len({page.size for page in pages}) > 1:
+        raise ValueError("has pages of different sizes")
+    return torch.from_numpy(np.stack([np.asarray(page) for page in pages]))
+
+
+def _convert(image: Image.Image, channels: int, on_transparency: Callable[[], None]) -> Image.Image:
+    """The image in the mode that has these channels; deep grey stays in a mode of its own (F, in 0..255)."""
+    if image.mode in _SIXTEEN_BIT or image.mode == "F":
+        return _deep_grey(image)
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
+    if channels in (1, 3) and image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        if with_alpha.getextrema()[3][0] < 255:  # type: ignore[index]
+            on_transparency()
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, with_alpha).convert(mode)
+    return image.convert(mode)
+
+
+def _deep_grey(image: Image.Image) -> Image.Image:
+    """16 bits of grey (0..65535), or floating point (0..1), as floating point in 0..255."""
+    values = np.asarray(image, dtype=np.float32)
+    brightest = 1.0 if image.mode == "F" else 65535.0
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= brightest):
+        raise ValueError(f"has values outside 0..{brightest:g}")
+    return Image.fromarray(values * (255.0 / brightest))
+
+
+def _to_tensor(image: Image.Image, channels: int) -> Tensor:
+    pixels = np.array(image)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+    if len(tensor) == channels:
+        return tensor
+    # Deep grey for more channels: the same in each colour, opaque.
+    colours = tensor.expand(channels, -1, -1).clone()
+    if channels in (2, 4):
+        colours[-1] = 255
+    return colours

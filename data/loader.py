@@ -1,0 +1,139 @@
+"""Batches out of a dataset, in an order that follows the seed, with what the workers have to report."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from data.base_dataset import MOST_DRAWS, BaseDataset, Sample
+from util.errors import UserError
+
+
+class EpochBatches:
+    """The places (epoch, index) of each batch of an epoch, in order; shuffled anew in every epoch by the seed."""
+
+    def __init__(self, size: int, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.size, self.batch_size, self.shuffle, self.seed = size, batch_size, shuffle, seed
+        self.epoch, self.start = 1, 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = torch.arange(self.size)
+        if self.shuffle:
+            # One number of both, as two nearby seeds must not give the same epochs.
+            generator = torch.Generator().manual_seed((self.seed << 32) ^ self.epoch)
+            order = torch.randperm(self.size, generator=generator)
+        for batch in order[self.start :].split(self.batch_size):
+            yield [(self.epoch, index) for index in batch.tolist()]
+
+    def __len__(self) -> int:
+        return -(-(self.size - self.start) // self.batch_size)
+
+
+def collate(samples: list[Sample]) -> dict[str, Any]:
+    """Stack images, list everything else; ground truths, which some samples lack, stay a list too.
+
+    Samples that could not be read leave only their reports.
+    """
+    batch: dict[str, Any] = {
+        "bad_images": [report for sample in samples for report in sample.pop("bad_images")],
+        "transparent": any([sample.pop("transparent") for sample in samples]),
+        "missing": sum(not sample for sample in samples),
+    }
+    samples = [sample for sample in samples if sample]
+    for key in samples[0] if samples else ():
+        values = [sample[key] for sample in samples]
+        if not isinstance(values[0], Tensor) or key.endswith("_truth"):
+            batch[key] = values
+        elif len({value.shape for value in values}) == 1:
+            batch[key] = torch.stack(values)
+        else:
+            batch["unequal"] = ", ".join(f"{value.shape[-1]}x{value.shape[-2]}" for value in values)
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends its workers
+
+
+def _print_error(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+class Loader:
+    """An iterable of batches, dictionaries of stacked images and lists; `len` is the images of an epoch.
+
+    `say` is told of bad images, each file once, and how many at the end of an epoch. Raises UserError for one
+    with --on_bad_image error, for images of unequal size in a batch, and where no image can be read.
+    """
+
+    def __init__(self, dataset: BaseDataset, opt: argparse.Namespace) -> None:
+        self.dataset, self.opt = dataset, opt
+        self.say: Callable[[str], None] = _print_error
+        self.bad_images: dict[str, str] = {}  # what was wrong with a file, by path
+        self.transparent = False
+        self.batches = EpochBatches(
+            len(dataset), opt.batch_size, shuffle=opt.is_train and not opt.serial_batches, seed=opt.seed
+        )
+        self.loader: DataLoader[Any] = DataLoader(
+            dataset,  # type: ignore[arg-type]  # any object with __getitem__ will do
+            batch_sampler=self.batches,  # type: ignore[arg-type]
+            num_workers=opt.num_threads,
+            collate_fn=collate,
+            worker_init_fn=_start_worker,
+            persistent_workers=opt.num_threads > 0,
+            generator=torch.Generator(),  # its own, or each epoch would draw from the global one
+        )
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Which epoch the next iteration gives, and how many of its images to leave out at its start."""
+        self.batches.epoch, self.batches.start = epoch, start
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        reports: Counter[str] = Counter()
+        for batch in self.loader:
+            self._report(batch, reports)
+            if batch.pop("missing") and self.opt.is_train:
+                raise UserError(
+                    f"{MOST_DRAWS} images in a row of {self.opt.dataroot} can't be read: {self._example()}"
+                )
+            if batch:
+                yield batch
+        if reports:
+            fate = "replaced by others" if self.opt.is_train else "left out"
+            self.say(
+                f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files"
+            )
+        if not self.opt.is_train and len(self.bad_images) >= len(self):
+            raise UserError(f"no image of {self.opt.dataroot} can be read: {self._example()}")
+
+    def _example(self) -> str:
+        return "{}: {}".format(*next(iter(self.bad_images.items())))
+
+    def _report(self, batch: dict[str, Any], reports: Counter[str]) -> None:
+        """Take the reports out of a batch and tell what is new in them."""
+        for path, reason in batch.pop("bad_images"):
+            if self.opt.on_bad_image == "error":
+                raise UserError(f"{path}: {reason} (--on_bad_image skip goes on without it)")
+            if path not in self.bad_images:
+                self.bad_images[path] = reason
+                self.say(f"bad image {path}: {reason}")
+            reports[path] += 1
+        if batch.pop("transparent") and not self.transparent:
+            self.transparent = True
+            self.say("some images are transparent: they are put over white")
+        if "unequal" in batch:
+            raise UserError(
+                f"--batch_size {self.opt.batch_size} needs images of one size, and a batch has {batch['unequal']} with "
+                f"--preprocess {self.opt.preprocess}: use --batch_size 1, or a --preprocess that crops"
+            )

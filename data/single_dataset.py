@@ -1,0 +1,43 @@
+"""One folder of images, to be translated one way."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.base_dataset import BaseDataset, Sample
+from util.errors import UserError
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from data import image_folder
+else:
+    np, image_folder = lazy_import("numpy", "data.image_folder")
+
+
+class SingleDataset(BaseDataset):
+    """Every image below --dataroot itself, whatever the phase."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.folder = Path(opt.dataroot)
+        if not self.folder.is_dir():
+            raise UserError(f"--dataroot {opt.dataroot} is no folder: expected a folder of images")
+        self.paths, self.ignored = image_folder.list_images(self.folder, opt.max_dataset_size)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def summary(self) -> str:
+        """What was found in the folder."""
+        ignored = f" ({self.ignored.total()} other files ignored)" if self.ignored else ""
+        return f"{len(self)} images in {self.folder}{ignored}"
+
+    def load(self, index: int, random: np.random.Generator) -> Sample:
+        """{"A": image, "A_paths": its file}."""
+        path = self.paths[index]
+        image = self.read(path, self.opt.input_nc)
+        return {"A": self.transform(image, random), "A_paths": str(path)}

@@ -1,0 +1,91 @@
+"""From a decoded image to what a network takes: resize, crop, flip, and values in [-1, 1].
+
+The random choices are drawn apart from the pixels, so that two images can be given the same ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MULTIPLE = 4  # of the sides of an image that isn't cropped: what a ResNet generator gives back in equal size
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The random choices for one image: where to crop, as shares 0..1 of the room there is, and whether to flip."""
+
+    left: float = 0.5
+    top: float = 0.5
+    flip: bool = False
+
+    @staticmethod
+    def draw(random: np.random.Generator) -> Choices:
+        return Choices(left=random.random(), top=random.random(), flip=bool(random.random() < 0.5))
+
+
+CENTRAL = Choices()
+
+
+class Transform:
+    """What the options --preprocess, --load_size, --crop_size and --no_flip ask for."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        self.preprocess: str = opt.preprocess
+        self.load_size: int = opt.load_size
+        self.crop_size: int = opt.crop_size
+        self.may_flip: bool = not opt.no_flip
+        self.is_train: bool = opt.is_train
+
+    def __call__(self, image: Tensor, random: np.random.Generator) -> Tensor:
+        """Transform with choices drawn for this image; when testing, crops are central."""
+        return self.apply(image, Choices.draw(random) if self.is_train else CENTRAL)
+
+    def apply(self, image: Tensor, choices: Choices) -> Tensor:
+        """(C, H, W) in 0..255, uint8 or float32, to float32 (C, H', W') in [-1, 1]."""
+        image = resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
+        if "crop" in self.preprocess:
+            image = crop(image, self.crop_size, choices)
+        if choices.flip and self.may_flip:
+            image = image.flip(-1)
+        return image.to(torch.float32).contiguous() / 127.5 - 1.0
+
+    def target_size(self, height: int, width: int) -> tuple[int, int]:
+        """The height and width that an image is resized to, before any crop."""
+        if self.preprocess == "resize_and_crop":
+            return self.load_size, self.load_size
+        if self.preprocess == "none":
+            return _rounded(height), _rounded(width)
+        if self.preprocess == "crop":  # as it is, but large enough to crop from
+            scale = max(1.0, self.crop_size / min(height, width))
+            return max(self.crop_size, round(height * scale)), max(self.crop_size, round(width * scale))
+        tall = max(round(self.load_size * height / width), self.crop_size)
+        if self.preprocess == "scale_width_and_crop":
+            return tall, self.load_size
+        return _rounded(tall), _rounded(self.load_size)
+
+
+def _rounded(length: int) -> int:
+    return max(MULTIPLE, round(length / MULTIPLE) * MULTIPLE)
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Bicubic with antialiasing, as Pillow resizes (within a grey level); values stay in 0..255."""
+    if image.shape[-2:] == (height, width):
+        return image
+    # Channels last is the layout of a decoded image, and torch's fast way for uint8.
+    batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
+    resized = F.interpolate(batch, (height, width), mode="bicubic", antialias=True)
+    return resized.squeeze(0).clamp_(0, 255)
+
+
+def crop(image: Tensor, size: int, choices: Choices) -> Tensor:
+    """A square of that size; it fits, as `target_size` and the checks of the options see to."""
+    top = round((image.shape[-2] - size) * choices.top)
+    left = round((image.shape[-1] - size) * choices.left)
+    return image[..., top : top + size, left : left + size]

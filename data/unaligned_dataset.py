@@ -1,0 +1,77 @@
+"""Two folders of images that have nothing to do with each other: <phase>A and <phase>B."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.base_dataset import BaseDataset, Sample
+from util.errors import UserError
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from data import image_folder
+else:
+    np, image_folder = lazy_import("numpy", "data.image_folder")
+
+
+class UnalignedDataset(BaseDataset):
+    """As long as the longer folder. A is taken in turn; B at random, or in turn with --serial_batches.
+
+    In testing a sample also has, as A_truth and B_truth, the image of the other folder with the same name, which
+    is what the other image should be translated to; None where there is none.
+    """
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        root = Path(opt.dataroot)
+        names = [f"{opt.phase}A", f"{opt.phase}B"]
+        if not all((root / name).is_dir() for name in names):
+            raise UserError(image_folder.explain_missing(root, names))
+        self.folders = {"A": root / names[0], "B": root / names[1]}
+        self.paths, self.ignored = {}, {}
+        for domain, folder in self.folders.items():
+            self.paths[domain], self.ignored[domain] = image_folder.list_images(folder, opt.max_dataset_size)
+        nc = {"A": opt.input_nc, "B": opt.output_nc}
+        self.channels = nc if opt.direction == "AtoB" else {"A": nc["B"], "B": nc["A"]}
+        self.by_name = {} if opt.is_train else {domain: self._by_name(domain) for domain in "AB"}
+
+    def _by_name(self, domain: str) -> dict[Path, Path]:
+        return {path.relative_to(self.folders[domain]).with_suffix(""): path for path in self.paths[domain]}
+
+    def __len__(self) -> int:
+        return max(len(paths) for paths in self.paths.values())
+
+    def summary(self) -> str:
+        """What was found in the two folders."""
+        parts = []
+        for domain, folder in self.folders.items():
+            ignored = self.ignored[domain].total()
+            also = f" ({ignored} other files ignored)" if ignored else ""
+            parts.append(f"{len(self.paths[domain])} images in {folder}{also}")
+        return ", ".join(parts)
+
+    def load(self, index: int, random: np.random.Generator) -> Sample:
+        """{"A", "B": images, "A_paths", "B_paths": their files}, and in testing "A_truth", "B_truth"."""
+        in_turn = self.opt.serial_batches or not self.opt.is_train
+        places = {
+            "A": index % len(self.paths["A"]),
+            "B": index % len(self.paths["B"]) if in_turn else int(random.integers(len(self.paths["B"]))),
+        }
+        sample: Sample = {}
+        for domain, other in ("AB", "BA"):
+            path = self.paths[domain][places[domain]]
+            sample[domain] = self.transform(self.read(path, self.channels[domain]), random)
+            sample[f"{domain}_paths"] = str(path)
+            if not self.opt.is_train:
+                name = path.relative_to(self.folders[domain]).with_suffix("")
+                partner = self.by_name[other].get(name)
+                sample[f"{other}_truth"] = (
+                    None
+                    if partner is None
+                    else self.transform(self.read(partner, self.channels[other]), random)
+                )
+        return sample

@@ -1,0 +1,43 @@
+"""The names that the options offer for networks and losses, and the sizes that they take. Needs no torch."""
+
+from __future__ import annotations
+
+import argparse
+
+from util.errors import UserError
+
+# --netG: what it is, how deep, and what the sides of its images must be multiples of.
+GENERATORS: dict[str, tuple[str, int, int]] = {
+    "resnet_9blocks": ("resnet", 9, 4),
+    "resnet_6blocks": ("resnet", 6, 4),
+    "unet_256": ("unet", 8, 256),
+    "unet_128": ("unet", 7, 128),
+}
+DISCRIMINATORS = ("basic", "n_layers", "pixel")
+NORMS = ("instance", "batch", "none", "syncbatch")
+INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
+GAN_MODES = ("lsgan", "vanilla", "wgangp")
+LR_POLICIES = ("linear", "step", "plateau", "cosine")
+
+
+def check_generator_size(opt: argparse.Namespace) -> None:
+    """Raise UserError for a --crop_size that --netG can't take, or would give back in another size."""
+    multiple = GENERATORS[opt.netG][2]
+    if "crop" in opt.preprocess and opt.crop_size % multiple:
+        raise UserError(
+            f"--crop_size {opt.crop_size} does not fit --netG {opt.netG}, which takes multiples of {multiple}: "
+            f"use {max(1, round(opt.crop_size / multiple)) * multiple}, or another --netG"
+        )
+
+
+def check_discriminator_size(opt: argparse.Namespace) -> None:
+    """Raise UserError for a --crop_size that leaves --netD less than one patch."""
+    if opt.netD == "pixel" or "crop" not in opt.preprocess:
+        return
+    layers = 3 if opt.netD == "basic" else opt.n_layers_D
+    least = 3 * 2**layers
+    if opt.crop_size < least:
+        raise UserError(
+            f"--crop_size {opt.crop_size} is too small for --netD {opt.netD} with {layers} layers, which needs {least}: "
+            "use --netD n_layers with a smaller --n_layers_D, or --netD pixel"
+        )

@@ -1,0 +1,261 @@
+"""What every model is made of: networks, optimizers, and the phases of a training step."""
+
+from __future__ import annotations
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from util.errors import UserError
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+    from models import schedules
+    from util import checkpoint, runtime
+else:
+    torch, schedules, checkpoint, runtime = lazy_import(
+        "torch", "models.schedules", "util.checkpoint", "util.runtime"
+    )
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss became NaN or infinite; the weights have not been changed by it."""
+
+
+@dataclass
+class Phase:
+    """One optimizer step of a training step.
+
+    The objective is the sum of what the paths return: each a function that gives some weighted loss terms by
+    name. Paths are taken one at a time, forward and backward, so that only one's graph is in memory.
+    """
+
+    name: str
+    networks: Sequence[nn.Module]  # what learns in this phase; all else is held fixed
+    optimizer: Optimizer
+    paths: Sequence[Callable[[], Mapping[str, Tensor]]]
+
+
+class BaseModel(ABC):
+    """A model: copy models/template_model.py to write one.
+
+    A subclass makes its networks (attributes net<name>, listed in `network_names`), lists the images it shows
+    in `visual_names` (attributes), and in training fills `phases`. Images are (N, C, H, W) in [-1, 1].
+    """
+
+    trainable = True  # whether train.py takes it
+
+    @staticmethod
+    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
+        """Add the model's own flags, and change defaults with parser.set_defaults."""
+
+    @staticmethod
+    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        """Settle what follows from other options; raise UserError for options that don't go together."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        self.opt = opt
+        self.is_train: bool = opt.is_train
+        self.device = runtime.get_device(opt.device)
+        self.folder = Path(opt.checkpoints_dir) / opt.name
+        self.network_names: list[str] = []
+        self.averaged_names: list[str] = []  # of those, the ones of which --ema_decay keeps an average
+        self.visual_names: list[str] = []
+        self.phases: list[Phase] = []
+        self.losses: dict[str, Tensor] = {}
+        self.image_paths: list[str] = []
+
+    # What a subclass brings.
+
+    @abstractmethod
+    def set_input(self, batch: Mapping[str, Any]) -> None:
+        """Take a batch of the dataset: images go to the device, paths into `image_paths`."""
+
+    @abstractmethod
+    def forward(self) -> None:
+        """Compute every visual from the input; for testing, so without regard to losses."""
+
+    def ground_truth(self, batch: Mapping[str, Any]) -> dict[str, list[Tensor | None]]:
+        """For a visual's name, the image that it should be, for each sample; where the dataset has some."""
+        return {}
+
+    # Building and restoring.
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """A network with freshly drawn weights (in training), on the device."""
+        if self.is_train:
+            from models.layers import initialize
+
+            initialize(network, self.opt.init_type, self.opt.init_gain)
+        return network.to(self.device)
+
+    def setup(self, opt: argparse.Namespace) -> None:
+        """Make schedulers and averages (training), or load the weights that --epoch names (testing)."""
+        if self.is_train:
+            self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
+            self.schedulers = {
+                name: schedules.create_scheduler(o, opt) for name, o in self.optimizers.items()
+            }
+            self.averages = self._create_averages(opt.ema_decay)
+            self.epoch_loss = RunningMean()
+        else:
+            self.load_networks(opt.epoch)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name: G_A, D_A, ..."""
+        return {name: getattr(self, f"net{name}") for name in self.network_names}
+
+    def state_objects(self) -> dict[str, checkpoint.Stateful]:
+        """Every object whose state must survive a restart, by name. A subclass adds its own."""
+        objects: dict[str, Any] = {f"net_{name}": network for name, network in self.networks().items()}
+        objects |= {f"average_{name}": average for name, average in self.averages.items()}
+        objects |= {f"optimizer_{name}": optimizer for name, optimizer in self.optimizers.items()}
+        objects |= {f"scheduler_{name}": scheduler for name, scheduler in self.schedulers.items()}
+        return objects | {"epoch_loss": self.epoch_loss}
+
+    def save_networks(self, epoch: str) -> None:
+        """Write <epoch>_net_<name>.pth for every network, the average where one is kept."""
+        for name, network in self.networks().items():
+            average = self.averages.get(name)
+            kept = network if average is None else average.module
+            checkpoint.save_weights(kept, checkpoint.weights_path(self.folder, epoch, name))
+
+    def load_networks(self, epoch: str) -> None:
+        """Read <epoch>_net_<name>.pth for every network."""
+        for name, network in self.networks().items():
+            checkpoint.load_weights(network, checkpoint.weights_path(self.folder, epoch, name))
+
+    def _create_averages(self, decay: float) -> dict[str, Any]:
+        """Exponential moving averages of the networks that `averaged_names` lists; none if the decay is 0."""
+        if decay == 0:
+            return {}
+        from torch.optim.swa_utils import AveragedModel
+
+        def blend(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+            # The first steps weigh less than the decay says, or the average would remember them for long.
+            kept = min(decay, (1 + int(count)) / (10 + int(count)))
+            return averaged + (1 - kept) * (current - averaged)
+
+        networks = self.networks()
+        return {
+            name: AveragedModel(networks[name], avg_fn=blend, use_buffers=True)
+            for name in self.averaged_names
+        }
+
+    # A training step.
+
+    def optimize_parameters(self) -> None:
+        """One training step on the batch of `set_input`: every phase in turn, then the averages."""
+        self.losses = {}
+        for phase in self.phases:
+            self._run_phase(phase)
+        for name, average in self.averages.items():
+            average.update_parameters(getattr(self, f"net{name}"))
+
+    def _run_phase(self, phase: Phase) -> None:
+        for network in self.networks().values():
+            network.requires_grad_(any(network is learning for learning in phase.networks))
+        phase.optimizer.zero_grad(set_to_none=True)
+        terms: dict[str, Tensor] = {}
+        for path in phase.paths:
+            new = path()
+            torch.stack([*new.values()]).sum().backward()
+            terms |= {name: term.detach() for name, term in new.items()}
+        self.losses |= terms
+        total = torch.stack([*terms.values()]).sum()
+        if not torch.isfinite(total):
+            broken = ", ".join(
+                f"{name} = {term.item()}" for name, term in terms.items() if not term.isfinite()
+            )
+            raise NonFiniteLoss(broken or f"the sum of the losses of {phase.name}")
+        phase.optimizer.step()
+        if phase is self.phases[0]:
+            self.epoch_loss.add(total)
+
+    def update_learning_rate(self) -> None:
+        """Step every scheduler, at the end of an epoch. plateau looks at the epoch's mean of the first phase's loss."""
+        for scheduler in self.schedulers.values():
+            if self.opt.lr_policy == "plateau":
+                scheduler.step(self.epoch_loss.mean())
+            else:
+                scheduler.step()
+        self.epoch_loss.reset()
+
+    @property
+    def learning_rate(self) -> float:
+        return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
+
+    # Looking at it.
+
+    def test(self) -> None:
+        """Compute the visuals without keeping what a backward pass would need."""
+        with torch.inference_mode():
+            self.forward()
+
+    def eval(self) -> None:
+        """Dropout off, batch norm by its running statistics."""
+        for network in self.networks().values():
+            network.eval()
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether, in training mode, an image's result is random or depends on the other images of the batch."""
+        from torch.nn.modules.batchnorm import _BatchNorm
+
+        modules = (module for network in self.networks().values() for module in network.modules())
+        return any(
+            module.training and isinstance(module, _BatchNorm | torch.nn.Dropout) for module in modules
+        )
+
+    def get_current_visuals(self) -> dict[str, Tensor]:
+        """The images of the last step, detached, by name; only those that were computed."""
+        return {name: getattr(self, name).detach() for name in self.visual_names if hasattr(self, name)}
+
+    def get_current_losses(self) -> dict[str, float]:
+        """The weighted losses of the last step by name, as numbers."""
+        return {name: float(loss) for name, loss in self.losses.items()}
+
+    def get_image_paths(self) -> list[str]:
+        """The input files of the last batch."""
+        return self.image_paths
+
+    def describe(self, verbose: bool = False) -> str:
+        """The networks and their sizes, for the console; with every layer if verbose."""
+        lines = []
+        for name, network in self.networks().items():
+            millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+            lines.append((f"{network}\n" if verbose else "") + f"net{name}: {millions:.3f} M parameters")
+        return "\n".join(lines)
+
+
+class RunningMean:
+    """Mean of scalars that stay on their device until it is asked for."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.total: Tensor | float = 0.0
+        self.count = 0
+
+    def add(self, value: Tensor) -> None:
+        self.total = self.total + value
+        self.count += 1
+
+    def mean(self) -> float:
+        if self.count == 0:
+            raise UserError("there is no loss to take a mean of: the epoch had no batch")
+        return float(self.total) / self.count
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"total": self.total, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.total, self.count = state["total"], state["count"]

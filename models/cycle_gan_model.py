@@ -1,0 +1,198 @@
+"""CycleGAN: two generators that undo each other, each judged by a discriminator (Zhu et al. 2017)."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from models import architectures
+from models.base_model import BaseModel, Phase
+from util.errors import UserError
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F
+    from torch import Tensor
+
+    from models import discriminators, generators, losses
+    from util import image_pool
+else:
+    torch, F, discriminators, generators, losses, image_pool = lazy_import(
+        "torch",
+        "torch.nn.functional",
+        "models.discriminators",
+        "models.generators",
+        "models.losses",
+        "util.image_pool",
+    )
+
+
+class CycleGANModel(BaseModel):
+    """G_A turns A into B, G_B turns B into A. D_A judges images of B, D_B images of A."""
+
+    @staticmethod
+    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
+        parser.set_defaults(no_dropout=True)  # the published CycleGAN has none
+        if is_train:
+            group = parser.add_argument_group("cycle_gan")
+            group.add_argument("--lambda_A", type=float, default=10.0, help="weight of the cycle A -> B -> A")
+            group.add_argument("--lambda_B", type=float, default=10.0, help="weight of the cycle B -> A -> B")
+            group.add_argument(
+                "--lambda_identity",
+                type=float,
+                default=0.5,
+                help="weight of the identity loss, G_A(B) = B and G_B(A) = A, relative to the cycle's weight; 0: none",
+            )
+            group.add_argument(
+                "--lambda_GAN",
+                type=float,
+                default=1.0,
+                help="weight of the generators' GAN loss; 0: no discriminators",
+            )
+
+    @staticmethod
+    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        architectures.check_generator_size(opt)
+        if not is_train:
+            return
+        architectures.check_discriminator_size(opt)
+        if opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
+            raise UserError(
+                f"--lambda_identity {opt.lambda_identity} needs equal channel counts, not --input_nc {opt.input_nc} "
+                f"and --output_nc {opt.output_nc}: use --lambda_identity 0"
+            )
+        if opt.lambda_A == opt.lambda_B == opt.lambda_GAN == 0:
+            raise UserError("--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing to learn")
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.network_names = self.averaged_names = ["G_A", "G_B"]
+        self.visual_names = ["real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A"]
+        self.netG_A = self.place(self._generator(opt.input_nc, opt.output_nc))
+        self.netG_B = self.place(self._generator(opt.output_nc, opt.input_nc))
+        if self.is_train:
+            self._prepare_training(opt)
+
+    def _generator(self, input_nc: int, output_nc: int) -> torch.nn.Module:
+        opt = self.opt
+        return generators.create_generator(
+            opt.netG,
+            input_nc=input_nc,
+            output_nc=output_nc,
+            ngf=opt.ngf,
+            norm=opt.norm,
+            use_dropout=not opt.no_dropout,
+        )
+
+    def _discriminator(self, input_nc: int) -> torch.nn.Module:
+        opt = self.opt
+        return discriminators.create_discriminator(
+            opt.netD, input_nc=input_nc, ndf=opt.ndf, n_layers_D=opt.n_layers_D, norm=opt.norm
+        )
+
+    def _prepare_training(self, opt: argparse.Namespace) -> None:
+        def adam(*networks: torch.nn.Module) -> torch.optim.Optimizer:
+            parameters = itertools.chain(*(network.parameters() for network in networks))
+            return torch.optim.Adam(parameters, lr=opt.lr, betas=(opt.beta1, 0.999))
+
+        paths = []
+        if opt.lambda_GAN + opt.lambda_A > 0:
+            paths.append(self.path_A)
+        if opt.lambda_GAN + opt.lambda_B > 0:
+            paths.append(self.path_B)
+        # lambda_identity is relative to the cycle weights, so a domain whose cycle weighs 0 has no identity term.
+        if opt.lambda_identity * opt.lambda_B > 0:
+            paths.append(self.identity_B)
+        if opt.lambda_identity * opt.lambda_A > 0:
+            paths.append(self.identity_A)
+        networks = [self.netG_A, self.netG_B]
+        self.phases = [Phase("G", networks, adam(*networks), paths)]
+        if opt.lambda_GAN > 0:
+            self.network_names = ["G_A", "G_B", "D_A", "D_B"]
+            self.netD_A = self.place(self._discriminator(opt.output_nc))
+            self.netD_B = self.place(self._discriminator(opt.input_nc))
+            self.fake_A_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
+            self.fake_B_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed + 1)
+            networks = [self.netD_A, self.netD_B]
+            self.phases.append(Phase("D", networks, adam(*networks), [self.judge_B, self.judge_A]))
+
+    def state_objects(self) -> dict[str, Any]:
+        objects = super().state_objects()
+        if self.opt.lambda_GAN > 0:
+            objects |= {"fake_A_pool": self.fake_A_pool, "fake_B_pool": self.fake_B_pool}
+        return objects
+
+    def set_input(self, batch: Mapping[str, Any]) -> None:
+        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        self.real_A = batch[A].to(self.device)
+        self.real_B = batch[B].to(self.device)
+        self.image_paths = batch[f"{A}_paths"]
+
+    def ground_truth(self, batch: Mapping[str, Any]) -> dict[str, list[Tensor | None]]:
+        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        return {"fake_B": batch[f"{B}_truth"], "fake_A": batch[f"{A}_truth"]} if "A_truth" in batch else {}
+
+    def forward(self) -> None:
+        self.fake_B = self.netG_A(self.real_A)
+        self.rec_A = self.netG_B(self.fake_B)
+        self.fake_A = self.netG_B(self.real_B)
+        self.rec_B = self.netG_A(self.fake_A)
+
+    # The generators' objective (equation 3, and section 5.2 for the identity terms), path by path.
+
+    def path_A(self) -> dict[str, Tensor]:
+        """A -> B -> A: is fake_B taken for real, does rec_A match real_A?"""
+        opt, terms = self.opt, {}
+        self.fake_B = self.netG_A(self.real_A)
+        if opt.lambda_GAN > 0:
+            terms["G_A"] = opt.lambda_GAN * losses.gan_loss(self.netD_A(self.fake_B), True, opt.gan_mode)
+        if opt.lambda_A > 0:
+            self.rec_A = self.netG_B(self.fake_B)
+            terms["cycle_A"] = opt.lambda_A * F.l1_loss(self.rec_A, self.real_A)
+        return terms
+
+    def path_B(self) -> dict[str, Tensor]:
+        """B -> A -> B: is fake_A taken for real, does rec_B match real_B?"""
+        opt, terms = self.opt, {}
+        self.fake_A = self.netG_B(self.real_B)
+        if opt.lambda_GAN > 0:
+            terms["G_B"] = opt.lambda_GAN * losses.gan_loss(self.netD_B(self.fake_A), True, opt.gan_mode)
+        if opt.lambda_B > 0:
+            self.rec_B = self.netG_A(self.fake_A)
+            terms["cycle_B"] = opt.lambda_B * F.l1_loss(self.rec_B, self.real_B)
+        return terms
+
+    def identity_B(self) -> dict[str, Tensor]:
+        """G_A leaves images of B as they are."""
+        self.idt_A = self.netG_A(self.real_B)
+        weight = self.opt.lambda_identity * self.opt.lambda_B
+        return {"idt_A": weight * F.l1_loss(self.idt_A, self.real_B)}
+
+    def identity_A(self) -> dict[str, Tensor]:
+        """G_B leaves images of A as they are."""
+        self.idt_B = self.netG_B(self.real_A)
+        weight = self.opt.lambda_identity * self.opt.lambda_A
+        return {"idt_B": weight * F.l1_loss(self.idt_B, self.real_A)}
+
+    # The discriminators' objective (section 7.1), on fakes made before the generators' step.
+
+    def judge_B(self) -> dict[str, Tensor]:
+        """D_A tells real_B from images out of the pool."""
+        fake = self.fake_B_pool.query(self.fake_B)
+        return {
+            "D_A": losses.discriminator_loss(
+                self.netD_A, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp
+            )
+        }
+
+    def judge_A(self) -> dict[str, Tensor]:
+        """D_B tells real_A from images out of the pool."""
+        fake = self.fake_A_pool.query(self.fake_A)
+        return {
+            "D_B": losses.discriminator_loss(
+                self.netD_B, self.real_A, fake, self.opt.gan_mode, self.opt.lambda_gp
+            )
+        }

@@ -1,0 +1,64 @@
+"""Discriminators: images (N, input_nc, H, W) in [-1, 1] to logits (N, 1, h, w), one for each patch.
+
+The order of the layers gives the parameter names of the field's published weight files.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.layers import NORMS, needs_bias
+
+
+def create_discriminator(
+    netD: str, *, input_nc: int, ndf: int = 64, n_layers_D: int = 3, norm: str = "instance"
+) -> nn.Module:
+    """The discriminator of that name (one of architectures.DISCRIMINATORS), its weights not yet drawn.
+
+    `basic` is `n_layers` with 3 layers: a receptive field of 70x70 pixels.
+    """
+    if netD == "pixel":
+        return PixelDiscriminator(input_nc, ndf=ndf, norm=norm)
+    return PatchDiscriminator(input_nc, ndf=ndf, n_layers=3 if netD == "basic" else n_layers_D, norm=norm)
+
+
+class PatchDiscriminator(nn.Module):
+    """PatchGAN (Isola et al. 2017, section 3.2.2): is each patch of the image real?"""
+
+    def __init__(self, input_nc: int, *, ndf: int, n_layers: int, norm: str) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(input_nc, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
+        channels = ndf
+        for layer in range(1, n_layers + 1):
+            stride = 2 if layer < n_layers else 1
+            wider = ndf * min(2**layer, 8)
+            layers += [
+                nn.Conv2d(channels, wider, 4, stride=stride, padding=1, bias=needs_bias(norm)),
+                NORMS[norm](wider),
+                nn.LeakyReLU(0.2, True),
+            ]
+            channels = wider
+        layers.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+class PixelDiscriminator(nn.Module):
+    """PatchGAN with patches of a single pixel (Isola et al. 2017): judges colours, not structure."""
+
+    def __init__(self, input_nc: int, *, ndf: int, norm: str) -> None:
+        super().__init__()
+        bias = needs_bias(norm)
+        self.net = nn.Sequential(
+            nn.Conv2d(input_nc, ndf, 1),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+            NORMS[norm](2 * ndf),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)

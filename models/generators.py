@@ -1,0 +1,145 @@
+"""Generators: images (N, input_nc, H, W) in [-1, 1] to images (N, output_nc, H, W) in [-1, 1].
+
+The order and the nesting of the layers give the parameter names of the field's published weight files.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.architectures import GENERATORS
+from models.layers import NORMS, needs_bias
+from util.errors import UserError
+
+
+def create_generator(
+    netG: str,
+    *,
+    input_nc: int,
+    output_nc: int,
+    ngf: int = 64,
+    norm: str = "instance",
+    use_dropout: bool = False,
+) -> nn.Module:
+    """The generator of that name (a key of GENERATORS), its weights not yet drawn."""
+    kind, depth, _ = GENERATORS[netG]
+    if kind == "resnet":
+        return ResnetGenerator(
+            input_nc, output_nc, ngf=ngf, norm=norm, use_dropout=use_dropout, n_blocks=depth
+        )
+    return UnetGenerator(input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout)
+
+
+class ResnetBlock(nn.Module):
+    """Two padded 3x3 convolutions whose output is added to their input (He et al. 2016)."""
+
+    def __init__(self, channels: int, *, norm: str, use_dropout: bool) -> None:
+        super().__init__()
+        bias = needs_bias(norm)
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            NORMS[norm](channels),
+            nn.ReLU(inplace=True),
+        ]
+        if use_dropout:
+            layers.append(nn.Dropout(0.5))
+        layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), NORMS[norm](channels)]
+        self.conv_block = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(nn.Module):
+    """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
+
+    def __init__(
+        self, input_nc: int, output_nc: int, *, ngf: int, norm: str, use_dropout: bool, n_blocks: int
+    ) -> None:
+        super().__init__()
+        bias = needs_bias(norm)
+
+        def block(convolution: nn.Module, channels: int) -> list[nn.Module]:
+            return [convolution, NORMS[norm](channels), nn.ReLU(inplace=True)]
+
+        layers = [nn.ReflectionPad2d(3), *block(nn.Conv2d(input_nc, ngf, 7, bias=bias), ngf)]
+        for channels in (ngf, 2 * ngf):
+            down = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)
+            layers += block(down, 2 * channels)
+        layers += [ResnetBlock(4 * ngf, norm=norm, use_dropout=use_dropout) for _ in range(n_blocks)]
+        for channels in (4 * ngf, 2 * ngf):
+            up = nn.ConvTranspose2d(
+                channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=bias
+            )
+            layers += block(up, channels // 2)
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sides that are no multiples of 4 come out rounded up to such; below 16 pixels, padding fails."""
+        return self.model(x)
+
+
+class UnetGenerator(nn.Module):
+    """Encoder and decoder with a skip connection at every size (Isola et al. 2017, appendix 6.1)."""
+
+    def __init__(
+        self, input_nc: int, output_nc: int, *, num_downs: int, ngf: int, norm: str, use_dropout: bool
+    ) -> None:
+        super().__init__()
+        self.multiple = 2**num_downs
+        # Built from the innermost level outwards: each wraps the one inside it.
+        level = UnetLevel(8 * ngf, 8 * ngf, None, norm=norm)
+        for _ in range(num_downs - 5):
+            level = UnetLevel(8 * ngf, 8 * ngf, level, norm=norm, use_dropout=use_dropout)
+        for channels in (4 * ngf, 2 * ngf, ngf):
+            level = UnetLevel(channels, 2 * channels, level, norm=norm)
+        self.model = UnetLevel(output_nc, ngf, level, norm=norm, input_nc=input_nc, outermost=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raises UserError for sides that are not multiples of 2 ** num_downs."""
+        if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
+            raise UserError(
+                f"an image of {x.shape[-1]}x{x.shape[-2]} pixels does not fit this U-Net, which takes multiples of "
+                f"{self.multiple}: choose --crop_size so, with a --preprocess that crops"
+            )
+        return self.model(x)
+
+
+class UnetLevel(nn.Module):
+    """One level of a U-Net: halve, go through the levels inside, double, and put the input beside the result."""
+
+    def __init__(
+        self,
+        outer_nc: int,
+        inner_nc: int,
+        inside: UnetLevel | None,
+        *,
+        norm: str,
+        use_dropout: bool = False,
+        input_nc: int | None = None,
+        outermost: bool = False,
+    ) -> None:
+        super().__init__()
+        self.outermost = outermost
+        bias = needs_bias(norm)
+        down: list[nn.Module] = [nn.Conv2d(input_nc or outer_nc, inner_nc, 4, stride=2, padding=1, bias=bias)]
+        if not outermost:
+            # Not in place: the input is still needed for the skip connection.
+            down.insert(0, nn.LeakyReLU(0.2))
+            if inside is not None:
+                down.append(NORMS[norm](inner_nc))
+        up_from = inner_nc if inside is None else 2 * inner_nc
+        up: list[nn.Module] = [
+            nn.ReLU(),
+            nn.ConvTranspose2d(up_from, outer_nc, 4, stride=2, padding=1, bias=bias or outermost),
+            nn.Tanh() if outermost else NORMS[norm](outer_nc),
+        ]
+        if use_dropout:
+            up.append(nn.Dropout(0.5))
+        self.model = nn.Sequential(*down, *([inside] if inside is not None else []), *up)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x) if self.outermost else torch.cat([x, self.model(x)], dim=1)

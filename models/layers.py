@@ -1,0 +1,48 @@
+"""Layers that generators and discriminators share: normalisation by name, and the initialisations."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from torch import nn
+from torch.nn import init
+
+Norm = Callable[[int], nn.Module]
+
+NORMS: dict[str, Norm] = {
+    # Instance norm has neither affine parameters nor running statistics, as in the published weights.
+    "instance": functools.partial(nn.InstanceNorm2d, affine=False, track_running_stats=False),
+    "batch": nn.BatchNorm2d,
+    "syncbatch": nn.SyncBatchNorm,
+    "none": nn.Identity,
+}
+
+
+def needs_bias(norm: str) -> bool:
+    """Whether a convolution before this norm has a bias: batch norms bring a shift of their own."""
+    return norm not in ("batch", "syncbatch")
+
+
+def initialize(network: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> None:
+    """Draw a network's weights anew, from torch's global random state.
+
+    Convolutions, by `init_type`: normal N(0, gain); xavier (Glorot and Bengio 2010) with that gain;
+    kaiming (He et al. 2015), fan_in, gain ignored; orthogonal (Saxe et al. 2014) with that gain.
+    Batch norm: scale N(1, gain), shift 0. Biases are 0.
+    """
+    draw = {
+        "normal": functools.partial(init.normal_, mean=0.0, std=init_gain),
+        "xavier": functools.partial(init.xavier_normal_, gain=init_gain),
+        "kaiming": functools.partial(init.kaiming_normal_, a=0.0, mode="fan_in"),
+        "orthogonal": functools.partial(init.orthogonal_, gain=init_gain),
+    }[init_type]
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            draw(module.weight)
+        elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+            init.normal_(module.weight, mean=1.0, std=init_gain)
+        else:
+            continue
+        if module.bias is not None:
+            init.zeros_(module.bias)

@@ -1,0 +1,51 @@
+"""The objectives, as functions: tensors in, a scalar out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.architectures import GAN_MODES
+
+
+def gan_loss(logits: Tensor, target_is_real: bool, gan_mode: str) -> Tensor:
+    """How far a discriminator's logits, of any shape, are from judging "real" (or "fake"): a mean.
+
+    lsgan: squared distance to 1 (0) (Mao et al. 2017). vanilla: cross-entropy (Goodfellow et al. 2014).
+    wgangp: -mean (+mean), the Wasserstein critic (Arjovsky et al. 2017); see `gradient_penalty`.
+    """
+    if gan_mode == "wgangp":
+        return -logits.mean() if target_is_real else logits.mean()
+    target = torch.full_like(logits, float(target_is_real))
+    if gan_mode == "lsgan":
+        return F.mse_loss(logits, target)
+    if gan_mode == "vanilla":
+        return F.binary_cross_entropy_with_logits(logits, target)
+    raise ValueError(f"gan_mode {gan_mode!r} is none of {GAN_MODES}")
+
+
+def discriminator_loss(
+    netD: nn.Module, real: Tensor, fake: Tensor, gan_mode: str, lambda_gp: float
+) -> Tensor:
+    """Half the sum of the real and the fake term (Zhu et al. 2017, section 7.1); for wgangp plus the penalty.
+
+    `real` and `fake` are images (N, C, H, W); no gradient flows into them.
+    """
+    fake = fake.detach()
+    loss = 0.5 * (gan_loss(netD(real), True, gan_mode) + gan_loss(netD(fake), False, gan_mode))
+    if gan_mode == "wgangp" and lambda_gp > 0:
+        loss = loss + lambda_gp * gradient_penalty(netD, real, fake)
+    return loss
+
+
+def gradient_penalty(netD: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """Mean of (|gradient of D at a mix of a real and a fake image| - 1)^2 (Gulrajani et al. 2017, equation 3)."""
+    if len(fake) != len(real):  # a pool that is filling up, or a last batch: mix what pairs up
+        real, fake = real[: len(fake)], fake[: len(real)]
+    share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    mixed = (share * real + (1 - share) * fake).requires_grad_()
+    (gradient,) = torch.autograd.grad(netD(mixed).sum(), mixed, create_graph=True)
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()

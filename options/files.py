@@ -1,0 +1,101 @@
+"""Options on disk: a --config file, and the options.json of a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from util.errors import UserError
+from util.files import atomic_write
+
+OPTIONS = "options.json"
+NOT_SAVED = ("is_train", "config", "continue_train", "overwrite")  # of one call, not of the run
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options in a .yaml or .json file, by name. The options.json of a run will do as well."""
+    if not path.is_file():
+        raise UserError(f"--config {path} does not exist")
+    text = path.read_text(encoding="utf-8")
+    if path.suffix.lower() not in (".json", ".yaml", ".yml"):
+        raise UserError(f"--config {path}: expected a file ending in .yaml or .json")
+    try:
+        content = json.loads(text) if path.suffix.lower() == ".json" else _read_yaml(text)
+    except ValueError as error:
+        raise UserError(f"--config {path} can't be read: {' '.join(str(error).split())}") from error
+    if isinstance(content, dict) and isinstance(content.get("options"), dict):
+        content = content["options"]
+    if not isinstance(content, dict):
+        raise UserError(f"--config {path}: expected names and values of options, such as n_epochs: 20")
+    return {str(name).removeprefix("--"): value for name, value in content.items() if name not in NOT_SAVED}
+
+
+def _read_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(error) from error
+
+
+def save_run(folder: Path, opt: argparse.Namespace, as_text: str) -> None:
+    """Write options.json, which test.py reads, and the same for people in options.txt."""
+    options = {name: value for name, value in vars(opt).items() if name not in NOT_SAVED}
+    run = {"dataroot": str(Path(opt.dataroot).resolve()), "command": sys.argv}
+    atomic_write(folder / OPTIONS, json.dumps({"options": options, "run": run}, indent=2) + "\n")
+    atomic_write(folder / "options.txt", as_text + "\n")
+
+
+def as_text(opt: argparse.Namespace, defaults: Mapping[str, Any]) -> str:
+    """A line for each option, with its default where that is another."""
+    lines = []
+    for name, value in sorted(vars(opt).items()):
+        changed = f"   [default: {defaults[name]}]" if name in defaults and defaults[name] != value else ""
+        lines.append(f"{name:>20}: {value}{changed}")
+    return "\n".join(lines)
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    path = folder / OPTIONS
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(record["options"], dict) and isinstance(record["run"], dict):
+            return dict(record)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UserError(
+        f"{path} can't be read: restore it, or remove it and give the options of the networks by hand"
+    )
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The resolved options of the run in that folder; None if it has no options.json."""
+    record = _read_record(folder)
+    return None if record is None else dict(record["options"])
+
+
+def find_run(checkpoints: Path, dataroot: str) -> str:
+    """The name of the only run that was trained on that folder. Raises UserError if there is none, or several."""
+    folders = [path.parent for path in sorted(checkpoints.glob(f"*/{OPTIONS}"))]
+    wanted = str(Path(dataroot).resolve())
+    found = [
+        folder.name for folder in folders if (_read_record(folder) or {})["run"].get("dataroot") == wanted
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(
+            f"several runs were trained on --dataroot {dataroot}: give one as --name: {', '.join(found)}"
+        )
+    others = sorted(path.name for path in checkpoints.glob("*") if path.is_dir())
+    there = f"one of {', '.join(others[:20])}" if others else "there is no run at all yet, so train first"
+    raise UserError(
+        f"no run in --checkpoints_dir {checkpoints} was trained on --dataroot {dataroot}: give --name ({there})"
+    )

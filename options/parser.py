@@ -1,0 +1,116 @@
+"""An argument parser whose complaints are sentences, and the types of its values."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from util.errors import UserError
+
+_UNSET = object()
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default where there is one to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, "") or action.nargs == 0:
+            return action.help
+        return super()._get_help_string(action)
+
+
+class OptionParser(argparse.ArgumentParser):
+    """argparse, but mistakes are UserErrors, and `restored` names the options that test.py takes from the run."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+        self.restored: set[str] = set()
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message.removeprefix("argument "))
+
+    def options(self) -> dict[str, argparse.Action]:
+        """The options by name, without --help."""
+        return {action.dest: action for action in self._actions if action.dest != "help"}
+
+    def parse_strictly(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse; a flag that does not exist is a UserError with the nearest one that does."""
+        opt, unknown = self.parse_known_args(argv)
+        if unknown:
+            raise UserError(self._explain_unknown(unknown[0]))
+        return opt
+
+    def given(self, argv: Sequence[str]) -> dict[str, Any]:
+        """Only the options that stand on this command line, by name."""
+        opt = argparse.Namespace(**dict.fromkeys(self.options(), _UNSET))
+        self.parse_known_args(argv, opt)
+        return {name: value for name, value in vars(opt).items() if value is not _UNSET}
+
+    def _explain_unknown(self, flag: str) -> str:
+        if not flag.startswith("-"):
+            return f"{flag!r} stands where a flag is expected: every value follows its flag"
+        return f"{flag.split('=')[0]} is no option{suggest(flag.split('=')[0], self._option_string_actions)}"
+
+    def convert(self, source: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values from a file, checked as those on the command line are. `source` is the file, for the error."""
+        options = self.options()
+        converted = {}
+        for name, value in values.items():
+            if name not in options:
+                raise UserError(f"{source}: {name} is no option{suggest(name, options)}")
+            try:
+                converted[name] = _convert(options[name], value)
+            except (argparse.ArgumentTypeError, ValueError) as error:
+                raise UserError(f"{source}: {name}: {error}") from error
+        return converted
+
+
+def suggest(name: str, known: Any) -> str:
+    """The end of a sentence about an unknown name: the nearest known one, if any is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else "; --help lists all of them"
+
+
+def _convert(action: argparse.Action, value: Any) -> Any:
+    if isinstance(action, argparse._StoreTrueAction | argparse._StoreFalseAction):
+        if not isinstance(value, bool):
+            raise ValueError(f"expected true or false, not {value!r}")
+        return value
+    if value is None and action.default is None:
+        return None
+    if isinstance(value, bool | list | dict) or value is None:
+        raise ValueError(f"expected a single value, not {value!r}")
+    converted = action.type(str(value)) if callable(action.type) else str(value)
+    if action.choices is not None and converted not in action.choices:
+        raise ValueError(f"{value!r} is none of {', '.join(map(str, action.choices))}")
+    return converted
+
+
+def number(
+    kind: type[int] | type[float],
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+) -> Callable[[str], Any]:
+    """The type of an option that takes a number: `least` and `most` belong to its range, `above` does not."""
+    bounds = [f"at least {least:g}"] if least > -math.inf else []
+    bounds += [f"above {above:g}"] if above > -math.inf else []
+    bounds += [f"at most {most:g}"] if most < math.inf else []
+    wanted = ("a whole number" if kind is int else "a number") + (
+        " " + " and ".join(bounds) if bounds else ""
+    )
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (least <= value <= most and value > above and math.isfinite(value)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return parse

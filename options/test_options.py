@@ -1,0 +1,64 @@
+"""The flags of test.py, and what it takes over from the run it tests."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from options import files
+from options.base_options import BaseOptions
+from options.parser import OptionParser, number
+from options.train_options import TrainOptions
+from util.errors import UserError
+
+
+class TestOptions(BaseOptions):
+    """Options of a test. What belongs to the networks comes from the run's options.json."""
+
+    __test__ = False  # pytest: not a test
+    is_train = False
+    description = (
+        "Translate a test set with a trained model. What belongs to the networks is taken from the run."
+    )
+
+    def add_options(self, parser: OptionParser) -> None:
+        super().add_options(parser)
+        group = parser.add_argument_group("testing")
+        group.add_argument("--phase", default="test", help="which folders of --dataroot: testA and testB")
+        group.add_argument("--results_dir", default="./results", help="where the gallery goes")
+        group.add_argument(
+            "--num_test", type=number(int, least=1), default=50, metavar="N", help="how many images"
+        )
+        group.add_argument(
+            "--eval", action="store_true", help="dropout off, batch norm by its running statistics"
+        )
+        group.add_argument(
+            "--aspect_ratio",
+            type=number(float, above=0),
+            default=1.0,
+            help="width / height factor of saved images",
+        )
+        parser.set_defaults(model="test", load_size=None, seed=0)
+
+    def _run_to_restore(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> str | None:
+        if not given.keys() & {"name", "suffix"}:
+            return files.find_run(Path(opt.checkpoints_dir), opt.dataroot)
+        if not (Path(opt.checkpoints_dir) / opt.name).is_dir():
+            raise UserError(
+                f"--name {opt.name}: there is no such run in --checkpoints_dir {opt.checkpoints_dir}"
+            )
+        return str(opt.name)
+
+    def _restorable(self, parser: OptionParser) -> set[str]:
+        return parser.restored
+
+    def _training_options(self, model: str) -> set[str]:
+        trained = model if model != "test" else "cycle_gan"
+        return set(TrainOptions()._parser_for(trained, None).options())
+
+    def _settle(self, opt: argparse.Namespace, parser: OptionParser, given: Mapping[str, Any]) -> None:
+        if opt.load_size is None:
+            opt.load_size = opt.crop_size
+        super()._settle(opt, parser, given)

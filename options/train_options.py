@@ -1,0 +1,159 @@
+"""The flags of train.py."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from models.architectures import GAN_MODES, LR_POLICIES
+from options.base_options import BaseOptions
+from options.parser import OptionParser, number
+from util.errors import UserError
+
+# What --continue_train does not take over from the run: it may go on elsewhere, and looks for what it is told to.
+OF_THE_MACHINE = {
+    "checkpoints_dir",
+    "config",
+    "suffix",
+    "device",
+    "gpu_ids",
+    "num_threads",
+    "verbose",
+    "epoch",
+    "load_iter",
+    "epoch_count",
+    "continue_train",
+    "overwrite",
+}
+
+
+class TrainOptions(BaseOptions):
+    """Options of a training run."""
+
+    is_train = True
+    description = "Train a model on two folders of images. Options of other models: --model NAME --help."
+
+    def add_options(self, parser: OptionParser) -> None:
+        super().add_options(parser)
+        add_training_options(parser)
+        add_saving_options(parser)
+        add_monitor_options(parser)
+
+    def _run_to_restore(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> str | None:
+        return str(opt.name) if opt.continue_train else None
+
+    def _restorable(self, parser: OptionParser) -> set[str]:
+        return parser.options().keys() - OF_THE_MACHINE
+
+    def _settle(self, opt: argparse.Namespace, parser: OptionParser, given: Mapping[str, Any]) -> None:
+        super()._settle(opt, parser, given)
+        if opt.seed is None:
+            opt.seed = secrets.randbelow(2**31)
+        if opt.continue_train and opt.overwrite:
+            raise UserError("--continue_train and --overwrite are opposites: give one of them")
+
+
+def add_training_options(parser: OptionParser) -> None:
+    """Objective and schedule. Weights of losses are the models' own options."""
+    group = parser.add_argument_group("training")
+    epochs = number(int, least=0)
+    group.add_argument("--phase", default="train", help="which folders of --dataroot: trainA and trainB")
+    group.add_argument(
+        "--n_epochs", type=epochs, default=100, metavar="N", help="epochs at the initial learning rate"
+    )
+    group.add_argument(
+        "--n_epochs_decay", type=epochs, default=100, metavar="N", help="epochs of falling towards 0"
+    )
+    group.add_argument(
+        "--lr", type=number(float, above=0), default=0.0002, help="initial learning rate of Adam"
+    )
+    group.add_argument(
+        "--beta1", type=number(float, least=0, most=0.999), default=0.5, help="momentum of Adam"
+    )
+    group.add_argument("--lr_policy", choices=LR_POLICIES, default="linear", help="learning-rate policy")
+    group.add_argument(
+        "--lr_decay_iters",
+        type=number(int, least=1),
+        default=50,
+        metavar="N",
+        help="epochs between steps (policy step)",
+    )
+    group.add_argument("--gan_mode", choices=GAN_MODES, default="lsgan", help="GAN objective")
+    group.add_argument(
+        "--lambda_gp",
+        type=number(float, least=0),
+        default=10.0,
+        help="weight of the gradient penalty of wgangp",
+    )
+    group.add_argument(
+        "--pool_size",
+        type=number(int, least=0),
+        default=50,
+        metavar="N",
+        help="generated images kept to show again",
+    )
+    group.add_argument(
+        "--ema_decay",
+        type=number(float, least=0, most=0.99999),
+        default=0.0,
+        help="save a moving average of the generators with this decay instead of their last weights; 0: none",
+    )
+
+
+def add_saving_options(parser: OptionParser) -> None:
+    """Checkpoints, and going on from them."""
+    group = parser.add_argument_group("saving")
+    images = number(int, least=1)
+    group.add_argument(
+        "--save_latest_freq", type=images, default=5000, metavar="N", help="images between checkpoints"
+    )
+    group.add_argument(
+        "--save_epoch_freq", type=images, default=5, metavar="N", help="epochs between kept weights"
+    )
+    group.add_argument(
+        "--save_by_iter", action="store_true", help="keep the weights of each checkpoint, as iter_N"
+    )
+    group.add_argument(
+        "--continue_train", action="store_true", help="go on with the run from its last checkpoint"
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="start anew in a folder that holds a run already"
+    )
+    group.add_argument(
+        "--epoch_count",
+        type=images,
+        default=1,
+        metavar="N",
+        help="number of the first epoch, for weights without a state",
+    )
+
+
+def add_monitor_options(parser: OptionParser) -> None:
+    """What is shown while it trains. Frequencies count images."""
+    group = parser.add_argument_group("monitoring")
+    images = number(int, least=1)
+    group.add_argument(
+        "--print_freq", type=images, default=100, metavar="N", help="images between lines of losses"
+    )
+    group.add_argument(
+        "--update_html_freq", type=images, default=1000, metavar="N", help="images between page updates"
+    )
+    group.add_argument("--no_html", action="store_true", help="write no page")
+    group.add_argument(
+        "--display_freq", type=images, default=400, metavar="N", help="images between visdom pictures"
+    )
+    group.add_argument(
+        "--display_id", type=int, default=1, metavar="N", help="visdom window; 0 or less: no visdom"
+    )
+    group.add_argument("--display_server", default="http://localhost", help="visdom server")
+    group.add_argument(
+        "--display_port", type=number(int, least=1, most=65535), default=8097, help="visdom port"
+    )
+    group.add_argument("--display_env", default="main", help="visdom environment")
+    group.add_argument(
+        "--display_ncols", type=images, default=4, metavar="N", help="visdom pictures in a row"
+    )
+    group.add_argument("--use_wandb", action="store_true", help="report to Weights & Biases as well")
+    group.add_argument("--wandb_project_name", default="CycleGAN-and-pix2pix", help="project there")

@@ -1,0 +1,117 @@
+"""Start visdom's server, for this machine only, with or without internet.
+
+    python scripts/visdom_server.py
+    python scripts/visdom_server.py --port 8098 --assets visdom_page/node_modules
+
+The stock server downloads parts of its page when it first starts and dies if it can't. Here the server starts in
+any case: without those parts it takes a run's curves and images, and one sentence tells how to place them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from scripts.visdom_assets import Page
+from util.errors import UserError, run_main
+
+DOWNLOAD_SECONDS = 10.0  # how long the start may wait for the download of the page's assets
+
+# visdom imports torch where it finds it, for its client alone; without, the server starts in a tenth of the time.
+DOWNLOAD = """
+import sys
+sys.modules["torch"] = None
+from visdom.server.build import download_scripts
+download_scripts()
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=8097, help="as --display_port of train.py")
+    parser.add_argument(
+        "--env_path", type=Path, default=Path.home() / ".visdom", help="folder of saved environments"
+    )
+    parser.add_argument(
+        "--assets", type=Path, metavar="NODE_MODULES", help="npm folder to place the page's assets from first"
+    )
+    return parser.parse_args()
+
+
+def check_port(port: int) -> None:
+    """Raise UserError unless a server can listen there. (visdom 0.3 would silently take another port.)"""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--port {port}: {error}; give another one, to train.py as --display_port") from error
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--env_path {folder}: {error}; give a folder that can be written") from error
+
+
+def download(page: Page) -> subprocess.Popen[bytes]:
+    """Let visdom download what its page needs; say one sentence if that is not done in a few seconds.
+
+    Returns the process, which may still be at it on a slow line.
+    """
+    command = [sys.executable, "-c", DOWNLOAD]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(DOWNLOAD_SECONDS)
+    if not page.is_complete():
+        print(
+            "visdom: curves and images are taken, but the page stays blank: its assets could not be downloaded; "
+            f"place them with `{page.npm_command()}` and "
+            "`python scripts/visdom_server.py --assets visdom_page/node_modules`",
+            file=sys.stderr,
+            flush=True,
+        )
+    return process
+
+
+def serve(port: int, env_path: Path) -> None:
+    """Run the stock server until Ctrl-C."""
+    sys.modules["torch"] = None  # type: ignore[assignment]  # as in DOWNLOAD
+    from visdom.server.run_server import start_server
+
+    start_server(port=port, base_url="", env_path=str(env_path), bind_local=True, print_func=announce)
+
+
+def announce(port: int) -> None:
+    print(f"visdom: http://localhost:{port} on this machine; stop it with Ctrl-C", flush=True)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    check_port(arguments.port)
+    make_folder(arguments.env_path)
+    page = Page()
+    if arguments.assets:
+        page.place(arguments.assets)
+    downloading = None
+    try:
+        if not page.is_complete():
+            downloading = download(page)
+        serve(arguments.port, arguments.env_path)
+    except KeyboardInterrupt:
+        print("visdom: stopped")
+    finally:
+        if downloading:
+            downloading.kill()
+
+
+if __name__ == "__main__":
+    run_main(main)

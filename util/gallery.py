@@ -1,0 +1,112 @@
+"""The page of a test: each input, what was made of it, and the ground truth where there is one."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from dominate import tags
+
+from util.html import page, picture_row, save_picture, write_file
+
+MOST_BYTES = 180
+"""Of a file's or folder's name: file systems allow 255, and endings such as _fake_B.png come to it."""
+
+
+class Gallery:
+    """`folder`/index.html with the pictures in `folder`/images.
+
+    Rows are kept as finished HTML, a few kilobytes each, and the page is written once, by `close`, which is
+    right at any time: after an interrupt the page shows what was done until then.
+    """
+
+    def __init__(self, folder: Path, title: str, image_width: int = 256) -> None:
+        self.folder = folder
+        self.title = title
+        self.image_width = image_width
+        self.rows: dict[tuple[str, ...], str] = {}
+        self.owners: dict[str, str] = {}
+
+    def add_row(self, path: str, images: Mapping[str, np.ndarray]) -> None:
+        """Save the images of one source file and show them in a row; once if it comes again.
+
+        Args:
+            path: the source file, relative to the data folder. Shown as it is.
+            images: uint8 (H, W, 3) or (H, W), by visual (real_A, fake_B, rec_A, truth_B), in the order shown.
+
+        Raises:
+            UserError: an image cannot be written.
+        """
+        key = (path, *images)
+        if key in self.rows:
+            return
+        files = self._files(path, list(images))
+        pictures = [
+            save_picture(self.folder, file, name, image)
+            for file, (name, image) in zip(files, images.items(), strict=True)
+        ]
+        caption = [_shown(path), tags.small(len(self.rows) + 1)]
+        self.rows[key] = picture_row(caption, pictures, self.image_width)
+
+    def close(self, summary: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Path:
+        """Write the page and return its path.
+
+        Args:
+            summary: shown in the header, by visual, such as {"fake_B": "error 0.055, SSIM 0.53"}.
+            notes: sentences above the rows.
+
+        Raises:
+            UserError: the page cannot be written.
+        """
+        count = f"{len(self.rows):,} image" + ("" if len(self.rows) == 1 else "s")
+        status = [count, *(f"{name}: {words}" for name, words in (summary or {}).items())]
+        remarks = [str(tags.p(note, cls="note").render(pretty=False)) for note in notes]
+        index = self.folder / "index.html"
+        write_file(index, page(self.title, status, [*remarks, *self.rows.values()], self.image_width))
+        return index
+
+    def _files(self, path: str, names: Sequence[str]) -> list[str]:
+        """Files for the visuals of a source that no other source has."""
+        folder, stem, extension = image_name(path)
+        for addition in itertools.chain(["", extension], (f"{extension}_{n}" for n in itertools.count(2))):
+            files = [str(folder / f"{stem}{addition}_{name}.png") for name in names]
+            keys = [_same_file(file) for file in files]
+            if all(self.owners.get(key, path) == path for key in keys):
+                self.owners.update(dict.fromkeys(keys, path))
+                return files
+        raise AssertionError("unreachable: the additions never end")
+
+
+def image_name(path: str) -> tuple[PurePosixPath, str, str]:
+    """The folder, below images, and the name's stem and extension that the pictures of a source file take.
+
+    The folder never leads out of images, whatever the path says. Backslashes separate folders, as on Windows.
+    Too long names are cut; control characters and what is no Unicode become underscores.
+    """
+    text = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "_", path).replace("\\", "/")
+    parts = [part for part in text.split("/") if part not in ("", ".", "..") and not part.endswith(":")]
+    name = PurePosixPath(parts.pop() if parts else "image")
+    folder = PurePosixPath("images", *(_cut(part) for part in parts))
+    return folder, _cut(name.stem), _cut(name.suffix)
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:MOST_BYTES].decode(errors="ignore")
+
+
+def _same_file(file: str) -> str:
+    """Equal for names that are one file on systems that ignore case or the form of accents."""
+    return unicodedata.normalize("NFC", file).casefold()
+
+
+def _shown(path: str) -> Any:
+    """A path as text, its folder paler. Each part keeps to itself if it is written from right to left."""
+    text = path.encode(errors="replace").decode()
+    start = max(text.rfind("/"), text.rfind("\\")) + 1
+    folder = [tags.small(tags.bdi(text[:start]))] if start else []
+    return tags.span(*folder, tags.bdi(text[start:]))

@@ -1,0 +1,100 @@
+"use strict";
+
+// A click enlarges a picture. Left and right go to the one before and after it, up and down to the same
+// place in the row above and below, Escape or another click closes.
+const dialog = document.querySelector("dialog");
+const enlarged = dialog.querySelector("img");
+let current = null;
+
+function show(link) {
+  if (!link) return;
+  current = link;
+  const row = link.closest("article");
+  const words = [row?.querySelector("h2").firstChild.textContent, link.querySelector("img").alt];
+  dialog.querySelector("p").textContent = words.filter(Boolean).join(" · ");
+  enlarged.src = link.href;
+  if (!dialog.open) dialog.showModal();
+  fit();
+}
+
+// As large as the window allows, at a whole multiple of the picture's own size if it is not larger than the window.
+function fit() {
+  if (!enlarged.naturalWidth) return;
+  const room = Math.min(
+    (dialog.clientWidth - 16) / enlarged.naturalWidth,
+    (dialog.clientHeight - dialog.querySelector("p").offsetHeight - 16) / enlarged.naturalHeight,
+  );
+  const drawing = enlarged.src.endsWith(".svg");
+  const scale = room < 1 || drawing ? room : Math.floor(room);
+  enlarged.style.width = `${enlarged.naturalWidth * scale}px`;
+  enlarged.style.height = `${enlarged.naturalHeight * scale}px`;
+  enlarged.classList.toggle("crisp", scale >= 2);
+}
+
+function neighbour(key) {
+  const links = [...document.querySelectorAll("a.zoom")];
+  if (key === "ArrowLeft") return links[links.indexOf(current) - 1];
+  if (key === "ArrowRight") return links[links.indexOf(current) + 1];
+  const row = current.closest("article");
+  const other = key === "ArrowUp" ? row?.previousElementSibling : row?.nextElementSibling;
+  return other?.querySelectorAll("a.zoom")[[...row.querySelectorAll("a.zoom")].indexOf(current)];
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a.zoom");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  show(link);
+});
+dialog.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button) show(neighbour(button.value));
+  else dialog.close();
+});
+dialog.addEventListener("keydown", (event) => {
+  if (!event.key.startsWith("Arrow")) return;
+  event.preventDefault();
+  show(neighbour(event.key));
+});
+dialog.addEventListener("close", () => {
+  current.focus({ preventScroll: true });
+  current.scrollIntoView({ block: "nearest" });
+});
+enlarged.addEventListener("load", fit);
+window.addEventListener("resize", fit);
+
+// While a training runs its page loads itself anew. What is open stays open, and the row in view stays where
+// it is though new rows come in above it.
+const seconds = Number(document.body.dataset.reload);
+
+function remember() {
+  const bar = document.querySelector("header.top").offsetHeight;
+  const rows = [...document.querySelectorAll("article[id]")];
+  const row = rows.find((one) => one.getBoundingClientRect().bottom > bar);
+  const top = row?.getBoundingClientRect().top;
+  const anchored = row && (row !== rows[0] || top < bar);
+  const opened = [...document.querySelectorAll("details")].map((one) => one.open);
+  history.replaceState({ opened, scroll: window.scrollY, row: anchored ? row.id : null, top }, "");
+}
+
+function restore({ opened, scroll, row, top }) {
+  document.querySelectorAll("details").forEach((one, index) => { one.open = opened[index] ?? one.open; });
+  const kept = row && document.getElementById(row);
+  if (!kept) return window.scrollTo(0, scroll);
+  kept.scrollIntoView();
+  // Once more after layout: rows take their true height only when they come into view.
+  const settle = () => window.scrollBy(0, kept.getBoundingClientRect().top - top);
+  settle();
+  requestAnimationFrame(settle);
+}
+
+if (seconds) {
+  if (history.state) restore(history.state);
+  history.scrollRestoration = "auto";
+  setInterval(() => {
+    if (dialog.open || document.hidden) return;
+    remember();
+    history.scrollRestoration = "manual";
+    location.reload();
+  }, seconds * 1000);
+}

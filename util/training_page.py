@@ -1,0 +1,212 @@
+"""The page of a training: samples by epoch, newest first, loss curves and options."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dominate import tags
+
+from util.errors import UserError
+from util.html import Picture, address, page, picture_row, save_picture, write_file
+from util.loss_curves import HEIGHT, WIDTH, draw_loss_curves
+
+ROWS_PER_PAGE = 100
+RELOAD_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The pictures of one epoch, made after `images` images."""
+
+    epoch: int
+    images: int
+    pictures: tuple[Picture, ...]
+
+    @classmethod
+    def from_line(cls, line: str) -> Samples:
+        """Read what `to_line` wrote; anything else is a ValueError, KeyError or TypeError."""
+        values = json.loads(line)
+        pictures = tuple(Picture(**picture) for picture in values["pictures"])
+        return cls(int(values["epoch"]), int(values["images"]), pictures)
+
+    def to_line(self) -> str:
+        return json.dumps(asdict(self)) + "\n"
+
+
+class TrainingPage:
+    """`folder`/index.html with the newest 100 to 200 epochs and links to pages of earlier ones, 100 each.
+
+    A page of earlier epochs is written once, so what an epoch costs does not grow with their number. The rows
+    are also noted in samples.jsonl, from which a later run in the same folder takes them up. A folder that
+    can't be written costs a line on stderr, not the training.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        options: Mapping[str, object],
+        image_width: int = 256,
+        start_epoch: int | None = None,
+    ) -> None:
+        """Take up the rows of an earlier run and write the page.
+
+        Args:
+            options: by name, shown as a table.
+            image_width: pixels that a picture takes on the page at most.
+            start_epoch: the epoch this run begins with; rows of it and later ones are of a run that is over
+                and are dropped. None keeps all.
+        """
+        self.folder = folder
+        self.title = title
+        self.options = options
+        self.image_width = image_width
+        self.rows: dict[int, str] = {}
+        self.earlier_pages = 0
+        self.status: list[str] = []
+        self.curves: list[str] = []
+        self.running = True
+        with _going_on():
+            for samples in self._take_up(start_epoch):
+                self._add_row(samples)
+            self._write(changed=0)
+
+    def add_samples(self, epoch: int, images: int, visuals: Mapping[str, np.ndarray]) -> None:
+        """Add an epoch's row, or replace it: images of uint8 (H, W, 3) or (H, W) by the visual's name."""
+        with _going_on():
+            pictures = tuple(
+                save_picture(self.folder, f"images/epoch{epoch:03d}_{name}.png", name, image)
+                for name, image in visuals.items()
+            )
+            samples = Samples(epoch, images, pictures)
+            self._add_row(samples)
+            self._write(changed=sorted(self.rows).index(epoch))
+            with open(self.folder / "samples.jsonl", "a", encoding="utf-8") as file:
+                file.write(samples.to_line())
+
+    def update_curves(self, records: Sequence[Mapping[str, float]]) -> None:
+        """Draw every loss and the rate anew from the lines of losses.jsonl."""
+        drawings = {curve_file(panel): drawing for panel, drawing in draw_loss_curves(records).items()}
+        with _going_on():
+            for file, drawing in drawings.items():
+                write_file(self.folder / file, drawing)
+            self.curves = list(drawings)
+            if records:
+                self._set_status(int(records[-1]["epoch"]), int(records[-1]["images"]))
+            self._write(changed=len(self.rows))
+
+    def finish(self) -> None:
+        """Write the page a last time, without reloading itself."""
+        self.running = False
+        with _going_on():
+            self._write(changed=len(self.rows))
+
+    def _take_up(self, start_epoch: int | None) -> list[Samples]:
+        """The rows of an earlier run in epoch order; samples.jsonl is left with these alone."""
+        file = self.folder / "samples.jsonl"
+        found: dict[int, Samples] = {}
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            try:
+                samples = Samples.from_line(line)
+            except (ValueError, KeyError, TypeError):
+                continue  # a line cut off when the run was killed
+            if start_epoch is None or samples.epoch < start_epoch:
+                found[samples.epoch] = samples
+        kept = [found[epoch] for epoch in sorted(found)]
+        write_file(file, "".join(samples.to_line() for samples in kept))
+        for left_over in self.folder.glob("earlier_*.html"):
+            left_over.unlink()
+        return kept
+
+    def _add_row(self, samples: Samples) -> None:
+        caption = [tags.span(f"epoch {samples.epoch}"), tags.small(f"{samples.images:,} images")]
+        row = picture_row(caption, samples.pictures, self.image_width, f"epoch-{samples.epoch}")
+        self.rows[samples.epoch] = row
+        self._set_status(samples.epoch, samples.images)
+
+    def _set_status(self, epoch: int, images: int) -> None:
+        self.status = [f"epoch {epoch}", f"{images:,} images"]
+
+    def _write(self, changed: int) -> None:
+        """Write index.html, and the pages of earlier epochs that are new or hold the row number `changed`."""
+        epochs = sorted(self.rows)
+        needed = max(0, (len(epochs) - 1) // ROWS_PER_PAGE - 1)
+        for number in range(min(self.earlier_pages, changed // ROWS_PER_PAGE), needed):
+            self._write_earlier(number, epochs[number * ROWS_PER_PAGE :][:ROWS_PER_PAGE])
+        self.earlier_pages = needed
+        newest = epochs[needed * ROWS_PER_PAGE :]
+        content = [self._curves(), self._options(), *self._newest_first(newest)]
+        if needed:
+            firsts = epochs[: needed * ROWS_PER_PAGE : ROWS_PER_PAGE]
+            links = (tags.a(f"from {epoch}", href=earlier(number)) for number, epoch in enumerate(firsts))
+            content.append(_render(tags.nav("Earlier epochs:", *reversed(list(links)), cls="pages")))
+        state = f"{'training' if self.running else 'finished'}, as of {datetime.now():%Y-%m-%d %H:%M}"
+        reload_seconds = RELOAD_SECONDS if self.running else 0
+        write_file(
+            self.folder / "index.html",
+            page(self.title, [*self.status, state], content, self.image_width, reload_seconds),
+        )
+
+    def _write_earlier(self, number: int, epochs: Sequence[int]) -> None:
+        links = tags.nav(tags.a("newest epochs", href="index.html"), cls="pages")
+        if number > 0:
+            links.add(tags.a("earlier epochs", href=earlier(number - 1)))
+        content = [*self._newest_first(epochs), _render(links)]
+        status = [f"epochs {epochs[0]} to {epochs[-1]}"]
+        write_file(self.folder / earlier(number), page(self.title, status, content, self.image_width))
+
+    def _newest_first(self, epochs: Sequence[int]) -> list[str]:
+        return [self.rows[epoch] for epoch in reversed(epochs)]
+
+    def _curves(self) -> str:
+        if not self.curves:
+            return ""
+        pictures = (
+            tags.figure(
+                tags.a(
+                    tags.img(src=address(file), alt=f"{file} loss curve", width=WIDTH, height=HEIGHT),
+                    href=address(file),
+                    cls="zoom",
+                )
+            )
+            for file in self.curves
+        )
+        return _render(tags.details(tags.summary("Losses"), tags.div(pictures, cls="curves"), open=True))
+
+    def _options(self) -> str:
+        table = tags.table(
+            tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items()
+        )
+        return _render(tags.details(tags.summary(f"Options ({len(self.options)})"), table))
+
+
+def earlier(number: int) -> str:
+    """The file of the earlier epochs' page with this number, counted from 0."""
+    return f"earlier_{number + 1}.html"
+
+
+def curve_file(panel: str) -> str:
+    """The file of a loss curve, whatever characters the loss has in its name."""
+    return f"curve_{re.sub('[^A-Za-z0-9_.-]', '_', panel)}.svg"
+
+
+def _render(tag: Any) -> str:
+    return str(tag.render(pretty=False))
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Tell of a file that can't be written, and go on: a training is worth more than its page."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        print(f"training page: {error}", file=sys.stderr)
