@@ -36,9 +36,7 @@ def list_images(folder: Path, limit: int | None = None) -> tuple[list[Path], Cou
                 ignored[extension or "no extension"] += 1
     if not images:
         others = f" among its {ignored.total()} files" if ignored else ""
-        raise UserError(
-            f"{folder} has no image{others}: expected files ending in {', '.join(IMAGE_EXTENSIONS)}"
-        )
+        raise UserError(f"{folder} has no image{others}: expected files ending in {', '.join(IMAGE_EXTENSIONS)}")
     images.sort()
     return images[:limit], ignored
 

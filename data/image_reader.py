@@ -25,9 +25,7 @@ class BadImage(Exception):
         return f"{self.path}: {self.reason}"
 
 
-def read_image(
-    path: Path | str, channels: int, *, on_transparency: Callable[[], None] = lambda: None
-) -> Tensor:
+def read_image(path: Path | str, channels: int, *, on_transparency: Callable[[], None] = lambda: None) -> Tensor:
     """The image as it should be looked at: turned by its EXIF orientation, with `channels` channels.
 
     1 channel is grey, 3 are RGB, and both put transparent images over white (and call `on_transparency`);
@@ -40,8 +38,8 @@ def read_image(
         with Image.open(path) as image:
             if channels not in (1, 2, 3, 4):
                 return _read_pages(image, channels)
-            image = ImageOps.exif_transpose(image)
-            return _to_tensor(_convert(image, channels, on_transparency), channels)
+            upright = ImageOps.exif_transpose(image)
+            return _to_tensor(_convert(upright, channels, on_transparency), channels)
     except BadImage:
         raise
     except Image.DecompressionBombError as error:
@@ -67,9 +65,7 @@ def _reason(path: Path | str, error: Exception) -> str:
 def _read_pages(image: Image.Image, channels: int) -> Tensor:
     pages = [page.convert("L") for page in ImageSequence.Iterator(image)]
     if len(pages) != channels:
-        raise ValueError(
-            f"has {len(pages)} pages; {channels} channels are read from a TIFF with a page for each"
-        )
+        raise ValueError(f"has {len(pages)} pages; {channels} channels are read from a TIFF with a page for each")
     if len({page.size for page in pages}) > 1:
         raise ValueError("has pages of different sizes")
     return torch.from_numpy(np.stack([np.asarray(page) for page in pages]))
@@ -82,7 +78,7 @@ def _convert(image: Image.Image, channels: int, on_transparency: Callable[[], No
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     if channels in (1, 3) and image.has_transparency_data:
         with_alpha = image.convert("RGBA")
-        if with_alpha.getextrema()[3][0] < 255:  # type: ignore[index]
+        if np.asarray(with_alpha.getchannel("A")).min() < 255:
             on_transparency()
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, with_alpha).convert(mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections import Counter
@@ -82,13 +83,16 @@ class Loader:
         self.batches = EpochBatches(
             len(dataset), opt.batch_size, shuffle=opt.is_train and not opt.serial_batches, seed=opt.seed
         )
+        workers = min(
+            opt.num_threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
         self.loader: DataLoader[Any] = DataLoader(
             dataset,  # type: ignore[arg-type]  # any object with __getitem__ will do
-            batch_sampler=self.batches,  # type: ignore[arg-type]
-            num_workers=opt.num_threads,
+            batch_sampler=self.batches,
+            num_workers=workers,
             collate_fn=collate,
             worker_init_fn=_start_worker,
-            persistent_workers=opt.num_threads > 0,
+            persistent_workers=workers > 0,
             generator=torch.Generator(),  # its own, or each epoch would draw from the global one
         )
 
@@ -104,16 +108,12 @@ class Loader:
         for batch in self.loader:
             self._report(batch, reports)
             if batch.pop("missing") and self.opt.is_train:
-                raise UserError(
-                    f"{MOST_DRAWS} images in a row of {self.opt.dataroot} can't be read: {self._example()}"
-                )
+                raise UserError(f"{MOST_DRAWS} images in a row of {self.opt.dataroot} can't be read: {self._example()}")
             if batch:
                 yield batch
         if reports:
             fate = "replaced by others" if self.opt.is_train else "left out"
-            self.say(
-                f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files"
-            )
+            self.say(f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files")
         if not self.opt.is_train and len(self.bad_images) >= len(self):
             raise UserError(f"no image of {self.opt.dataroot} can be read: {self._example()}")
 

@@ -70,8 +70,6 @@ class UnalignedDataset(BaseDataset):
                 name = path.relative_to(self.folders[domain]).with_suffix("")
                 partner = self.by_name[other].get(name)
                 sample[f"{other}_truth"] = (
-                    None
-                    if partner is None
-                    else self.transform(self.read(partner, self.channels[other]), random)
+                    None if partner is None else self.transform(self.read(partner, self.channels[other]), random)
                 )
         return sample

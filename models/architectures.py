@@ -38,6 +38,15 @@ def check_discriminator_size(opt: argparse.Namespace) -> None:
     least = 3 * 2**layers
     if opt.crop_size < least:
         raise UserError(
-            f"--crop_size {opt.crop_size} is too small for --netD {opt.netD} with {layers} layers, which needs {least}: "
+            f"--crop_size {opt.crop_size} is too small for --netD {opt.netD} of {layers} layers, which needs {least}: "
             "use --netD n_layers with a smaller --n_layers_D, or --netD pixel"
+        )
+
+
+def check_equal_channels(opt: argparse.Namespace, weight: str) -> None:
+    """Raise UserError if a loss that compares an output with an input has a weight, but channel counts differ."""
+    if getattr(opt, weight) > 0 and opt.input_nc != opt.output_nc:
+        raise UserError(
+            f"--{weight} {getattr(opt, weight)} needs equal channel counts, not --input_nc {opt.input_nc} and "
+            f"--output_nc {opt.output_nc}: use --{weight} 0"
         )

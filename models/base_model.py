@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from models import schedules
     from util import checkpoint, runtime
 else:
-    torch, schedules, checkpoint, runtime = lazy_import(
-        "torch", "models.schedules", "util.checkpoint", "util.runtime"
-    )
+    torch, schedules, checkpoint, runtime = lazy_import("torch", "models.schedules", "util.checkpoint", "util.runtime")
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -41,6 +39,15 @@ class Phase:
     networks: Sequence[nn.Module]  # what learns in this phase; all else is held fixed
     optimizer: Optimizer
     paths: Sequence[Callable[[], Mapping[str, Tensor]]]
+
+
+@dataclass
+class Translation:
+    """A source image and what was made of it: images (C, H, W) in [-1, 1]."""
+
+    path: str
+    visuals: dict[str, Tensor]  # by name, in the order to show them
+    truth: dict[str, Tensor]  # what a visual should be, by its name, where that is known
 
 
 class BaseModel(ABC):
@@ -82,9 +89,13 @@ class BaseModel(ABC):
     def forward(self) -> None:
         """Compute every visual from the input; for testing, so without regard to losses."""
 
-    def ground_truth(self, batch: Mapping[str, Any]) -> dict[str, list[Tensor | None]]:
-        """For a visual's name, the image that it should be, for each sample; where the dataset has some."""
-        return {}
+    def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
+        """What `test` made of the batch, for each source image."""
+        visuals = self.get_current_visuals()
+        return [
+            Translation(path, {name: visual[i] for name, visual in visuals.items()}, {})
+            for i, path in enumerate(self.image_paths)
+        ]
 
     # Building and restoring.
 
@@ -96,11 +107,16 @@ class BaseModel(ABC):
             initialize(network, self.opt.init_type, self.opt.init_gain)
         return network.to(self.device)
 
+    def adam(self, *networks: nn.Module) -> Optimizer:
+        """Adam for these networks together, as --lr and --beta1 say."""
+        parameters = [parameter for network in networks for parameter in network.parameters()]
+        return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999))
+
     def setup(self, opt: argparse.Namespace) -> None:
         """Make schedulers and averages (training), or load the weights that --epoch names (testing)."""
         if self.is_train:
             self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
-            self.schedulers = {
+            self.schedulers: dict[str, Any] = {
                 name: schedules.create_scheduler(o, opt) for name, o in self.optimizers.items()
             }
             self.averages = self._create_averages(opt.ema_decay)
@@ -144,10 +160,7 @@ class BaseModel(ABC):
             return averaged + (1 - kept) * (current - averaged)
 
         networks = self.networks()
-        return {
-            name: AveragedModel(networks[name], avg_fn=blend, use_buffers=True)
-            for name in self.averaged_names
-        }
+        return {name: AveragedModel(networks[name], avg_fn=blend, use_buffers=True) for name in self.averaged_names}
 
     # A training step.
 
@@ -171,9 +184,7 @@ class BaseModel(ABC):
         self.losses |= terms
         total = torch.stack([*terms.values()]).sum()
         if not torch.isfinite(total):
-            broken = ", ".join(
-                f"{name} = {term.item()}" for name, term in terms.items() if not term.isfinite()
-            )
+            broken = ", ".join(f"{name} = {term.item()}" for name, term in terms.items() if not term.isfinite())
             raise NonFiniteLoss(broken or f"the sum of the losses of {phase.name}")
         phase.optimizer.step()
         if phase is self.phases[0]:
@@ -181,11 +192,9 @@ class BaseModel(ABC):
 
     def update_learning_rate(self) -> None:
         """Step every scheduler, at the end of an epoch. plateau looks at the epoch's mean of the first phase's loss."""
+        measure = [self.epoch_loss.mean()] if self.opt.lr_policy == "plateau" else []
         for scheduler in self.schedulers.values():
-            if self.opt.lr_policy == "plateau":
-                scheduler.step(self.epoch_loss.mean())
-            else:
-                scheduler.step()
+            scheduler.step(*measure)
         self.epoch_loss.reset()
 
     @property
@@ -210,9 +219,7 @@ class BaseModel(ABC):
         from torch.nn.modules.batchnorm import _BatchNorm
 
         modules = (module for network in self.networks().values() for module in network.modules())
-        return any(
-            module.training and isinstance(module, _BatchNorm | torch.nn.Dropout) for module in modules
-        )
+        return any(module.training and isinstance(module, _BatchNorm | torch.nn.Dropout) for module in modules)
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """The images of the last step, detached, by name; only those that were computed."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models import architectures
-from models.base_model import BaseModel, Phase
+from models.base_model import BaseModel, Phase, Translation
+from util.arguments import number
 from util.errors import UserError
 from util.lazy import lazy_import
 
@@ -38,19 +38,17 @@ class CycleGANModel(BaseModel):
         parser.set_defaults(no_dropout=True)  # the published CycleGAN has none
         if is_train:
             group = parser.add_argument_group("cycle_gan")
-            group.add_argument("--lambda_A", type=float, default=10.0, help="weight of the cycle A -> B -> A")
-            group.add_argument("--lambda_B", type=float, default=10.0, help="weight of the cycle B -> A -> B")
+            weight = number(float, least=0)
+            group.add_argument("--lambda_A", type=weight, default=10.0, help="weight of the cycle A -> B -> A; 0: none")
+            group.add_argument("--lambda_B", type=weight, default=10.0, help="weight of the cycle B -> A -> B; 0: none")
             group.add_argument(
                 "--lambda_identity",
-                type=float,
+                type=weight,
                 default=0.5,
-                help="weight of the identity loss, G_A(B) = B and G_B(A) = A, relative to the cycle's weight; 0: none",
+                help="weight of the identity loss, G_A(B) = B and G_B(A) = A, relative to the cycle's; 0: none",
             )
             group.add_argument(
-                "--lambda_GAN",
-                type=float,
-                default=1.0,
-                help="weight of the generators' GAN loss; 0: no discriminators",
+                "--lambda_GAN", type=weight, default=1.0, help="weight of the GAN loss; 0: no discriminators"
             )
 
     @staticmethod
@@ -59,11 +57,7 @@ class CycleGANModel(BaseModel):
         if not is_train:
             return
         architectures.check_discriminator_size(opt)
-        if opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
-            raise UserError(
-                f"--lambda_identity {opt.lambda_identity} needs equal channel counts, not --input_nc {opt.input_nc} "
-                f"and --output_nc {opt.output_nc}: use --lambda_identity 0"
-            )
+        architectures.check_equal_channels(opt, "lambda_identity")
         if opt.lambda_A == opt.lambda_B == opt.lambda_GAN == 0:
             raise UserError("--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing to learn")
 
@@ -71,33 +65,12 @@ class CycleGANModel(BaseModel):
         super().__init__(opt)
         self.network_names = self.averaged_names = ["G_A", "G_B"]
         self.visual_names = ["real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A"]
-        self.netG_A = self.place(self._generator(opt.input_nc, opt.output_nc))
-        self.netG_B = self.place(self._generator(opt.output_nc, opt.input_nc))
+        self.netG_A = self.place(generators.from_options(opt))
+        self.netG_B = self.place(generators.from_options(opt, backwards=True))
         if self.is_train:
             self._prepare_training(opt)
 
-    def _generator(self, input_nc: int, output_nc: int) -> torch.nn.Module:
-        opt = self.opt
-        return generators.create_generator(
-            opt.netG,
-            input_nc=input_nc,
-            output_nc=output_nc,
-            ngf=opt.ngf,
-            norm=opt.norm,
-            use_dropout=not opt.no_dropout,
-        )
-
-    def _discriminator(self, input_nc: int) -> torch.nn.Module:
-        opt = self.opt
-        return discriminators.create_discriminator(
-            opt.netD, input_nc=input_nc, ndf=opt.ndf, n_layers_D=opt.n_layers_D, norm=opt.norm
-        )
-
     def _prepare_training(self, opt: argparse.Namespace) -> None:
-        def adam(*networks: torch.nn.Module) -> torch.optim.Optimizer:
-            parameters = itertools.chain(*(network.parameters() for network in networks))
-            return torch.optim.Adam(parameters, lr=opt.lr, betas=(opt.beta1, 0.999))
-
         paths = []
         if opt.lambda_GAN + opt.lambda_A > 0:
             paths.append(self.path_A)
@@ -109,15 +82,15 @@ class CycleGANModel(BaseModel):
         if opt.lambda_identity * opt.lambda_A > 0:
             paths.append(self.identity_A)
         networks = [self.netG_A, self.netG_B]
-        self.phases = [Phase("G", networks, adam(*networks), paths)]
+        self.phases = [Phase("G", networks, self.adam(*networks), paths)]
         if opt.lambda_GAN > 0:
             self.network_names = ["G_A", "G_B", "D_A", "D_B"]
-            self.netD_A = self.place(self._discriminator(opt.output_nc))
-            self.netD_B = self.place(self._discriminator(opt.input_nc))
+            self.netD_A = self.place(discriminators.from_options(opt, opt.output_nc))
+            self.netD_B = self.place(discriminators.from_options(opt, opt.input_nc))
             self.fake_A_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
             self.fake_B_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed + 1)
             networks = [self.netD_A, self.netD_B]
-            self.phases.append(Phase("D", networks, adam(*networks), [self.judge_B, self.judge_A]))
+            self.phases.append(Phase("D", networks, self.adam(*networks), [self.judge_B, self.judge_A]))
 
     def state_objects(self) -> dict[str, Any]:
         objects = super().state_objects()
@@ -131,9 +104,17 @@ class CycleGANModel(BaseModel):
         self.real_B = batch[B].to(self.device)
         self.image_paths = batch[f"{A}_paths"]
 
-    def ground_truth(self, batch: Mapping[str, Any]) -> dict[str, list[Tensor | None]]:
-        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        return {"fake_B": batch[f"{B}_truth"], "fake_A": batch[f"{A}_truth"]} if "A_truth" in batch else {}
+    def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
+        """Two for each sample: from A to B and back, and from B to A and back."""
+        both = []
+        for source, target in ("AB", "BA"):
+            folder, other = (source, target) if self.opt.direction == "AtoB" else (target, source)
+            names = [f"real_{source}", f"fake_{target}", f"rec_{source}"]
+            for i, path in enumerate(batch[f"{folder}_paths"]):
+                truth = batch.get(f"{other}_truth", {i: None})[i]
+                visuals = {name: getattr(self, name)[i] for name in names}
+                both.append(Translation(path, visuals, {} if truth is None else {names[1]: truth}))
+        return both
 
     def forward(self) -> None:
         self.fake_B = self.netG_A(self.real_A)
@@ -182,17 +163,9 @@ class CycleGANModel(BaseModel):
     def judge_B(self) -> dict[str, Tensor]:
         """D_A tells real_B from images out of the pool."""
         fake = self.fake_B_pool.query(self.fake_B)
-        return {
-            "D_A": losses.discriminator_loss(
-                self.netD_A, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp
-            )
-        }
+        return {"D_A": losses.discriminator_loss(self.netD_A, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
     def judge_A(self) -> dict[str, Tensor]:
         """D_B tells real_A from images out of the pool."""
         fake = self.fake_A_pool.query(self.fake_A)
-        return {
-            "D_B": losses.discriminator_loss(
-                self.netD_B, self.real_A, fake, self.opt.gan_mode, self.opt.lambda_gp
-            )
-        }
+        return {"D_B": losses.discriminator_loss(self.netD_B, self.real_A, fake, self.opt.gan_mode, self.opt.lambda_gp)}

@@ -5,6 +5,8 @@ The order of the layers gives the parameter names of the field's published weigh
 
 from __future__ import annotations
 
+import argparse
+
 from torch import Tensor, nn
 
 from models.layers import NORMS, needs_bias
@@ -20,6 +22,11 @@ def create_discriminator(
     if netD == "pixel":
         return PixelDiscriminator(input_nc, ndf=ndf, norm=norm)
     return PatchDiscriminator(input_nc, ndf=ndf, n_layers=3 if netD == "basic" else n_layers_D, norm=norm)
+
+
+def from_options(opt: argparse.Namespace, input_nc: int) -> nn.Module:
+    """The discriminator that the options describe, for images of so many channels."""
+    return create_discriminator(opt.netD, input_nc=input_nc, ndf=opt.ndf, n_layers_D=opt.n_layers_D, norm=opt.norm)
 
 
 class PatchDiscriminator(nn.Module):

@@ -5,6 +5,8 @@ The order and the nesting of the layers give the parameter names of the field's 
 
 from __future__ import annotations
 
+import argparse
+
 import torch
 from torch import Tensor, nn
 
@@ -25,10 +27,21 @@ def create_generator(
     """The generator of that name (a key of GENERATORS), its weights not yet drawn."""
     kind, depth, _ = GENERATORS[netG]
     if kind == "resnet":
-        return ResnetGenerator(
-            input_nc, output_nc, ngf=ngf, norm=norm, use_dropout=use_dropout, n_blocks=depth
-        )
+        return ResnetGenerator(input_nc, output_nc, ngf=ngf, norm=norm, use_dropout=use_dropout, n_blocks=depth)
     return UnetGenerator(input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout)
+
+
+def from_options(opt: argparse.Namespace, *, backwards: bool = False) -> nn.Module:
+    """The generator that the options describe; `backwards` from the output's channels to the input's."""
+    input_nc, output_nc = (opt.output_nc, opt.input_nc) if backwards else (opt.input_nc, opt.output_nc)
+    return create_generator(
+        opt.netG,
+        input_nc=input_nc,
+        output_nc=output_nc,
+        ngf=opt.ngf,
+        norm=opt.norm,
+        use_dropout=not opt.no_dropout,
+    )
 
 
 class ResnetBlock(nn.Module):
@@ -55,9 +68,7 @@ class ResnetBlock(nn.Module):
 class ResnetGenerator(nn.Module):
     """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
 
-    def __init__(
-        self, input_nc: int, output_nc: int, *, ngf: int, norm: str, use_dropout: bool, n_blocks: int
-    ) -> None:
+    def __init__(self, input_nc: int, output_nc: int, *, ngf: int, norm: str, use_dropout: bool, n_blocks: int) -> None:
         super().__init__()
         bias = needs_bias(norm)
 
@@ -70,9 +81,7 @@ class ResnetGenerator(nn.Module):
             layers += block(down, 2 * channels)
         layers += [ResnetBlock(4 * ngf, norm=norm, use_dropout=use_dropout) for _ in range(n_blocks)]
         for channels in (4 * ngf, 2 * ngf):
-            up = nn.ConvTranspose2d(
-                channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=bias
-            )
+            up = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
             layers += block(up, channels // 2)
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)

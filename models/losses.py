@@ -27,9 +27,7 @@ def gan_loss(logits: Tensor, target_is_real: bool, gan_mode: str) -> Tensor:
     raise ValueError(f"gan_mode {gan_mode!r} is none of {GAN_MODES}")
 
 
-def discriminator_loss(
-    netD: nn.Module, real: Tensor, fake: Tensor, gan_mode: str, lambda_gp: float
-) -> Tensor:
+def discriminator_loss(netD: nn.Module, real: Tensor, fake: Tensor, gan_mode: str, lambda_gp: float) -> Tensor:
     """Half the sum of the real and the fake term (Zhu et al. 2017, section 7.1); for wgangp plus the penalty.
 
     `real` and `fake` are images (N, C, H, W); no gradient flows into them.

@@ -42,16 +42,7 @@ class TestModel(BaseModel):
         name = f"G{opt.model_suffix}"
         self.network_names = [name]
         self.visual_names = ["real", "fake"]
-        self.netG = self.place(
-            generators.create_generator(
-                opt.netG,
-                input_nc=opt.input_nc,
-                output_nc=opt.output_nc,
-                ngf=opt.ngf,
-                norm=opt.norm,
-                use_dropout=not opt.no_dropout,
-            )
-        )
+        self.netG = self.place(generators.from_options(opt))
         setattr(self, f"net{name}", self.netG)  # the name that its file has
 
     def set_input(self, batch: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ from data import DATASETS, PREPROCESS
 from models import MODELS
 from models.architectures import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS
 from options import files
-from options.parser import HelpFormatter, OptionParser, number
+from options.parser import HelpFormatter, OptionParser
+from util.arguments import number
 from util.errors import UserError
 
 
@@ -86,9 +87,7 @@ class BaseOptions:
         parser.set_defaults(**{name: value for name, value in restored.items() if name in parser.options()})
         known_elsewhere = set() if self.is_train else self._training_options(model)
         here = {
-            name: value
-            for name, value in config.items()
-            if name in parser.options() or name not in known_elsewhere
+            name: value for name, value in config.items() if name in parser.options() or name not in known_elsewhere
         }
         parser.set_defaults(**parser.convert("--config", here))
         opt = parser.parse_strictly(argv)
@@ -139,16 +138,14 @@ class BaseOptions:
                 ) from error
             opt.suffix = ""
         if re.search(r"(^|[/\\])\.\.?([/\\]|$)|^[/\\]|^$|[\x00-\x1f]", opt.name):
-            raise UserError(
-                f"--name {opt.name!r} is no name of a folder in --checkpoints_dir {opt.checkpoints_dir}"
-            )
+            raise UserError(f"--name {opt.name!r} is no name of a folder in --checkpoints_dir {opt.checkpoints_dir}")
         if opt.load_iter > 0:
             opt.epoch = f"iter_{opt.load_iter}"
         _settle_device(opt, given)
         if opt.preprocess in ("resize_and_crop", "scale_width_and_crop") and opt.load_size < opt.crop_size:
             raise UserError(
-                f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}, so --preprocess {opt.preprocess} "
-                f"has nothing to crop from: use --load_size {opt.crop_size} or larger"
+                f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}, so --preprocess "
+                f"{opt.preprocess} has nothing to crop from: use --load_size {opt.crop_size} or larger"
             )
 
 
@@ -163,9 +160,7 @@ def _settle_device(opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
     if opt.gpu_ids is None:
         return
     if "device" in given:
-        raise UserError(
-            f"--gpu_ids {opt.gpu_ids} and --device {opt.device} say the same thing: give one of them"
-        )
+        raise UserError(f"--gpu_ids {opt.gpu_ids} and --device {opt.device} say the same thing: give one of them")
     first, *others = [part.strip() for part in opt.gpu_ids.split(",")]
     if not re.fullmatch(r"-1|\d+", first):
         raise UserError(f"--gpu_ids {opt.gpu_ids}: expected the number of a GPU, or -1 for the CPU")
@@ -184,24 +179,14 @@ def add_run_options(parser: OptionParser) -> None:
     """Where the run is, what it runs on, and what it reports."""
     group = parser.add_argument_group("run")
     group.add_argument("--dataroot", metavar="FOLDER", help="the images: trainA, trainB, testA, testB in it")
-    group.add_argument(
-        "--name", metavar="NAME", help="the run's folder in --checkpoints_dir (default: DATAROOT_MODEL)"
-    )
+    group.add_argument("--name", metavar="NAME", help="the run's folder in --checkpoints_dir (default: DATAROOT_MODEL)")
     group.add_argument("--checkpoints_dir", default="./checkpoints", help="where the runs are")
-    group.add_argument(
-        "--config", metavar="FILE", help="options from a .yaml or .json file; flags given here win"
-    )
-    group.add_argument(
-        "--suffix", default="", help="added to --name; may hold options, such as {netG}_{load_size}"
-    )
+    group.add_argument("--config", metavar="FILE", help="options from a .yaml or .json file; flags given here win")
+    group.add_argument("--suffix", default="", help="added to --name; may hold options, such as {netG}_{load_size}")
     group.add_argument("--epoch", default="latest", help="which weights to load: latest, or a number")
-    group.add_argument(
-        "--load_iter", type=number(int, least=0), default=0, help="weights of this --save_by_iter"
-    )
+    group.add_argument("--load_iter", type=number(int, least=0), default=0, help="weights of this --save_by_iter")
     group.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    group.add_argument(
-        "--gpu_ids", metavar="IDS", help="as in other CycleGAN code: -1 is the CPU, 0 the first GPU"
-    )
+    group.add_argument("--gpu_ids", metavar="IDS", help="as in other CycleGAN code: -1 is the CPU, 0 the first GPU")
     group.add_argument(
         "--seed", type=number(int, least=0, most=2**31 - 1), help="of everything random (default: drawn)"
     )
@@ -221,34 +206,18 @@ def add_network_options(parser: OptionParser) -> None:
     positive = number(int, least=1)
     parser.restored |= {"model", "dataset_mode", "netG", "norm", "ngf", "no_dropout", "input_nc", "output_nc"}
     group.add_argument("--model", default="cycle_gan", help=f"{names}, or your own package.module:Class")
-    group.add_argument(
-        "--input_nc", type=positive, default=3, metavar="N", help="channels of the input: 1 grey, 3 RGB"
-    )
+    group.add_argument("--input_nc", type=positive, default=3, metavar="N", help="channels of the input: 1 grey, 3 RGB")
     group.add_argument("--output_nc", type=positive, default=3, metavar="N", help="channels of the output")
-    group.add_argument(
-        "--ngf", type=positive, default=64, metavar="N", help="generator filters in the outer layers"
-    )
-    group.add_argument(
-        "--ndf", type=positive, default=64, metavar="N", help="discriminator filters in the first layer"
-    )
+    group.add_argument("--ngf", type=positive, default=64, metavar="N", help="generator filters in the outer layers")
+    group.add_argument("--ndf", type=positive, default=64, metavar="N", help="discriminator filters in the first layer")
     group.add_argument("--netG", choices=GENERATORS, default="resnet_9blocks", help="generator")
-    group.add_argument(
-        "--netD", choices=DISCRIMINATORS, default="basic", help="discriminator; basic: 70x70 patches"
-    )
-    group.add_argument(
-        "--n_layers_D", type=positive, default=3, metavar="N", help="layers of --netD n_layers"
-    )
+    group.add_argument("--netD", choices=DISCRIMINATORS, default="basic", help="discriminator; basic: 70x70 patches")
+    group.add_argument("--n_layers_D", type=positive, default=3, metavar="N", help="layers of --netD n_layers")
     group.add_argument("--norm", choices=NORMS, default="instance", help="normalisation")
-    group.add_argument(
-        "--init_type", choices=INIT_TYPES, default="normal", help="how weights are drawn at first"
-    )
-    group.add_argument(
-        "--init_gain", type=number(float, above=0), default=0.02, metavar="G", help="scale of that draw"
-    )
+    group.add_argument("--init_type", choices=INIT_TYPES, default="normal", help="how weights are drawn at first")
+    group.add_argument("--init_gain", type=number(float, above=0), default=0.02, metavar="G", help="scale of that draw")
     group.add_argument("--no_dropout", action="store_true", help="no dropout in the generator")
-    group.add_argument(
-        "--dropout", dest="no_dropout", action="store_false", help="the opposite of --no_dropout"
-    )
+    group.add_argument("--dropout", dest="no_dropout", action="store_false", help="the opposite of --no_dropout")
     parser.set_defaults(no_dropout=False)
 
 
@@ -258,33 +227,15 @@ def add_data_options(parser: OptionParser) -> None:
     names = ", ".join(DATASETS.names())
     positive = number(int, least=1)
     parser.restored |= {"direction", "preprocess", "crop_size"}
-    group.add_argument(
-        "--dataset_mode", default="unaligned", help=f"{names}, or your own package.module:Class"
-    )
-    group.add_argument(
-        "--direction", choices=("AtoB", "BtoA"), default="AtoB", help="BtoA swaps the two domains"
-    )
-    group.add_argument(
-        "--serial_batches", action="store_true", help="take the images in order, not at random"
-    )
-    group.add_argument(
-        "--num_threads", type=number(int, least=0), default=4, metavar="N", help="loader workers"
-    )
-    group.add_argument(
-        "--batch_size", type=positive, default=1, metavar="N", help="images of each domain in a step"
-    )
-    group.add_argument(
-        "--load_size", type=positive, default=286, metavar="N", help="images are scaled to this size"
-    )
-    group.add_argument(
-        "--crop_size", type=positive, default=256, metavar="N", help="and then cropped to this size"
-    )
-    group.add_argument(
-        "--max_dataset_size", type=positive, metavar="N", help="use only so many images of a folder"
-    )
-    group.add_argument(
-        "--preprocess", choices=PREPROCESS, default="resize_and_crop", help="scaling and cropping"
-    )
+    group.add_argument("--dataset_mode", default="unaligned", help=f"{names}, or your own package.module:Class")
+    group.add_argument("--direction", choices=("AtoB", "BtoA"), default="AtoB", help="BtoA swaps the two domains")
+    group.add_argument("--serial_batches", action="store_true", help="take the images in order, not at random")
+    group.add_argument("--num_threads", type=number(int, least=0), default=4, metavar="N", help="loader workers")
+    group.add_argument("--batch_size", type=positive, default=1, metavar="N", help="images of each domain in a step")
+    group.add_argument("--load_size", type=positive, default=286, metavar="N", help="images are scaled to this size")
+    group.add_argument("--crop_size", type=positive, default=256, metavar="N", help="and then cropped to this size")
+    group.add_argument("--max_dataset_size", type=positive, metavar="N", help="use only so many images of a folder")
+    group.add_argument("--preprocess", choices=PREPROCESS, default="resize_and_crop", help="scaling and cropping")
     group.add_argument("--no_flip", action="store_true", help="do not mirror images at random")
     group.add_argument(
         "--on_bad_image",

@@ -70,9 +70,7 @@ def _read_record(folder: Path) -> dict[str, Any] | None:
             return dict(record)
     except (ValueError, KeyError, TypeError):
         pass
-    raise UserError(
-        f"{path} can't be read: restore it, or remove it and give the options of the networks by hand"
-    )
+    raise UserError(f"{path} can't be read: restore it, or remove it and give the options of the networks by hand")
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
@@ -85,15 +83,11 @@ def find_run(checkpoints: Path, dataroot: str) -> str:
     """The name of the only run that was trained on that folder. Raises UserError if there is none, or several."""
     folders = [path.parent for path in sorted(checkpoints.glob(f"*/{OPTIONS}"))]
     wanted = str(Path(dataroot).resolve())
-    found = [
-        folder.name for folder in folders if (_read_record(folder) or {})["run"].get("dataroot") == wanted
-    ]
+    found = [folder.name for folder in folders if (_read_record(folder) or {})["run"].get("dataroot") == wanted]
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(
-            f"several runs were trained on --dataroot {dataroot}: give one as --name: {', '.join(found)}"
-        )
+        raise UserError(f"several runs were trained on --dataroot {dataroot}: give one as --name: {', '.join(found)}")
     others = sorted(path.name for path in checkpoints.glob("*") if path.is_dir())
     there = f"one of {', '.join(others[:20])}" if others else "there is no run at all yet, so train first"
     raise UserError(

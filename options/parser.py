@@ -1,11 +1,10 @@
-"""An argument parser whose complaints are sentences, and the types of its values."""
+"""An argument parser whose complaints are sentences."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from util.errors import UserError
@@ -87,30 +86,3 @@ def _convert(action: argparse.Action, value: Any) -> Any:
     if action.choices is not None and converted not in action.choices:
         raise ValueError(f"{value!r} is none of {', '.join(map(str, action.choices))}")
     return converted
-
-
-def number(
-    kind: type[int] | type[float],
-    *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-) -> Callable[[str], Any]:
-    """The type of an option that takes a number: `least` and `most` belong to its range, `above` does not."""
-    bounds = [f"at least {least:g}"] if least > -math.inf else []
-    bounds += [f"above {above:g}"] if above > -math.inf else []
-    bounds += [f"at most {most:g}"] if most < math.inf else []
-    wanted = ("a whole number" if kind is int else "a number") + (
-        " " + " and ".join(bounds) if bounds else ""
-    )
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (least <= value <= most and value > above and math.isfinite(value)):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-        return value
-
-    return parse

@@ -9,8 +9,9 @@ from typing import Any
 
 from options import files
 from options.base_options import BaseOptions
-from options.parser import OptionParser, number
+from options.parser import OptionParser
 from options.train_options import TrainOptions
+from util.arguments import number
 from util.errors import UserError
 
 
@@ -19,21 +20,15 @@ class TestOptions(BaseOptions):
 
     __test__ = False  # pytest: not a test
     is_train = False
-    description = (
-        "Translate a test set with a trained model. What belongs to the networks is taken from the run."
-    )
+    description = "Translate a test set with a trained model. What belongs to the networks is taken from the run."
 
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
         group = parser.add_argument_group("testing")
         group.add_argument("--phase", default="test", help="which folders of --dataroot: testA and testB")
         group.add_argument("--results_dir", default="./results", help="where the gallery goes")
-        group.add_argument(
-            "--num_test", type=number(int, least=1), default=50, metavar="N", help="how many images"
-        )
-        group.add_argument(
-            "--eval", action="store_true", help="dropout off, batch norm by its running statistics"
-        )
+        group.add_argument("--num_test", type=number(int, least=1), default=50, metavar="N", help="how many images")
+        group.add_argument("--eval", action="store_true", help="dropout off, batch norm by its running statistics")
         group.add_argument(
             "--aspect_ratio",
             type=number(float, above=0),
@@ -46,9 +41,7 @@ class TestOptions(BaseOptions):
         if not given.keys() & {"name", "suffix"}:
             return files.find_run(Path(opt.checkpoints_dir), opt.dataroot)
         if not (Path(opt.checkpoints_dir) / opt.name).is_dir():
-            raise UserError(
-                f"--name {opt.name}: there is no such run in --checkpoints_dir {opt.checkpoints_dir}"
-            )
+            raise UserError(f"--name {opt.name}: there is no such run in --checkpoints_dir {opt.checkpoints_dir}")
         return str(opt.name)
 
     def _restorable(self, parser: OptionParser) -> set[str]:

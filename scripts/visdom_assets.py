@@ -106,9 +106,9 @@ class Page:
             raise UserError(f"{self.static}: visdom's page cannot be placed there ({error})") from error
 
     def npm_command(self) -> str:
-        """The command that makes the npm folder, in ./visdom_page."""
+        """The command that makes the npm folder, ~/visdom_page/node_modules."""
         packages = dict.fromkeys(f"{asset.package}@{asset.version}" for asset in self.assets)
-        return f"npm install --prefix visdom_page --legacy-peer-deps {' '.join(packages)}"
+        return f"npm install --prefix ~/visdom_page --legacy-peer-deps {' '.join(packages)}"
 
     def _read(self, node_modules: Path) -> Iterator[tuple[Path, bytes]]:
         for asset in self.assets:
@@ -118,11 +118,11 @@ class Page:
                 content = (folder / asset.source).read_bytes()
             except (OSError, ValueError, KeyError) as error:
                 raise UserError(
-                    f"--assets {node_modules}: {error}; make it by: {self.npm_command()}"
+                    f"--assets {node_modules}: {error}; make the folder with `{self.npm_command()}`"
                 ) from error
             if version != asset.version:
                 raise UserError(
-                    f"--assets {node_modules}: holds {asset.package} {version}, the page needs {asset.version}; "
-                    f"make it by: {self.npm_command()}"
+                    f"--assets {node_modules}: holds {asset.package} {version}, but the page needs "
+                    f"{asset.version}; make the folder with `{self.npm_command()}`"
                 )
             yield self.static / asset.target, content

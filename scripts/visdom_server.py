@@ -1,18 +1,21 @@
 """Start visdom's server, for this machine only, with or without internet.
 
     python scripts/visdom_server.py
-    python scripts/visdom_server.py --port 8098 --assets visdom_page/node_modules
+    python scripts/visdom_server.py --port 8098 --assets ~/visdom_page/node_modules
 
-The stock server downloads parts of its page when it first starts and dies if it can't. Here the server starts in
-any case: without those parts it takes a run's curves and images, and one sentence tells how to place them.
+The stock server downloads parts of its page when it first starts, and dies if it can't. Here it starts in any
+case: without those parts it takes a run's curves and images, and one sentence tells how to place them.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.abc
+import logging
+import multiprocessing
+import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,23 +25,19 @@ from util.errors import UserError, run_main
 
 DOWNLOAD_SECONDS = 10.0  # how long the start may wait for the download of the page's assets
 
-# visdom imports torch where it finds it, for its client alone; without, the server starts in a tenth of the time.
-DOWNLOAD = """
-import sys
-sys.modules["torch"] = None
-from visdom.server.build import download_scripts
-download_scripts()
-"""
+
+class HiddenTorch(importlib.abc.MetaPathFinder):
+    """Makes `import torch` fail: visdom tries it for its client, and its server starts far faster without."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "torch":
+            raise ModuleNotFoundError(f"{name} is hidden")
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8097, help="as --display_port of train.py")
-    parser.add_argument(
-        "--env_path", type=Path, default=Path.home() / ".visdom", help="folder of saved environments"
-    )
+    parser.add_argument("--env_path", type=Path, default=Path.home() / ".visdom", help="folder of saved environments")
     parser.add_argument(
         "--assets", type=Path, metavar="NODE_MODULES", help="npm folder to place the page's assets from first"
     )
@@ -62,31 +61,37 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"--env_path {folder}: {error}; give a folder that can be written") from error
 
 
-def download(page: Page) -> subprocess.Popen[bytes]:
-    """Let visdom download what its page needs; say one sentence if that is not done in a few seconds.
+def download() -> None:
+    """Let visdom download its page's assets, in silence; it knows no time-out and fails with tracebacks."""
+    logging.disable()
+    ignored = contextlib.suppress(Exception, KeyboardInterrupt)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), ignored:
+        from visdom.server.build import download_scripts
 
-    Returns the process, which may still be at it on a slow line.
-    """
-    command = [sys.executable, "-c", DOWNLOAD]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(DOWNLOAD_SECONDS)
+        download_scripts()
+
+
+def complete(page: Page) -> None:
+    """Try a few seconds to download what the page lacks; say one sentence if it isn't complete then."""
+    process = multiprocessing.Process(target=download, daemon=True)
+    process.start()
+    process.join(DOWNLOAD_SECONDS)  # on a slow line it goes on beside the server
     if not page.is_complete():
         print(
-            "visdom: curves and images are taken, but the page stays blank: its assets could not be downloaded; "
-            f"place them with `{page.npm_command()}` and "
-            "`python scripts/visdom_server.py --assets visdom_page/node_modules`",
+            "visdom: curves and images are taken, but the page stays blank, as its assets could not be "
+            f"downloaded; place them with `{page.npm_command()}` and "
+            "`python scripts/visdom_server.py --assets ~/visdom_page/node_modules`",
             file=sys.stderr,
             flush=True,
         )
-    return process
 
 
 def serve(port: int, env_path: Path) -> None:
     """Run the stock server until Ctrl-C."""
-    sys.modules["torch"] = None  # type: ignore[assignment]  # as in DOWNLOAD
     from visdom.server.run_server import start_server
 
+    # The page asks for a style sheet that is never there, and while blank for all that it lacks.
+    logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
     start_server(port=port, base_url="", env_path=str(env_path), bind_local=True, print_func=announce)
 
 
@@ -101,16 +106,13 @@ def main() -> None:
     page = Page()
     if arguments.assets:
         page.place(arguments.assets)
-    downloading = None
+    sys.meta_path.insert(0, HiddenTorch())
     try:
         if not page.is_complete():
-            downloading = download(page)
+            complete(page)
         serve(arguments.port, arguments.env_path)
     except KeyboardInterrupt:
         print("visdom: stopped")
-    finally:
-        if downloading:
-            downloading.kill()
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def weights_path(folder: Path, epoch: str, network: str, suffix: str = "") -> Pa
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's state dict, on the CPU, as the field's published weight files have it."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_open(path) as file:
+    with atomic_open(path, durable=True) as file:
         torch.save(weights, file)
 
 
@@ -91,7 +91,7 @@ class Checkpoint:
     def save(self) -> None:
         """Write the state of every object, beside the old file and then over it."""
         state = {name: thing.state_dict() for name, thing in self.objects.items()}
-        with atomic_open(self.path) as file:
+        with atomic_open(self.path, durable=True) as file:
             torch.save({"format": STATE_FORMAT, "objects": state}, file)
 
     def load(self) -> None:
@@ -111,6 +111,5 @@ class Checkpoint:
                 thing.load_state_dict(states[name])
             except (RuntimeError, ValueError, KeyError) as error:
                 raise UserError(
-                    f"{self.path} does not fit this run's {name}: continue with the network options it was "
-                    "started with"
+                    f"{self.path} does not fit this run's {name}: continue with the network options it was started with"
                 ) from error

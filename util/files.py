@@ -10,17 +10,19 @@ from typing import BinaryIO
 
 
 @contextmanager
-def atomic_open(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write that takes the name `path` only when all of it is on disk.
+def atomic_open(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A binary file to write that takes the name `path` only when it is whole.
 
-    It is written beside its name, flushed, and renamed over it; on any error the old file stays.
+    It is written beside its name and renamed over it; on any error the old file stays. `durable` waits until
+    the disk has it, for what must outlive a power cut.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -45,9 +45,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         atomic_write(path, content)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(
-            f"{path} cannot be written ({reason}): free that disk or name another folder"
-        ) from error
+        raise UserError(f"{path} cannot be written ({reason}): free that disk or name another folder") from error
 
 
 def save_picture(folder: Path, file: str, name: str, image: np.ndarray) -> Picture:
@@ -106,7 +104,6 @@ def _figure(picture: Picture, word: str, image_width: int) -> Any:
         style=f"--natural:{min(picture.width, width)}px;--shown:{width}px",
         cls="crisp" if scale >= 2 else None,
         loading="lazy",
-        decoding="async",
     )
     label = [tags.b(word), " ", tags.code(picture.name)] if word else [tags.code(picture.name)]
     return tags.figure(tags.a(image, href=address(picture.file), cls="zoom"), tags.figcaption(*label))
@@ -122,9 +119,7 @@ def _part(file: str) -> str:
     return Path(__file__).with_name(file).read_text(encoding="utf-8")
 
 
-def page(
-    title: str, status: Sequence[str], content: Iterable[str], image_width: int, reload_seconds: int = 0
-) -> str:
+def page(title: str, status: Sequence[str], content: Iterable[str], image_width: int, reload_seconds: int = 0) -> str:
     """A whole page: a header that stays in view with title and status, then content, which is HTML already.
 
     It is as wide as four pictures of image_width side by side, or as the window. With reload_seconds the page

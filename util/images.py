@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def to_array(image: Tensor) -> np.ndarray:
-    """A picture, uint8 (H, W, 3), of an image (C, H, W) in [-1, 1]: grey for 1 or 2 channels, else the first three."""
+def to_array(image: Tensor, aspect_ratio: float = 1.0) -> np.ndarray:
+    """A picture, uint8 (H, W, 3), of an image (C, H, W) in [-1, 1]: grey for 1 or 2 channels, else the first three.
+
+    An aspect_ratio above 1 makes it that much wider, one below 1 taller.
+    """
     colours = image.detach()[: 3 if image.shape[0] >= 3 else 1]
     levels = ((colours.float().cpu() + 1) * 127.5).round().clamp(0, 255)
-    return np.repeat(levels.numpy().astype(np.uint8), 3 // len(colours), axis=0).transpose(1, 2, 0)
+    array = np.repeat(levels.numpy().astype(np.uint8), 3 // len(colours), axis=0).transpose(1, 2, 0)
+    if aspect_ratio == 1.0:
+        return array
+    height, width = array.shape[:2]
+    size = round(width * max(1.0, aspect_ratio)), round(height / min(1.0, aspect_ratio))
+    return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BICUBIC))
+
+
+def name_below(dataroot: Path, phase: str, path: str) -> str:
+    """A file's name within its domain: relative to dataroot/testA or dataroot/testB, or else to dataroot."""
+    parts = Path(path).relative_to(dataroot).parts if Path(path).is_relative_to(dataroot) else (Path(path).name,)
+    return str(Path(*parts[1:])) if len(parts) > 1 and parts[0] in (f"{phase}A", f"{phase}B") else str(Path(*parts))

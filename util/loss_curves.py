@@ -163,9 +163,7 @@ def _grid(x_axis: Axis, y_axis: Axis) -> svg.g:
         grid.add(svg.line(x1=LEFT, x2=RIGHT, y1=y, y2=y, cls="grid"))
         grid.add(svg.text(tick_label(value), x=LEFT - 6, y=y, dy=4, text_anchor="end"))
     for value in nice_ticks(x_axis.low, x_axis.high, 5):
-        grid.add(
-            svg.text(tick_label(value), x=f"{x_axis.pixel(value):.1f}", y=BOTTOM + 17, text_anchor="middle")
-        )
+        grid.add(svg.text(tick_label(value), x=f"{x_axis.pixel(value):.1f}", y=BOTTOM + 17, text_anchor="middle"))
     grid.add(svg.text("epoch", x=RIGHT, y=HEIGHT - 4, text_anchor="end"))
     return grid
 

@@ -21,7 +21,7 @@ class Monitor(Protocol):
     """Shows a run to someone while it trains. Never raises and never makes the training wait."""
 
     def add_losses(self, record: Mapping[str, float]) -> None:
-        """Take one line of losses.jsonl: epoch, step, images (seen since the run began), seconds, lr, losses."""
+        """A line of losses.jsonl: epoch, step, images (seen since the run began), seconds, lr, losses."""
 
     def show_images(self, visuals: Mapping[str, np.ndarray], epoch: int, images: int) -> None:
         """Take the current images, uint8 (H, W, 3) by name; the arrays must not change afterwards."""

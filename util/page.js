@@ -82,15 +82,17 @@ function restore({ opened, scroll, row, top }) {
   const kept = row && document.getElementById(row);
   if (!kept) return window.scrollTo(0, scroll);
   kept.scrollIntoView();
-  // Once more after layout: rows take their true height only when they come into view.
+  // Again after layout and loading: rows take their true height only when they come into view.
   const settle = () => window.scrollBy(0, kept.getBoundingClientRect().top - top);
   settle();
   requestAnimationFrame(settle);
+  window.addEventListener("load", () => requestAnimationFrame(settle));
 }
 
 if (seconds) {
   if (history.state) restore(history.state);
-  history.scrollRestoration = "auto";
+  // Only now, or the browser would put its own idea of the place over this one.
+  window.addEventListener("load", () => setTimeout(() => { history.scrollRestoration = "auto"; }));
   setInterval(() => {
     if (dialog.open || document.hidden) return;
     remember();

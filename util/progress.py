@@ -77,9 +77,7 @@ class Console:
             self.bar.set_postfix(numbers, refresh=False)
             return
         values = "  ".join(f"{name} {value:.3f}" for name, value in numbers.items())
-        print(
-            f"{title}, {self.done:,} of {self.total:,} images, {self._time_left()} left: {values}", flush=True
-        )
+        print(f"{title}, {self.done:,} of {self.total:,} images, {self._time_left()} left: {values}", flush=True)
 
     def _time_left(self) -> str:
         elapsed = time.perf_counter() - self.start

@@ -42,9 +42,7 @@ class Registry:
         for attribute, found in vars(module).items():
             if attribute.lower() == wanted:
                 return found
-        raise UserError(
-            f"{module.__file__} has no class named like {name.title().replace('_', '')}{self.kind.title()}"
-        )
+        raise UserError(f"{module.__file__} has no class named like {name.title().replace('_', '')}{self.kind.title()}")
 
     def _find_outside(self, name: str) -> Any:
         module_name, _, class_name = name.partition(":")
@@ -56,7 +54,7 @@ class Registry:
             if error.name is None or not module_name.startswith(error.name):
                 raise
             raise UserError(
-                f"{self.option} {name}: there is no module {error.name}; it is looked for in this folder and on PYTHONPATH"
+                f"{self.option} {name}: no module {error.name} is found in this folder or on PYTHONPATH"
             ) from error
         except AttributeError as error:
             raise UserError(f"{self.option} {name}: module {module_name} has no {class_name}") from error

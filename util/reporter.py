@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from util import images, run_folder
+from util.errors import UserError
 from util.loss_log import LossLog
 from util.monitors import create_monitors
 from util.progress import Console, Progress
@@ -24,21 +25,17 @@ class Reporter:
     What shows costs no training: a page that can't be written is reported and left, monitors run beside it.
     """
 
-    def __init__(
-        self, opt: argparse.Namespace, folder: Path, progress: Progress, images_per_epoch: int
-    ) -> None:
+    def __init__(self, opt: argparse.Namespace, folder: Path, progress: Progress, images_per_epoch: int) -> None:
         self.opt, self.progress = opt, progress
         self.last_epoch = opt.n_epochs + opt.n_epochs_decay
         self.log = LossLog(folder / run_folder.LOSSES)
         self.log.forget_after(progress.step)
-        self.console = Console(
-            max(0, self.last_epoch - opt.epoch_count + 1) * images_per_epoch, progress.images
-        )
+        self.console = Console(max(0, self.last_epoch - opt.epoch_count + 1) * images_per_epoch, progress.images)
         self.say = self.console.say
         self.page = None
         if not opt.no_html:
             self.page = TrainingPage(folder / "web", opt.name, vars(opt), opt.display_winsize)
-        self.monitors = create_monitors(opt, self.log.records)
+        self.monitors = create_monitors(opt, self.log.records, self.say)
 
     def __enter__(self) -> Reporter:
         return self
@@ -96,6 +93,6 @@ class Reporter:
             return
         try:
             update(self.page)
-        except OSError as error:
+        except (OSError, UserError) as error:
             self.say(f"the page can't be written ({error}): training goes on without it")
             self.page = None

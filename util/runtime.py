@@ -16,9 +16,7 @@ def get_device(name: str) -> torch.device:
         return torch.device(next(kind for kind in available if available[kind]))
     device = torch.device(name)
     if not available[device.type]:
-        raise UserError(
-            f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto"
-        )
+        raise UserError(f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto")
     return device
 
 

@@ -183,9 +183,7 @@ class TrainingPage:
         return _render(tags.details(tags.summary("Losses"), tags.div(pictures, cls="curves"), open=True))
 
     def _options(self) -> str:
-        table = tags.table(
-            tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items()
-        )
+        table = tags.table(tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items())
         return _render(tags.details(tags.summary(f"Options ({len(self.options)})"), table))
 
 

@@ -1,7 +1,7 @@
 """Loss curves and current images on a visdom server, sent so that training cannot feel the server.
 
-The training thread only leaves its news here; a background thread sends the whole curve and the latest images,
-again and again until the server has them, so that a server that was away misses nothing.
+The training thread only leaves its news here. A background thread sends the whole curve and the latest
+images, and tries again until the server has them, so that a server that was away misses nothing.
 
 The server's HTTP interface is spoken directly. visdom's own client has no time-out on answers, takes an HTTP
 error for success, and imports numerical libraries; doing that in a thread while the data loader forks its
@@ -26,10 +26,16 @@ from PIL import Image, ImageDraw, ImageOps
 
 from util.monitors import loss_values, print_line
 
-CURVE_POINTS = (
-    1000  # a longer curve is thinned to this many, so that sending it stays cheap however long a run is
-)
-CAPTION_HEIGHT = 20  # pixels
+CURVE_POINTS = 1000  # a longer curve is thinned to this many, so that sending it stays cheap however long a run is
+CURVE_LAYOUT = {
+    "xaxis": {"title": {"text": "images seen", "standoff": 4}},
+    "yaxis": {"title": {"text": "loss"}},
+    "showlegend": True,
+    "legend": {"orientation": "h", "y": -0.25},
+    "margin": {"l": 60, "r": 20, "t": 30, "b": 60},
+}
+CAPTION_HEIGHT = 20  # pixels, of an image's name
+TITLE_HEIGHT = 20  # pixels that a window on the page needs besides its image
 CLOSE_SECONDS = 3.0  # how long the end of a run may wait for the server
 
 
@@ -46,9 +52,9 @@ class VisdomServer:
         local = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
         self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
 
-    def send(self, window: str, title: str, content: list[dict[str, Any]], **rest: Any) -> None:
-        """Make or replace a window. Raises OSError, HTTPException or ValueError if the server didn't take it."""
-        message = {"win": window, "eid": self._env, "data": content, "opts": {"title": title}, **rest}
+    def send(self, window: int, content: list[dict[str, Any]], opts: dict[str, Any], **rest: Any) -> None:
+        """Make or replace a window. Raises OSError, HTTPException or ValueError if it was not taken."""
+        message = {"win": str(window), "eid": self._env, "data": content, "opts": opts, **rest}
         request = urllib.request.Request(
             f"{self.url}/events", json.dumps(message).encode(), {"Content-Type": "application/json"}
         )
@@ -65,7 +71,7 @@ class Pictures(NamedTuple):
 
 
 class VisdomMonitor:
-    """A Monitor (see util.monitors) that shows curves in window `window` and images in the next one or ones."""
+    """A Monitor (see util.monitors): curves in window `window`, images in the next one or ones."""
 
     def __init__(
         self,
@@ -80,9 +86,10 @@ class VisdomMonitor:
         retry_seconds: float = 10.0,
         pause_seconds: float = 2.0,
     ) -> None:
-        """`history`: earlier lines of losses.jsonl. `columns` of images a row; 0 gives each its own window.
+        """`history`: earlier lines of losses.jsonl, to begin the curves with.
 
-        `image_size` in pixels. The thread rests `pause_seconds` after sending, `retry_seconds` after a failure.
+        `columns`: images in a row of the grid; 0 gives each image its own window. `image_size`: pixels.
+        The thread rests `pause_seconds` after sending and `retry_seconds` after a failure.
         """
         self._server, self._name, self._say = server, name, say
         self._window, self._columns, self._image_size = window, columns, image_size
@@ -143,33 +150,26 @@ class VisdomMonitor:
             self._told = True
             reason = error.reason if type(error) is urllib.error.URLError else error
             self._say(
-                f"visdom: {self._server.url} does not take the curves ({reason}); training goes on and they follow "
-                f"once it does: start a server with `python scripts/visdom_server.py --port {self._server.port}`, "
-                "or train with --display_id 0"
+                f"visdom: {self._server.url} does not take the curves ({reason}); training goes on, and they "
+                "follow when it does: start a server with "
+                f"`python scripts/visdom_server.py --port {self._server.port}`, or train with --display_id 0"
             )
 
     def _send_curves(self, records: Sequence[Mapping[str, float]]) -> None:
-        title = f"{self._name}: losses"
-        layout = {
-            "title": title,
-            "xaxis": {"title": "images seen"},
-            "yaxis": {"title": "loss"},
-            "showlegend": True,
-        }
-        self._server.send(str(self._window), title, traces(records), layout=layout)
+        # Without a size of its own here, the window keeps the one that its user gave it on the page.
+        opts = {"title": f"{self._name}: losses"}
+        self._server.send(self._window, traces(records), opts, layout=CURVE_LAYOUT)
 
     def _send_pictures(self, pictures: Pictures) -> None:
         moment = f"epoch {pictures.epoch}, {pictures.images} images seen"
-        if self._columns > 0:
-            panels = {self._name: image_grid(pictures.visuals, self._columns, self._image_size)}
-        else:
-            panels = {
-                name: image_grid({name: image}, 1, self._image_size)
-                for name, image in pictures.visuals.items()
-            }
-        for window, (title, panel) in enumerate(panels.items(), self._window + 1):
-            content = {"type": "image", "content": {"src": as_data_url(panel)}}
-            self._server.send(str(window), f"{title}: {moment}", [content])
+        panels = {self._name: pictures.visuals}
+        if self._columns <= 0:
+            panels = {name: {name: visual} for name, visual in pictures.visuals.items()}
+        for window, (title, visuals) in enumerate(panels.items(), self._window + 1):
+            grid = image_grid(visuals, max(self._columns, 1), self._image_size)
+            content = {"type": "image", "content": {"src": as_data_url(grid)}}
+            opts = {"title": f"{title}: {moment}", "width": grid.width, "height": grid.height + TITLE_HEIGHT}
+            self._server.send(window, [content], opts)
 
 
 def thin(records: Sequence[Mapping[str, float]], points: int = CURVE_POINTS) -> list[Mapping[str, float]]:
@@ -207,9 +207,7 @@ def image_grid(visuals: Mapping[str, np.ndarray], columns: int, size: int) -> Im
     for place, (name, image) in enumerate(visuals.items()):
         left, top = place % columns * size, place // columns * (size + CAPTION_HEIGHT)
         grid.paste(ImageOps.pad(Image.fromarray(image), (size, size), color="white"), (left, top))
-        draw.text(
-            (left + size // 2, top + size + CAPTION_HEIGHT // 2), name, "black", anchor="mm", font_size=14
-        )
+        draw.text((left + size // 2, top + size + CAPTION_HEIGHT // 2), name, "black", anchor="mm", font_size=14)
     return grid
 
 

@@ -26,7 +26,7 @@ class WandbMonitor:
         history: Iterable[Mapping[str, float]] = (),
         say: Callable[[str], None] = print_line,
     ) -> None:
-        """Start a wandb run with these options; `history`, the earlier lines of losses.jsonl, is logged first.
+        """Start a wandb run with these options; log `history`, the earlier lines of losses.jsonl, first.
 
         Raises UserError if wandb is missing or does not start.
         """

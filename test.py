@@ -1,0 +1,83 @@
+"""Translate a test set with a trained model and write an HTML gallery.
+
+python test.py --dataroot horse2zebra                        # testA and testB, with the run trained on it
+python test.py --dataroot photos --name horse2zebra_cycle_gan --model test --model_suffix _A
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from options import TestOptions
+from util.errors import run_main
+
+__test__ = False  # pytest: the tests are in tests/
+
+
+def main() -> int:
+    options = TestOptions()
+    opt = options.parse()
+
+    # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
+    from data import create_dataset
+    from models import create_model
+    from util import images, metrics, runtime
+    from util.files import atomic_write
+    from util.gallery import Gallery
+    from util.progress import Console
+    from util.stop_signal import StopSignal
+
+    runtime.seed_everything(opt.seed)
+    model = create_model(opt)
+    model.setup(opt)
+    if opt.eval:
+        model.eval()
+    elif model.depends_on_batch:
+        opt.batch_size = 1
+        print("note: one image at a time, with dropout and batch statistics as in training (--eval does without)")
+    dataset = create_dataset(opt)
+    wanted = min(opt.num_test, len(dataset))
+    print(
+        f"{dataset.dataset.summary()}\n{model.describe(opt.verbose)}\nweights {opt.epoch} of {opt.name} on {model.device}"
+    )
+
+    folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}"
+    gallery = Gallery(folder, f"{opt.name}, {opt.phase}, epoch {opt.epoch}", opt.display_winsize)
+    scores = metrics.Scores()
+    console = Console(wanted, 0)
+    dataset.say = console.say
+    done = 0
+    with StopSignal() as stop:
+        for batch in dataset:
+            model.set_input(batch)
+            model.test()
+            for translation in model.translations(batch):
+                shown = dict(translation.visuals)
+                for name, truth in translation.truth.items():
+                    scores.add(name, shown[name], truth)
+                    shown[name.replace("fake", "truth")] = truth
+                arrays = {name: images.to_array(image, opt.aspect_ratio) for name, image in shown.items()}
+                gallery.add_row(images.name_below(Path(opt.dataroot), opt.phase, translation.path), arrays)
+            done += len(model.get_image_paths())
+            console.advance(len(model.get_image_paths()), "translating")
+            if done >= wanted or stop.requested:
+                break
+    console.close()
+
+    means = scores.means()
+    summary = {name: metrics.in_words(values) for name, values in means.items()}
+    page = gallery.close(summary)
+    if means:
+        record = {"epoch": opt.epoch, "phase": opt.phase, "eval": opt.eval, "scores": means}
+        atomic_write(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
+    for name, words in summary.items():
+        print(f"{name}: {words}, over {means[name]['images']} images with ground truth")
+    print(f"translated {done} of {len(dataset)} images: {page}")
+    if done < len(dataset) and not stop.requested:
+        print(f"--num_test {len(dataset)} translates them all")
+    return stop.exit_code
+
+
+if __name__ == "__main__":
+    run_main(main)

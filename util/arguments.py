@@ -1,0 +1,33 @@
+"""Types of command line arguments, for argparse."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+
+def number(
+    kind: type[int] | type[float],
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+) -> Callable[[str], Any]:
+    """The type of an option that takes a number: `least` and `most` belong to its range, `above` does not."""
+    bounds = [f"at least {least:g}"] if least > -math.inf else []
+    bounds += [f"above {above:g}"] if above > -math.inf else []
+    bounds += [f"at most {most:g}"] if most < math.inf else []
+    wanted = ("a whole number" if kind is int else "a number") + (" " + " and ".join(bounds) if bounds else "")
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (least <= value <= most and value > above and math.isfinite(value)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return parse
