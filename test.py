@@ -38,9 +38,9 @@ def main() -> int:
         print("note: one image at a time, with dropout and batch statistics as in training (--eval does without)")
     dataset = create_dataset(opt)
     wanted = min(opt.num_test, len(dataset))
-    print(
-        f"{dataset.dataset.summary()}\n{model.describe(opt.verbose)}\nweights {opt.epoch} of {opt.name} on {model.device}"
-    )
+    print(dataset.summary())
+    print(model.describe(opt.verbose))
+    print(f"weights {opt.epoch} of {opt.name} on {model.device}")
 
     folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}"
     gallery = Gallery(folder, f"{opt.name}, {opt.phase}, epoch {opt.epoch}", opt.display_winsize)

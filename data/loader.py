@@ -99,6 +99,10 @@ class Loader:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def summary(self) -> str:
+        """What was found, for the console."""
+        return self.dataset.summary()
+
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Which epoch the next iteration gives, and how many of its images to leave out at its start."""
         self.batches.epoch, self.batches.start = epoch, start

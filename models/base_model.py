@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from util.errors import UserError
+from util.errors import TrainingDiverged, UserError
 from util.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from util import checkpoint, runtime
 else:
     torch, schedules, checkpoint, runtime = lazy_import("torch", "models.schedules", "util.checkpoint", "util.runtime")
-
-
-class NonFiniteLoss(ArithmeticError):
-    """A loss became NaN or infinite; the weights have not been changed by it."""
 
 
 @dataclass
@@ -185,7 +181,7 @@ class BaseModel(ABC):
         total = torch.stack([*terms.values()]).sum()
         if not torch.isfinite(total):
             broken = ", ".join(f"{name} = {term.item()}" for name, term in terms.items() if not term.isfinite())
-            raise NonFiniteLoss(broken or f"the sum of the losses of {phase.name}")
+            raise TrainingDiverged(broken or f"the sum of the losses of {phase.name}")
         phase.optimizer.step()
         if phase is self.phases[0]:
             self.epoch_loss.add(total)

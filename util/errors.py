@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend, and what a main program makes of it."""
+"""The errors that end a program in an orderly way, and how they end it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,35 @@ class UserError(ValueError):
     """A mistake in what the user gave: one sentence with the option or file, its value and the remedy."""
 
 
-def fail(message: str) -> NoReturn:
-    """End the program as a user's mistake ends it: the sentence on stderr, exit code 2, no traceback."""
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(2)
+class TrainingDiverged(ArithmeticError):
+    """A loss became NaN or infinite. The step was not taken: the weights are those of the step before."""
+
+    where = "training"
+
+    def __init__(self, losses: str) -> None:
+        super().__init__(losses)
+        self.losses = losses
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where}: {self.losses}; stopped, and the last checkpoint is as it was: "
+            "try a smaller --lr, or go on from there with --continue_train"
+        )
 
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:
-    """Run a program's main function and exit with what it returns; a UserError ends it by `fail`."""
+    """Run a program's main function and exit with what it returns.
+
+    A user's mistake ends it with exit code 2 and its sentence on stderr, a diverged training with 1, Ctrl-C
+    with 130; none of them with a traceback.
+    """
     try:
         raise SystemExit(main() or 0)
     except UserError as error:
-        fail(str(error))
+        message, code = f"error: {error}", 2
+    except TrainingDiverged as error:
+        message, code = f"error: {error}", 1
+    except KeyboardInterrupt:
+        message, code = "interrupted", 130
+    print(message, file=sys.stderr)
+    raise SystemExit(code)

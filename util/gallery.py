@@ -73,13 +73,16 @@ class Gallery:
     def _files(self, path: str, names: Sequence[str]) -> list[str]:
         """Files for the visuals of a source that no other source has."""
         folder, stem, extension = image_name(path)
-        for addition in itertools.chain(["", extension], (f"{extension}_{n}" for n in itertools.count(2))):
-            files = [str(folder / f"{stem}{addition}_{name}.png") for name in names]
-            keys = [_same_file(file) for file in files]
-            if all(self.owners.get(key, path) == path for key in keys):
-                self.owners.update(dict.fromkeys(keys, path))
-                return files
-        raise AssertionError("unreachable: the additions never end")
+        additions = itertools.chain(["", extension], (f"{extension}_{count}" for count in itertools.count(2)))
+        candidates = (
+            [str(folder / f"{stem}{addition}_{name}.png") for name in names] for addition in additions
+        )
+        files = next(files for files in candidates if all(self._is_free(file, path) for file in files))
+        self.owners.update((_same_file(file), path) for file in files)
+        return files
+
+    def _is_free(self, file: str, path: str) -> bool:
+        return self.owners.get(_same_file(file), path) == path
 
 
 def image_name(path: str) -> tuple[PurePosixPath, str, str]:
@@ -92,11 +95,11 @@ def image_name(path: str) -> tuple[PurePosixPath, str, str]:
     parts = [part for part in text.split("/") if part not in ("", ".", "..") and not part.endswith(":")]
     name = PurePosixPath(parts.pop() if parts else "image")
     folder = PurePosixPath("images", *(_cut(part) for part in parts))
-    return folder, _cut(name.stem), _cut(name.suffix)
+    return folder, _cut(name.stem), _cut(name.suffix, 16)
 
 
-def _cut(name: str) -> str:
-    return name.encode()[:MOST_BYTES].decode(errors="ignore")
+def _cut(name: str, size: int = MOST_BYTES) -> str:
+    return name.encode()[:size].decode(errors="ignore")
 
 
 def _same_file(file: str) -> str:
@@ -106,7 +109,6 @@ def _same_file(file: str) -> str:
 
 def _shown(path: str) -> Any:
     """A path as text, its folder paler. Each part keeps to itself if it is written from right to left."""
-    text = path.encode(errors="replace").decode()
-    start = max(text.rfind("/"), text.rfind("\\")) + 1
-    folder = [tags.small(tags.bdi(text[:start]))] if start else []
-    return tags.span(*folder, tags.bdi(text[start:]))
+    start = max(path.rfind("/"), path.rfind("\\")) + 1
+    folder = [tags.small(tags.bdi(path[:start]))] if start else []
+    return tags.span(*folder, tags.bdi(path[start:]))

@@ -45,7 +45,9 @@ def write_file(path: Path, content: bytes | str) -> None:
         atomic_write(path, content)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"{path} cannot be written ({reason}): free that disk or name another folder") from error
+        raise UserError(
+            f"{path} cannot be written ({reason}): make room there or choose another folder"
+        ) from error
 
 
 def save_picture(folder: Path, file: str, name: str, image: np.ndarray) -> Picture:
@@ -98,7 +100,7 @@ def _figure(picture: Picture, word: str, image_width: int) -> Any:
     width, height = round(picture.width * scale), max(1, round(picture.height * scale))
     image = tags.img(
         src=address(picture.file),
-        alt=f"{picture.name} {word}".strip(),
+        alt=f"{word} {picture.name}".strip(),
         width=width,
         height=height,
         style=f"--natural:{min(picture.width, width)}px;--shown:{width}px",
@@ -119,7 +121,9 @@ def _part(file: str) -> str:
     return Path(__file__).with_name(file).read_text(encoding="utf-8")
 
 
-def page(title: str, status: Sequence[str], content: Iterable[str], image_width: int, reload_seconds: int = 0) -> str:
+def page(
+    title: str, status: Sequence[str], content: Iterable[str], image_width: int, reload_seconds: int = 0
+) -> str:
     """A whole page: a header that stays in view with title and status, then content, which is HTML already.
 
     It is as wide as four pictures of image_width side by side, or as the window. With reload_seconds the page
@@ -141,7 +145,8 @@ def page(title: str, status: Sequence[str], content: Iterable[str], image_width:
         _dialog(),
         tags.script(raw(_part("page.js"))),
     )
-    return str(whole.render(pretty=False))
+    text = str(whole.render(pretty=False))
+    return text.encode(errors="replace").decode()  # file names and paths may hold bytes that are no UTF-8
 
 
 def _dialog() -> Any:

@@ -20,7 +20,7 @@ MEANINGS = {
     "idt": "identity",
     "lr": "learning rate",
 }
-MOST_RECORDS = 20_000
+MOST_RECORDS = 10_000
 """Of more records every second, third ... is drawn, so that the cost of drawing has a bound."""
 MOST_POINTS = 1000
 WIDTH, HEIGHT = 240, 180
@@ -163,7 +163,9 @@ def _grid(x_axis: Axis, y_axis: Axis) -> svg.g:
         grid.add(svg.line(x1=LEFT, x2=RIGHT, y1=y, y2=y, cls="grid"))
         grid.add(svg.text(tick_label(value), x=LEFT - 6, y=y, dy=4, text_anchor="end"))
     for value in nice_ticks(x_axis.low, x_axis.high, 5):
-        grid.add(svg.text(tick_label(value), x=f"{x_axis.pixel(value):.1f}", y=BOTTOM + 17, text_anchor="middle"))
+        grid.add(
+            svg.text(tick_label(value), x=f"{x_axis.pixel(value):.1f}", y=BOTTOM + 17, text_anchor="middle")
+        )
     grid.add(svg.text("epoch", x=RIGHT, y=HEIGHT - 4, text_anchor="end"))
     return grid
 

@@ -6,35 +6,67 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from util import images, run_folder
-from util.errors import UserError
+import numpy as np
+
+from util import images
+from util.errors import TrainingDiverged, UserError
 from util.loss_log import LossLog
 from util.monitors import create_monitors
 from util.progress import Console, Progress
+from util.run import LOSSES
 from util.training_page import TrainingPage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+class Shown(Protocol):
+    """What is shown of a model."""
+
+    learning_rate: float
+    device: Any
+
+    def get_current_losses(self) -> Mapping[str, float]: ...
+
+    def get_current_visuals(self) -> Mapping[str, Tensor]: ...
+
+    def describe(self, verbose: bool = ..., /) -> str: ...
+
+
+class Source(Protocol):
+    """What is shown of a dataset."""
+
+    say: Callable[[str], None]
+
+    def __len__(self) -> int: ...
+
+    def summary(self) -> str: ...
+
+
 class Reporter:
     """Shows the losses and images of a run at the frequencies that the options give; a context manager.
 
-    What shows costs no training: a page that can't be written is reported and left, monitors run beside it.
+    What shows a run must not stop it: a page that can't be written is reported and left, monitors run beside it.
     """
 
-    def __init__(self, opt: argparse.Namespace, folder: Path, progress: Progress, images_per_epoch: int) -> None:
-        self.opt, self.progress = opt, progress
-        self.last_epoch = opt.n_epochs + opt.n_epochs_decay
-        self.log = LossLog(folder / run_folder.LOSSES)
+    def __init__(
+        self, opt: argparse.Namespace, folder: Path, progress: Progress, dataset: Source, model: Shown
+    ) -> None:
+        self.opt, self.progress, self.model = opt, progress, model
+        self.last_epoch: int = opt.n_epochs + opt.n_epochs_decay
+        print(dataset.summary())
+        print(model.describe(opt.verbose))
+        print(f"run {folder} on {model.device}, seed {opt.seed}", flush=True)
+        self.log = LossLog(folder / LOSSES)
         self.log.forget_after(progress.step)
-        self.console = Console(max(0, self.last_epoch - opt.epoch_count + 1) * images_per_epoch, progress.images)
-        self.say = self.console.say
-        self.page = None
+        self.page: TrainingPage | None = None
         if not opt.no_html:
             self.page = TrainingPage(folder / "web", opt.name, vars(opt), opt.display_winsize)
+        images_left = max(0, self.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
+        self.console = Console(progress.images + images_left, progress.images)
+        self.say = dataset.say = self.console.say
         self.monitors = create_monitors(opt, self.log.records, self.say)
 
     def __enter__(self) -> Reporter:
@@ -43,52 +75,52 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.page is not None:
-            self._try(lambda page: page.update_curves(self.log.records))
-            self._try(lambda page: page.finish())
+        self._update_page(lambda page: page.update_curves(self.log.records))
+        self._update_page(lambda page: page.finish())
         for monitor in self.monitors:
             monitor.close()
         self.console.close()
+        if isinstance(error, TrainingDiverged):
+            error.where = f"epoch {self.progress.epoch}, step {self.progress.step + 1}"
 
-    def step(
-        self,
-        losses: Callable[[], Mapping[str, float]],
-        visuals: Callable[[], Mapping[str, Tensor]],
-        learning_rate: float,
-    ) -> None:
-        """A step has been trained. Losses and visuals are asked for only when they are due to be shown."""
+    def step(self) -> None:
+        """A step has been trained. Losses and images leave their device only when they are due to be shown."""
         opt, progress = self.opt, self.progress
         title = f"epoch {progress.epoch}/{self.last_epoch}"
         self.console.advance(progress.last_count, title)
         if progress.due(opt.print_freq):
-            self._report(title, losses(), learning_rate)
+            self._show_losses(title)
         to_page = self.page is not None and progress.due(opt.update_html_freq)
         to_monitors = bool(self.monitors) and progress.due(opt.display_freq)
         if to_page or to_monitors:
-            arrays = {name: images.to_array(visual[0]) for name, visual in visuals().items()}
-            if to_page:
-                self._try(lambda page: page.add_samples(progress.epoch, progress.images, arrays))
-                self._try(lambda page: page.update_curves(self.log.records))
-            if to_monitors:
-                for monitor in self.monitors:
-                    monitor.show_images(arrays, progress.epoch, progress.images)
+            arrays = {name: images.to_array(visual[0]) for name, visual in self.model.get_current_visuals().items()}
+            self._show_images(arrays, to_page, to_monitors)
 
-    def _report(self, title: str, losses: Mapping[str, float], learning_rate: float) -> None:
-        progress = self.progress
+    def _show_losses(self, title: str) -> None:
+        progress, losses = self.progress, self.model.get_current_losses()
         record = {
             "epoch": progress.epoch,
             "step": progress.step,
             "images": progress.images,
             "seconds": round(progress.seconds, 3),
             **losses,
-            "lr": learning_rate,
+            "lr": self.model.learning_rate,
         }
         self.log.append(record)
         self.console.report(title, losses)
         for monitor in self.monitors:
             monitor.add_losses(record)
 
-    def _try(self, update: Callable[[TrainingPage], None]) -> None:
+    def _show_images(self, arrays: dict[str, np.ndarray], to_page: bool, to_monitors: bool) -> None:
+        progress = self.progress
+        if to_page:
+            self._update_page(lambda page: page.add_samples(progress.epoch, progress.images, arrays))
+            self._update_page(lambda page: page.update_curves(self.log.records))
+        if to_monitors:
+            for monitor in self.monitors:
+                monitor.show_images(arrays, progress.epoch, progress.images)
+
+    def _update_page(self, update: Callable[[TrainingPage], None]) -> None:
         if self.page is None:
             return
         try:

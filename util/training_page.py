@@ -73,7 +73,7 @@ class TrainingPage:
         self.rows: dict[int, str] = {}
         self.earlier_pages = 0
         self.status: list[str] = []
-        self.curves: list[str] = []
+        self.curves: dict[str, str] = {}
         self.running = True
         with _going_on():
             for samples in self._take_up(start_epoch):
@@ -88,18 +88,18 @@ class TrainingPage:
                 for name, image in visuals.items()
             )
             samples = Samples(epoch, images, pictures)
-            self._add_row(samples)
-            self._write(changed=sorted(self.rows).index(epoch))
             with open(self.folder / "samples.jsonl", "a", encoding="utf-8") as file:
                 file.write(samples.to_line())
+            self._add_row(samples)
+            self._write(changed=sorted(self.rows).index(epoch))
 
     def update_curves(self, records: Sequence[Mapping[str, float]]) -> None:
         """Draw every loss and the rate anew from the lines of losses.jsonl."""
-        drawings = {curve_file(panel): drawing for panel, drawing in draw_loss_curves(records).items()}
+        drawings = draw_loss_curves(records)
         with _going_on():
-            for file, drawing in drawings.items():
-                write_file(self.folder / file, drawing)
-            self.curves = list(drawings)
+            for panel, drawing in drawings.items():
+                write_file(self.folder / curve_file(panel), drawing)
+            self.curves = {panel: curve_file(panel) for panel in drawings}
             if records:
                 self._set_status(int(records[-1]["epoch"]), int(records[-1]["images"]))
             self._write(changed=len(self.rows))
@@ -114,7 +114,7 @@ class TrainingPage:
         """The rows of an earlier run in epoch order; samples.jsonl is left with these alone."""
         file = self.folder / "samples.jsonl"
         found: dict[int, Samples] = {}
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else ():
             try:
                 samples = Samples.from_line(line)
             except (ValueError, KeyError, TypeError):
@@ -173,17 +173,19 @@ class TrainingPage:
         pictures = (
             tags.figure(
                 tags.a(
-                    tags.img(src=address(file), alt=f"{file} loss curve", width=WIDTH, height=HEIGHT),
+                    tags.img(src=address(file), alt=f"{panel} by epoch", width=WIDTH, height=HEIGHT),
                     href=address(file),
                     cls="zoom",
                 )
             )
-            for file in self.curves
+            for panel, file in self.curves.items()
         )
         return _render(tags.details(tags.summary("Losses"), tags.div(pictures, cls="curves"), open=True))
 
     def _options(self) -> str:
-        table = tags.table(tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items())
+        table = tags.table(
+            tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items()
+        )
         return _render(tags.details(tags.summary(f"Options ({len(self.options)})"), table))
 
 

@@ -1,0 +1,42 @@
+# make demo   train on real images and look at the result, some twenty minutes on two CPU cores
+# make test   run the tests
+# make lint   check style and types
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow lint install install-dev clean
+
+demo: install
+	$(BIN)/python scripts/demo.py
+
+test: install-dev
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n auto
+
+test-slow: install-dev
+	$(BIN)/python -m pytest -m "slow"
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(VENV)/installed
+
+install-dev: $(VENV)/installed-dev
+
+# visdom 0.2.4 comes as source and needs an older setuptools to be built, hence the step of its own.
+$(VENV)/installed: requirements.txt build-constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt \
+		$(BIN)/pip install --no-deps 'visdom==0.2.4; python_version<"3.12"'
+	$(BIN)/pip install -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	$(BIN)/pip install -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
