@@ -26,7 +26,9 @@ def create_discriminator(
 
 def from_options(opt: argparse.Namespace, input_nc: int) -> nn.Module:
     """The discriminator that the options describe, for images of so many channels."""
-    return create_discriminator(opt.netD, input_nc=input_nc, ndf=opt.ndf, n_layers_D=opt.n_layers_D, norm=opt.norm)
+    return create_discriminator(
+        opt.netD, input_nc=input_nc, ndf=opt.ndf, n_layers_D=opt.n_layers_D, norm=opt.norm_D or opt.norm
+    )
 
 
 class PatchDiscriminator(nn.Module):

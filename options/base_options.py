@@ -214,6 +214,7 @@ def add_network_options(parser: OptionParser) -> None:
     group.add_argument("--netD", choices=DISCRIMINATORS, default="basic", help="discriminator; basic: 70x70 patches")
     group.add_argument("--n_layers_D", type=positive, default=3, metavar="N", help="layers of --netD n_layers")
     group.add_argument("--norm", choices=NORMS, default="instance", help="normalisation")
+    group.add_argument("--norm_D", choices=NORMS, help="normalisation of the discriminator (default: as --norm)")
     group.add_argument("--init_type", choices=INIT_TYPES, default="normal", help="how weights are drawn at first")
     group.add_argument("--init_gain", type=number(float, above=0), default=0.02, metavar="G", help="scale of that draw")
     group.add_argument("--no_dropout", action="store_true", help="no dropout in the generator")

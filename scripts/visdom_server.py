@@ -99,7 +99,7 @@ def announce(port: int) -> None:
     print(f"visdom: http://localhost:{port} on this machine; stop it with Ctrl-C", flush=True)
 
 
-def main() -> None:
+def main() -> int:
     arguments = parse_arguments()
     check_port(arguments.port)
     make_folder(arguments.env_path)
@@ -113,6 +113,7 @@ def main() -> None:
         serve(arguments.port, arguments.env_path)
     except KeyboardInterrupt:
         print("visdom: stopped")
+    return 0
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ dialog.addEventListener("keydown", (event) => {
 });
 dialog.addEventListener("close", () => {
   current.focus({ preventScroll: true });
-  current.scrollIntoView({ block: "nearest" });
+  current.closest("figure").scrollIntoView({ block: "nearest" });
 });
 enlarged.addEventListener("load", fit);
 window.addEventListener("resize", fit);

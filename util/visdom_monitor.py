@@ -119,6 +119,7 @@ class VisdomMonitor:
         self._closing.set()
         self._news.set()
         self._thread.join(CLOSE_SECONDS)
+        self._told = True  # there's nothing to mend any more
 
     def _run(self) -> None:
         last = False

@@ -172,13 +172,14 @@ def test_page_shows_curves_and_images(tmp_path: Path) -> None:
         monitor.show_images({"fake_B": np.full((64, 64, 3), 128, np.uint8)}, 1, 19)
         monitor.close()
         flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking dump-dom"
+        options = [f"--{flag}" for flag in flags.split()]
+        options += [f"--user-data-dir={tmp_path / 'chromium'}", "--virtual-time-budget=20000"]
         page = subprocess.run(
-            [CHROMIUM, *(f"--{flag}" for flag in flags.split()), f"--user-data-dir={tmp_path / 'chromium'}"]
-            + ["--virtual-time-budget=20000", f"http://localhost:{port}/"],
+            [CHROMIUM, *options, f"http://localhost:{port}/"],
             capture_output=True,
             text=True,
             timeout=60,
         ).stdout
     assert "a_run: losses" in page and "a_run: epoch 1, 19 images seen" in page
-    assert all(f'class="legendtext"' in page and f">{name}</text>" in page for name in ("G_A", "cycle_B"))
+    assert all(f">{name}</text>" in page for name in ("G_A", "cycle_B"))
     assert 'src="data:image/png;base64,' in page

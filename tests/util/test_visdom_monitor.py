@@ -223,10 +223,10 @@ def test_stalled_server_is_given_up_and_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stalled:
         server = VisdomServer("http://127.0.0.1", stalled.getsockname()[1], "main", timeout_seconds=0.1)
         monitor = create(server, [record(1, G_A=1.0)], say=said.append)
-        for _ in range(2):
-            stalled.settimeout(10)
-            stalled.accept()  # kept waiting until the monitor hangs up
+        stalled.settimeout(10)
+        waiting = [stalled.accept() for _ in range(2)]
         monitor.close()
+        assert len(waiting) == 2
     assert len(said) == 1 and "timed out" in said[0]
 
 

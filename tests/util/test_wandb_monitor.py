@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,10 @@ def test_losses_history_options_and_images_are_logged(folder: Path) -> None:
 
     assert wandb.run is None
     (log,) = folder.glob("offline-run-*/*.wandb")
-    assert all(value in log.read_bytes() for value in (b"G_A", b"0.7654321", b"0.1234567"))
+    end = time.monotonic() + 20  # wandb's own process may still be writing
+    while not all(value in log.read_bytes() for value in (b"G_A", b"0.7654321", b"0.1234567")):
+        assert time.monotonic() < end, "the losses are not in the log"
+        time.sleep(0.05)
     (png,) = folder.glob("offline-run-*/files/media/images/real_A_*.png")
     assert np.array_equal(np.asarray(Image.open(png)), image)
 

@@ -1,0 +1,228 @@
+"""The two commands, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import structural_similarity
+
+from data import DATASETS
+from models import MODELS
+from tests.integration.conftest import ROOT, SMALL, Command
+
+# What every model is trained and tested with; a model or dataset that is missing here fails the test below.
+TRAINED = {
+    "cycle_gan": ["--dataset_mode", "unaligned"],
+    "template": ["--dataset_mode", "template"],
+}
+ONLY_TESTED = {"test": "single"}
+
+
+def run_folder(tmp_path: Path) -> Path:
+    """The only run in the working folder."""
+    (folder,) = (tmp_path / "checkpoints").iterdir()
+    return folder
+
+
+def gallery(tmp_path: Path) -> Path:
+    """The only gallery in the working folder."""
+    (page,) = (tmp_path / "results").glob("*/*/index.html")
+    return page.parent
+
+
+def weights(folder: Path, epoch: str = "latest") -> dict[str, Any]:
+    """All weights of a run, by file and parameter."""
+    files = sorted(folder.glob(f"{epoch}_net_*.pth"))
+    return {f"{f.name}:{k}": v for f in files for k, v in torch.load(f, weights_only=True).items()}
+
+
+def assert_same_weights(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys() and one
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The lines of losses.jsonl, without the time they took."""
+    lines = (folder / "losses.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def test_the_tables_name_every_model_and_dataset() -> None:
+    modes = {arguments[1] for arguments in TRAINED.values()} | set(ONLY_TESTED.values())
+    assert sorted([*TRAINED, *ONLY_TESTED]) == MODELS.names()
+    assert sorted(modes) == DATASETS.names()
+
+
+@pytest.mark.parametrize("model", TRAINED)
+def test_a_model_trains_two_steps_and_tests_one_image(
+    model: str, train: Command, command: Command, maps: Path, tmp_path: Path
+) -> None:
+    arguments = ["--model", model, *TRAINED[model]]
+    if model == "template":
+        arguments += ["--dataroot", maps / "trainA"]
+    train(*arguments, "--print_freq", 1, "--update_html_freq", 1)
+    folder = run_folder(tmp_path)
+    assert [line["step"] for line in records(folder)] == [1, 2]
+    assert (folder / "latest_state.pt").is_file() and (folder / "web" / "index.html").is_file()
+
+    dataroot = maps / "trainA" if model == "template" else maps
+    done = command("test.py", "--dataroot", dataroot, "--num_test", 1, "--num_threads", 0)
+    assert "translated 1 of" in done.stdout and "--num_test" in done.stdout
+    pictures = {path.name for path in (gallery(tmp_path) / "images").rglob("*_fake_B.png")}
+    assert len(pictures) == 1
+
+
+def test_single_images_are_translated_by_weights_without_options(
+    train: Command, command: Command, maps: Path, tmp_path: Path
+) -> None:
+    train("--name", "trained")
+    elsewhere = tmp_path / "checkpoints" / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(tmp_path / "checkpoints/trained/latest_net_G_A.pth", elsewhere / "latest_net_G.pth")
+    network = ["--netG", "resnet_6blocks", "--ngf", "4", "--no_dropout", "--crop_size", "32", "--num_threads", "0"]
+    command("test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--num_test", 1)
+    assert len(list((gallery(tmp_path) / "images").glob("*_fake.png"))) == 1
+    message = command(
+        "test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--norm", "batch", code=2
+    ).stderr
+    assert "latest_net_G.pth does not fit the network" in message
+    # The way back, with the options of the run.
+    command(
+        *("test.py", "--dataroot", maps / "testB", "--name", "trained", "--model", "test", "--model_suffix", "_B"),
+        *("--num_test", 1, "--num_threads", 0),
+    )
+
+
+def test_nothing_is_repeated_at_test_time(train: Command, command: Command, maps: Path, tmp_path: Path) -> None:
+    train("--norm", "batch", "--dropout", "--direction", "BtoA", "--preprocess", "scale_width_and_crop")
+    done = command("test.py", "--dataroot", maps, "--num_threads", 0, "--num_test", 3)
+    assert "one image at a time" in done.stdout
+    page = (gallery(tmp_path) / "index.html").read_text()
+    assert page.count("<article") == 6  # three images, each way
+
+
+def test_the_stored_scores_are_those_of_the_pictures(
+    train: Command, command: Command, maps: Path, tmp_path: Path
+) -> None:
+    train()
+    command("test.py", "--dataroot", maps, "--num_threads", 0, "--num_test", 4, "--batch_size", 2)
+    scores = json.loads((gallery(tmp_path) / "metrics.json").read_text())["scores"]
+
+    def read(path: Path) -> np.ndarray:
+        return np.asarray(Image.open(path), dtype=np.float64) / 255
+
+    for domain in "AB":
+        made = sorted((gallery(tmp_path) / "images").glob(f"*_fake_{domain}.png"))
+        pairs = [(read(p), read(Path(str(p).replace("_fake_", "_truth_")))) for p in made]
+        assert len(pairs) == 4
+        error = np.mean([np.abs(x - y).mean() for x, y in pairs])
+        ssim = np.mean([structural_similarity(x, y, channel_axis=2, data_range=1.0) for x, y in pairs])
+        assert scores[f"fake_{domain}"]["mean_absolute_error"] == pytest.approx(error, abs=1e-6)
+        assert scores[f"fake_{domain}"]["ssim"] == pytest.approx(ssim, abs=1e-6)
+
+
+def test_the_number_of_workers_changes_nothing(train: Command, tmp_path: Path) -> None:
+    common = ["--max_dataset_size", 4, "--print_freq", 1, "--no_html"]
+    train(*common, "--name", "none", "--num_threads", 0)
+    train(*common, "--name", "two", "--num_threads", 2)
+    none, two = (tmp_path / "checkpoints" / name for name in ("none", "two"))
+    assert records(none) == records(two)
+    assert_same_weights(weights(none), weights(two))
+
+
+def test_ctrl_c_saves_and_continuing_ends_as_if_nothing_had_happened(
+    train: Command, command: Command, maps: Path, tmp_path: Path
+) -> None:
+    common = ["--max_dataset_size", 6, "--print_freq", 1, "--no_html", "--n_epochs", 2, "--n_epochs_decay", 1]
+    common += ["--pool_size", 2, "--ema_decay", 0.9]
+    train(*common, "--name", "whole")
+    arguments = ["--dataroot", maps, *SMALL, "--display_id", 0, "--seed", 1, *common, "--name", "stopped"]
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *map(str, arguments)],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = tmp_path / "checkpoints" / "stopped" / "losses.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.is_file() and len(log.read_text().splitlines()) >= 8) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "go on with --continue_train --name stopped" in stderr
+    assert 8 <= len(log.read_text().splitlines()) < 18
+
+    command("train.py", "--dataroot", maps, "--name", "stopped", "--continue_train")  # no other option is repeated
+    whole, stopped = (tmp_path / "checkpoints" / name for name in ("whole", "stopped"))
+    assert records(whole) == records(stopped)
+    assert_same_weights(weights(whole), weights(stopped))
+
+
+def test_a_folder_with_a_run_is_not_trained_into(train: Command, tmp_path: Path) -> None:
+    train()
+    before = weights(run_folder(tmp_path))
+    message = train(code=2).stderr
+    assert "holds a run already" in message and "--continue_train" in message and "--overwrite" in message
+    assert_same_weights(weights(run_folder(tmp_path)), before)
+    train("--overwrite", "--seed", 1)
+    assert_same_weights(weights(run_folder(tmp_path)), before)
+
+
+def test_a_corrupt_image_is_named_and_training_goes_on(train: Command, maps: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(maps, mine)
+    for broken in sorted((mine / "trainA").iterdir())[:2]:
+        broken.write_bytes(broken.read_bytes()[:200])
+    done = train("--dataroot", mine, "--max_dataset_size", 4, "--n_epochs", 2)
+    assert done.stderr.count(f"bad image {broken}") == 1
+    assert "2 files" in done.stderr
+    message = train(
+        "--dataroot", mine, "--max_dataset_size", 4, "--on_bad_image", "error", "--overwrite", code=2
+    ).stderr
+    assert "trainA" in message and "--on_bad_image" in message
+
+
+def test_odd_file_names_reach_the_gallery(train: Command, command: Command, maps: Path, tmp_path: Path) -> None:
+    train()
+    name, photos = run_folder(tmp_path).name, tmp_path / "photos"
+    photos.mkdir()
+    odd = ["a b#1%20.png", "ü—日本.png", "<img src=x onerror=alert(1)>.png"]
+    for source, target in zip(sorted((maps / "testA").iterdir()), odd, strict=False):
+        shutil.copy(source, photos / target)
+    arguments = ["--dataroot", photos, "--name", name, "--model", "test", "--model_suffix", "_A", "--num_threads", 0]
+    command("test.py", *arguments)
+    page = (gallery(tmp_path) / "index.html").read_text()
+    assert "<img src=x" not in page and "&lt;img src=x onerror=alert(1)&gt;.png" in page
+    assert {path.name for path in (gallery(tmp_path) / "images").glob("*_fake.png")} == {
+        f"{Path(name).stem}_fake.png" for name in odd
+    }
+
+
+def test_a_config_file_serves_both_commands(train: Command, command: Command, maps: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(f"dataroot: {maps}\nname: mine\nlambda_A: 5\nnum_threads: 0\n")
+    train("--config", config)
+    assert json.loads((run_folder(tmp_path) / "options.json").read_text())["options"]["lambda_A"] == 5
+    command("test.py", "--config", config, "--num_test", 1)
+
+
+def test_the_demo_in_short(command: Command, tmp_path: Path) -> None:
+    done = command("scripts/demo.py", "--out", tmp_path / "demo", "--epochs", 1, "--max_dataset_size", 4)
+    assert "satellite to map: mean absolute error 0." in done.stdout
+    pages = [Path(line.split(": ", 1)[1].strip()) for line in done.stdout.splitlines() if line.startswith("the ")]
+    assert len(pages) == 2 and all(page.is_file() for page in pages)
