@@ -26,12 +26,12 @@ from util.errors import UserError, run_main
 DOWNLOAD_SECONDS = 10.0  # how long the start may wait for the download of the page's assets
 
 
-class HiddenTorch(importlib.abc.MetaPathFinder):
-    """Makes `import torch` fail: visdom tries it for its client, and its server starts far faster without."""
+class ClientLibrariesHidden(importlib.abc.MetaPathFinder):
+    """Makes their import fail. Visdom tries it, for its client only; the server starts far faster without."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "torch":
-            raise ModuleNotFoundError(f"{name} is hidden")
+        if name in ("torch", "openTSNE"):
+            raise ModuleNotFoundError(f"{name} is hidden from visdom's server")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -106,7 +106,7 @@ def main() -> int:
     page = Page()
     if arguments.assets:
         page.place(arguments.assets)
-    sys.meta_path.insert(0, HiddenTorch())
+    sys.meta_path.insert(0, ClientLibrariesHidden())
     try:
         if not page.is_complete():
             complete(page)

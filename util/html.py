@@ -105,7 +105,7 @@ def _figure(picture: Picture, word: str, image_width: int) -> Any:
         height=height,
         style=f"--natural:{min(picture.width, width)}px;--shown:{width}px",
         cls="crisp" if scale >= 2 else None,
-        
+        loading="lazy",
     )
     label = [tags.b(word), " ", tags.code(picture.name)] if word else [tags.code(picture.name)]
     return tags.figure(tags.a(image, href=address(picture.file), cls="zoom"), tags.figcaption(*label))

@@ -25,7 +25,8 @@ MOST_RECORDS = 10_000
 MOST_POINTS = 1000
 WIDTH, HEIGHT = 240, 180
 LEFT, RIGHT, TOP, BOTTOM = 38, 232, 50, 146
-# Okabe and Ito's colours, told apart with any kind of colour vision; brighter ones on dark.
+# Okabe and Ito's colours, told apart with any kind of colour vision; brighter ones on dark. Lines keep their
+# width, and letters grow less than the picture, where it is enlarged.
 STYLE = """
 svg{--ground:#fff;--text:#1d1d20;--muted:#66666e;--line:#e8e8ec;--0:#0072b2;--1:#d55e00;--2:#009e73;--3:#cc79a7}
 @media (prefers-color-scheme:dark){svg{--ground:#1d1d20;--text:#ededf0;--muted:#9c9ca6;--line:#303036;
@@ -33,8 +34,10 @@ svg{--ground:#fff;--text:#1d1d20;--muted:#66666e;--line:#e8e8ec;--0:#0072b2;--1:
 text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;fill:var(--muted)}
 .title{font-size:13px;font-weight:600;fill:var(--text)}
 .grid{stroke:var(--line)}
+path,.grid{vector-effect:non-scaling-stroke}
 path{fill:none;stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round}
 .raw{stroke-width:1;opacity:.3}
+@media (min-width:500px){text{font-size:5px}.title{font-size:6px}}
 """
 
 
@@ -161,7 +164,7 @@ def _grid(x_axis: Axis, y_axis: Axis) -> svg.g:
     for value in nice_ticks(y_axis.low, y_axis.high, 4):
         y = f"{y_axis.pixel(value):.1f}"
         grid.add(svg.line(x1=LEFT, x2=RIGHT, y1=y, y2=y, cls="grid"))
-        grid.add(svg.text(tick_label(value), x=LEFT - 6, y=y, dy=4, text_anchor="end"))
+        grid.add(svg.text(tick_label(value), x=LEFT - 6, y=y, dy="0.35em", text_anchor="end"))
     for value in nice_ticks(x_axis.low, x_axis.high, 5):
         grid.add(
             svg.text(tick_label(value), x=f"{x_axis.pixel(value):.1f}", y=BOTTOM + 17, text_anchor="middle")

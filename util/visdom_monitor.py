@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
+from util.errors import UserError
 from util.monitors import loss_values, print_line
 
 CURVE_POINTS = 1000  # a longer curve is thinned to this many, so that sending it stays cheap however long a run is
@@ -43,13 +44,16 @@ class VisdomServer:
     """Sends windows to one environment of a visdom server."""
 
     def __init__(self, server: str, port: int, env: str, timeout_seconds: float = 10.0) -> None:
-        """`server` as in --display_server; without a scheme it is taken as http."""
+        """`server` as in --display_server; without a scheme it is taken as http. Raises UserError if it is no URL."""
         self.url = f"{server if '://' in server else f'http://{server}'}".rstrip("/") + f":{port}"
         self.port = port
         self._env = env
         self._timeout_seconds = timeout_seconds
+        try:
+            local = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+        except ValueError as error:
+            raise UserError(f"--display_server {server}: {error}; give it as in http://localhost") from error
         # A proxy cannot reach this machine's own loopback.
-        local = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
         self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
 
     def send(self, window: int, content: list[dict[str, Any]], opts: dict[str, Any], **rest: Any) -> None:

@@ -68,10 +68,10 @@ def test_a_patch_is_as_large_as_the_paper_says(layers: int, field: int) -> None:
 
 
 @pytest.mark.parametrize(("netD", "layers"), [("basic", 3), ("n_layers", 1), ("n_layers", 2), ("n_layers", 4)])
-def test_the_least_size_that_the_options_take_is_the_least_that_works(
-    netD: str, layers: int, options: Options
-) -> None:
-    opt = options("--netD", netD, "--n_layers_D", layers, "--netG", "resnet_6blocks", "--crop_size", 128, "--load_size", 128)
+def test_the_least_size_that_the_options_take_is_the_least_that_works(netD: str, layers: int, options: Options) -> None:
+    opt = options(
+        "--netD", netD, "--n_layers_D", layers, "--netG", "resnet_6blocks", "--crop_size", 128, "--load_size", 128
+    )
     network = create_discriminator(netD, input_nc=3, ndf=2, n_layers_D=layers)
     accepted, working = [], []
     for size in range(4, 64, 4):

@@ -172,7 +172,9 @@ def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
     saved(torch.rand(2, 3, 16, 16))  # moves the running statistics
     save_weights(saved, tmp_path / "latest_net_G.pth")
     load_weights(loaded, tmp_path / "latest_net_G.pth")
-    assert all(torch.equal(a, b) for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
     assert torch.load(tmp_path / "latest_net_G.pth", weights_only=True).keys() == saved.state_dict().keys()
 
 

@@ -129,8 +129,8 @@ def test_assets_from_an_npm_folder_make_the_stock_server(bare_visdom: Path, node
 
     # What visdom itself would still download: nothing.
     code = (
-        f"import sys; sys.path.append({str(ROOT)!r}); from scripts.visdom_server import HiddenTorch; "
-        "sys.meta_path.insert(0, HiddenTorch()); "
+        f"import sys; sys.path.append({str(ROOT)!r}); from scripts.visdom_server import ClientLibrariesHidden; "
+        "sys.meta_path.insert(0, ClientLibrariesHidden()); "
         "from visdom.server.build import download_scripts; download_scripts()"
     )
     stock = run("-c", code, PYTHONPATH=str(bare_visdom))

@@ -104,6 +104,8 @@ def test_sources_do_not_overwrite_each_other(tmp_path: Path) -> None:
         "1.png",
         "1.jpg",
         "1.PNG",
+        "Cat.png",
+        "cat.png",
         "a/1.png",
         "É.png",
         "E\u0301.png",

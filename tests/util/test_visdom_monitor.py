@@ -26,6 +26,7 @@ import pytest
 from PIL import Image
 
 from util import visdom_monitor
+from util.errors import UserError
 from util.monitors import create_monitors
 from util.visdom_monitor import CAPTION_HEIGHT, VisdomMonitor, VisdomServer, thin, traces
 
@@ -110,7 +111,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def seconds_of_calls(monitor: VisdomMonitor, calls: int = 100) -> float:
-    """How long all but the slowest few calls of a training thread take at most."""
+    """How long a call of the training thread takes at most, but for the tenth that something else delays."""
     durations = []
     for images in range(calls):
         start = time.perf_counter()
@@ -118,7 +119,7 @@ def seconds_of_calls(monitor: VisdomMonitor, calls: int = 100) -> float:
         monitor.show_images({"real_A": RED}, 1, images)
         durations.append(time.perf_counter() - start)
         time.sleep(0.002)
-    return sorted(durations)[-calls // 20]
+    return sorted(durations)[-calls // 10]
 
 
 def test_curves_and_images_reach_the_server(port: int) -> None:
@@ -211,11 +212,11 @@ def test_stalled_server_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         start = time.perf_counter()
         server = VisdomServer("http://127.0.0.1", stalled.getsockname()[1], "main", timeout_seconds=60)
         monitor = create(server, [record(1, G_A=1.0)])
-        assert time.perf_counter() - start < 0.1
+        assert time.perf_counter() - start < 2  # and not 60
         assert seconds_of_calls(monitor) < CALL_SECONDS
         start = time.perf_counter()
         monitor.close()
-        assert time.perf_counter() - start < 1.5
+        assert time.perf_counter() - start < 4
 
 
 def test_stalled_server_is_given_up_and_tried_again() -> None:
@@ -276,6 +277,11 @@ def test_wrong_server_name_is_said_and_survived() -> None:
     wait_until(lambda: said)
     monitor.close()
     assert "http://localhost:80:8097" in said[0]
+
+
+def test_server_that_is_no_url_is_the_users_to_mend() -> None:
+    with pytest.raises(UserError, match="--display_server"):
+        VisdomServer("http://[localhost", 8097, "main")
 
 
 def test_long_curves_are_thinned_evenly() -> None:

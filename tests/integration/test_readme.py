@@ -1,0 +1,58 @@
+"""Every command of the README works, in the order in which a reader meets them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+from models.generators import create_generator
+from tests.integration.conftest import ROOT, SMALL, Command
+from util.checkpoint import save_weights
+
+# Appended to the commands, as flags given last win: networks and images that train in seconds.
+SHORTER = {
+    "train.py": [*SMALL, "--n_epochs", "5", "--max_dataset_size", "1", "--display_id", "0"],
+    "test.py": ["--num_test", "1", "--num_threads", "0"],
+    "scripts/make_map_dataset.py": ["--world_width", "1024", "--block", "128"],
+}
+# Not run here: what CI itself calls, what installs, and the server, which tests/scripts/test_visdom_server.py starts.
+ELSEWHERE = ("make demo", "make test", "pip install", "python scripts/visdom_server.py")
+
+
+def commands() -> list[str]:
+    """The lines of the README's shell blocks, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def prepare(folder: Path, maps: Path) -> None:
+    """What the README's reader has: two datasets, an options file, weights from elsewhere, a model of their own."""
+    for dataset in ("horse2zebra", "summer2winter", "apple2orange"):
+        for name in ("trainA", "trainB", "testA", "testB"):
+            (folder / dataset / name).mkdir(parents=True)
+            for picture in sorted((maps / name).iterdir())[:2]:
+                shutil.copy(picture, folder / dataset / name)
+    shutil.copytree(folder / "horse2zebra" / "testA", folder / "photos")
+    (folder / "run.yaml").write_text("dataroot: apple2orange\nlambda_identity: 0\n")
+    (folder / "checkpoints" / "mine").mkdir(parents=True)
+    generator = create_generator("resnet_9blocks", input_nc=3, output_nc=3)
+    save_weights(generator, folder / "checkpoints" / "mine" / "latest_net_G.pth")
+    (folder / "mypackage").mkdir()
+    code = "from models.cycle_gan_model import CycleGANModel\n\nclass MyModel(CycleGANModel):\n    pass\n"
+    (folder / "mypackage" / "mymodel.py").write_text(code)
+
+
+def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Path) -> None:
+    prepare(tmp_path, maps)
+    seen = set()
+    for line in commands():
+        if line.startswith(ELSEWHERE):
+            continue
+        python, program, *arguments = shlex.split(line)
+        assert python == "python", line
+        command(program, *arguments, *SHORTER[program])
+        seen.add(program)
+    assert seen == set(SHORTER)
+    assert len(list((tmp_path / "results").glob("*/test_*/index.html"))) >= 4

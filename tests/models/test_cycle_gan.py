@@ -1,0 +1,430 @@
+"""CycleGAN's training step, in float64, against a textbook step; and what every model has to do."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import MODELS, create_model
+from models.base_model import BaseModel
+from tests.conftest import Options
+from util.checkpoint import Checkpoint, load_weights
+from util.errors import TrainingDiverged, UserError
+from util.runtime import RandomState
+
+TRAINABLE = [name for name in MODELS.names() if MODELS.find(name).trainable]
+ALL_LOSSES = {"D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B"}
+Build = Callable[..., BaseModel]
+# The smallest networks; 12 pixels are the least for two layers of the discriminator.
+TINY = ["--ngf", "2", "--ndf", "2", "--netD", "n_layers", "--n_layers_D", "2", "--crop_size", "16"]
+
+
+def draw_weights(model: BaseModel, seed: int = 0) -> None:
+    """Float64, and weights from a random stream that numpy promises never to change."""
+    random = np.random.RandomState(seed)
+    for network in model.networks().values():
+        network.double()
+        for parameter in network.parameters():
+            parameter.data = torch.from_numpy(np.asarray(random.standard_normal(tuple(parameter.shape)) * 0.1))
+
+
+def batch(opt: argparse.Namespace, seed: int, count: int = 1, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
+    """Noise images of both domains, as a loader would give them."""
+    random = np.random.RandomState(1000 + seed)
+    size = opt.crop_size
+    nc = {"A": opt.input_nc, "B": opt.output_nc}
+    nc = nc if opt.direction == "AtoB" else {"A": nc["B"], "B": nc["A"]}
+    images = {name: torch.from_numpy(random.uniform(-1, 1, (count, nc[name], size, size))).to(dtype) for name in "AB"}
+    return images | {f"{name}_paths": [f"{name}{seed}_{i}.png" for i in range(count)] for name in "AB"}
+
+
+@pytest.fixture
+def build(options: Options) -> Build:
+    """A model in float64 whose weights are always the same, ready to train."""
+
+    def build(*flags: object) -> BaseModel:
+        opt = options("--pool_size", 0, *flags)
+        model = create_model(opt)
+        draw_weights(model)
+        model.setup(opt)
+        return model
+
+    return build
+
+
+def train(model: BaseModel, steps: int, first: int = 0, count: int = 1) -> list[dict[str, float]]:
+    """Losses of so many steps."""
+    seen = []
+    for i in range(first, first + steps):
+        model.set_input(batch(model.opt, i, count))
+        model.optimize_parameters()
+        seen.append(model.get_current_losses())
+    return seen
+
+
+def textbook_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor, B: Tensor) -> dict[str, float]:
+    """Zhu et al. 2017, equation 3, as one graph; generators first, then discriminators with the fakes from before."""
+    g = torch.optim.Adam([*nets["G_A"].parameters(), *nets["G_B"].parameters()], lr=opt.lr, betas=(opt.beta1, 0.999))
+    d = torch.optim.Adam([*nets["D_A"].parameters(), *nets["D_B"].parameters()], lr=opt.lr, betas=(opt.beta1, 0.999))
+
+    def gan(logits: Tensor, real: bool) -> Tensor:
+        if opt.gan_mode == "lsgan":
+            return ((logits - float(real)) ** 2).mean()
+        return nn.functional.softplus(-logits if real else logits).mean()
+
+    # The order of the calls tells in the running statistics of batch norms.
+    fake_B = nets["G_A"](A)
+    rec_A = nets["G_B"](fake_B)
+    fake_A = nets["G_B"](B)
+    rec_B = nets["G_A"](fake_A)
+    losses = {
+        "G_A": gan(nets["D_A"](fake_B), True),
+        "G_B": gan(nets["D_B"](fake_A), True),
+        "cycle_A": opt.lambda_A * (rec_A - A).abs().mean(),
+        "cycle_B": opt.lambda_B * (rec_B - B).abs().mean(),
+    }
+    if opt.lambda_identity > 0:
+        losses["idt_A"] = opt.lambda_identity * opt.lambda_B * (nets["G_A"](B) - B).abs().mean()
+        losses["idt_B"] = opt.lambda_identity * opt.lambda_A * (nets["G_B"](A) - A).abs().mean()
+    g.zero_grad()
+    sum(losses.values()).backward()
+    g.step()
+    losses["D_A"] = (gan(nets["D_A"](B), True) + gan(nets["D_A"](fake_B.detach()), False)) / 2
+    losses["D_B"] = (gan(nets["D_B"](A), True) + gan(nets["D_B"](fake_A.detach()), False)) / 2
+    d.zero_grad()
+    (losses["D_A"] + losses["D_B"]).backward()
+    d.step()
+    return {name: loss.item() for name, loss in losses.items()}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--gan_mode", "vanilla", "--lambda_A", "7", "--lambda_B", "3", "--lambda_identity", "0.3", "--beta1", "0.7"],
+        ["--norm", "batch", "--direction", "BtoA"],
+        ["--input_nc", "1", "--output_nc", "2", "--lambda_identity", "0", "--direction", "BtoA"],
+    ],
+)
+def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str]) -> None:
+    model = build(*flags)
+    nets = copy.deepcopy(model.networks())
+    assert set(nets) == {"G_A", "G_B", "D_A", "D_B"}
+    before = {name: network.state_dict() for name, network in copy.deepcopy(nets).items()}
+    data = batch(model.opt, 0, count=2)
+    model.set_input(data)
+    model.optimize_parameters()
+    A, B = ("A", "B") if model.opt.direction == "AtoB" else ("B", "A")
+    expected = textbook_step(model.opt, nets, data[A], data[B])
+    assert model.get_current_losses() == pytest.approx(expected, rel=1e-10)
+    assert model.get_image_paths() == data[f"{A}_paths"]
+    for name, network in model.networks().items():
+        for key, value in network.state_dict().items():
+            torch.testing.assert_close(value, nets[name].state_dict()[key], rtol=1e-8, atol=1e-12)
+        assert not torch.equal(next(network.parameters()), next(iter(before[name].values()))), name
+
+
+# Losses of the fifth step from the weights of `draw_weights`: only a change of the method may change them.
+PINNED = {
+    "instance": {
+        **{"G_A": 1.20950144, "cycle_A": 6.65632214, "idt_A": 3.44135253, "D_A": 2.34102953},
+        **{"G_B": 0.953712298, "cycle_B": 6.7927013, "idt_B": 3.24482981, "D_B": 0.609173268},
+    },
+    "batch": {
+        **{"G_A": 0.596899969, "cycle_A": 5.01013153, "idt_A": 2.48635983, "D_A": 0.290270296},
+        **{"G_B": 0.49599114, "cycle_B": 4.97905261, "idt_B": 2.50637476, "D_B": 0.298394061},
+    },
+}
+
+
+@pytest.mark.parametrize("norm", PINNED)
+def test_five_steps_end_where_they_always_have(build: Build, norm: str) -> None:
+    model = build("--lr", "0.002", "--norm", norm)
+    assert train(model, 5)[-1] == pytest.approx(PINNED[norm], rel=1e-6)
+
+
+def test_five_steps_with_a_pool_show_old_fakes_to_the_discriminators(build: Build) -> None:
+    pooled, fresh = build(*TINY, "--pool_size", "1"), build(*TINY)
+    one, other = train(pooled, 8), train(fresh, 8)
+    assert one[0] == other[0]
+    assert one[-1]["D_A"] != other[-1]["D_A"]
+    assert len(pooled.fake_B_pool.images) == len(pooled.fake_A_pool.images) == 1
+
+
+# Ablations: what has no weight is neither logged nor computed.
+
+GENERATOR_CALLS = {
+    # flags: (losses, calls of the generators and of the discriminators in a step)
+    "": (ALL_LOSSES, {"G_A": 3, "G_B": 3, "D_A": 3, "D_B": 3}),
+    "--lambda_identity 0": (ALL_LOSSES - {"idt_A", "idt_B"}, {"G_A": 2, "G_B": 2, "D_A": 3, "D_B": 3}),
+    "--lambda_A 0 --lambda_B 0": ({"G_A", "G_B", "D_A", "D_B"}, {"G_A": 1, "G_B": 1, "D_A": 3, "D_B": 3}),
+    "--lambda_GAN 0": ({"cycle_A", "cycle_B", "idt_A", "idt_B"}, {"G_A": 3, "G_B": 3}),
+    "--lambda_GAN 0 --lambda_B 0": ({"cycle_A", "idt_B"}, {"G_A": 1, "G_B": 2}),
+    "--lambda_GAN 0 --lambda_A 0": ({"cycle_B", "idt_A"}, {"G_A": 2, "G_B": 1}),
+    "--lambda_B 0": (ALL_LOSSES - {"cycle_B", "idt_A"}, {"G_A": 1, "G_B": 3, "D_A": 3, "D_B": 3}),
+    "--lambda_A 0": (ALL_LOSSES - {"cycle_A", "idt_B"}, {"G_A": 3, "G_B": 1, "D_A": 3, "D_B": 3}),
+}
+
+
+@pytest.mark.parametrize("flags", GENERATOR_CALLS)
+def test_a_term_without_weight_costs_nothing(build: Build, flags: str) -> None:
+    losses, calls = GENERATOR_CALLS[flags]
+    model = build(*TINY, *flags.split())
+    counted: Counter[str] = Counter()
+    for name, network in model.networks().items():
+        network.register_forward_hook(lambda *_, name=name: counted.update([name]))
+    (step,) = train(model, 1)
+    assert set(step) == losses
+    assert counted == calls
+    assert all(shown.dtype == torch.float64 for shown in model.get_current_visuals().values())
+
+
+@pytest.mark.parametrize("flags", ["--lambda_A 0 --lambda_B 0", "--lambda_GAN 0", "--lambda_B 0", ""])
+def test_ablations_learn(build: Build, flags: str) -> None:
+    model = build(*TINY, *flags.split(), "--lr", "0.01")
+    before = copy.deepcopy(model.networks())
+    data = batch(model.opt, 0)
+    objective = []
+    for _ in range(12):
+        model.set_input(data)
+        model.optimize_parameters()
+        losses = model.get_current_losses()
+        objective.append(sum(value for name, value in losses.items() if not name.startswith(("D_", "G_"))))
+    for name, network in model.networks().items():
+        assert not torch.equal(next(network.parameters()), next(before[name].parameters())), name
+    if objective[0] > 0:
+        assert objective[-1] < objective[0]
+
+
+def test_only_the_other_cycle_leaves_no_visuals_of_this_one(build: Build) -> None:
+    model = build(*TINY, "--lambda_GAN", "0", "--lambda_B", "0", "--lambda_identity", "0")
+    train(model, 1)
+    assert set(model.get_current_visuals()) == {"real_A", "fake_B", "rec_A", "real_B"}
+
+
+def test_direction_swaps_domains_and_channels(build: Build) -> None:
+    model = build(*TINY, "--direction", "BtoA", "--input_nc", "1", "--output_nc", "3", "--lambda_identity", "0")
+    data = batch(model.opt, 0)
+    assert data["A"].shape[1] == 3 and data["B"].shape[1] == 1
+    model.set_input(data)
+    model.test()
+    shown = model.get_current_visuals()
+    assert torch.equal(shown["real_A"], data["B"]) and torch.equal(shown["real_B"], data["A"])
+    assert shown["fake_B"].shape == data["A"].shape and shown["fake_A"].shape == data["B"].shape
+    assert model.get_image_paths() == data["B_paths"]
+
+
+def test_translations_go_both_ways_with_the_truth_of_the_other_folder(build: Build) -> None:
+    model = build(*TINY, "--direction", "BtoA")
+    data = batch(model.opt, 0, count=2) | {"A_truth": ["a0", None], "B_truth": [None, "b1"]}
+    model.set_input(data)
+    model.test()
+    found = [(t.path, list(t.visuals), t.truth) for t in model.translations(data)]
+    assert found == [
+        # real_A is the folder B here, so that the truth of its translation is in folder A.
+        ("B0_0.png", ["real_A", "fake_B", "rec_A"], {"fake_B": "a0"}),
+        ("B0_1.png", ["real_A", "fake_B", "rec_A"], {}),
+        ("A0_0.png", ["real_B", "fake_A", "rec_B"], {}),
+        ("A0_1.png", ["real_B", "fake_A", "rec_B"], {"fake_A": "b1"}),
+    ]
+    torch.testing.assert_close(model.translations(data)[3].visuals["fake_A"], model.netG_B(data["A"])[1].detach())
+
+
+def test_a_test_pass_shows_the_same_images_as_a_training_step(build: Build) -> None:
+    model = build(*TINY)
+    data = batch(model.opt, 0)
+    model.set_input(data)
+    model.test()
+    tested = model.get_current_visuals()
+    assert set(tested) == {"real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B"}
+    model.set_input(data)
+    model.optimize_parameters()
+    trained = model.get_current_visuals()
+    assert list(trained) == ["real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A"]
+    assert all(torch.equal(trained[name], tested[name]) for name in tested)
+    assert not any(image.requires_grad for image in trained.values())
+
+
+# A loss that is not finite.
+
+
+def test_a_broken_loss_is_named_and_changes_no_weight_of_its_phase(build: Build) -> None:
+    model = build(*TINY)
+    train(model, 1)
+    data = batch(model.opt, 1)
+    data["A"][0, 0, 0, 0] = float("nan")
+    before = copy.deepcopy({name: net.state_dict() for name, net in model.networks().items()})
+    model.set_input(data)
+    with pytest.raises(TrainingDiverged, match=r"G_A = nan.*cycle_A = nan.*idt_B = nan") as caught:
+        model.optimize_parameters()
+    assert "cycle_B" not in str(caught.value)
+    for name, network in model.networks().items():
+        assert all(torch.equal(value, before[name][key]) for key, value in network.state_dict().items()), name
+
+
+def test_an_infinite_discriminator_loss_stops_its_phase(build: Build) -> None:
+    model = build(*TINY, "--lambda_identity", "0")
+    data = batch(model.opt, 1)
+    with torch.no_grad():
+        model.netD_B.model[-1].bias += 1e200  # its square is infinite; the generators' phase ends there already
+    before = copy.deepcopy(model.networks())
+    model.set_input(data)
+    with pytest.raises(TrainingDiverged, match=r"G_B = inf;"):
+        model.optimize_parameters()
+    assert all(torch.equal(p, q) for p, q in zip(model.netG_A.parameters(), before["G_A"].parameters(), strict=True))
+
+
+# The moving average.
+
+
+def test_the_average_is_saved_in_place_of_the_last_weights(build: Build, tmp_path: Path) -> None:
+    model = build(*TINY, "--ema_decay", "0.15", "--lr", "0.01")
+    key = "model.1.weight"
+    history = []
+    for i in range(3):
+        train(model, 1, first=i)
+        history.append(model.netG_A.state_dict()[key].clone())
+    # The first step is taken over whole; then weights of min(decay, (1 + n) / (10 + n)): 2/11 is above 0.15.
+    expected = history[0]
+    for current in history[1:]:
+        expected = 0.15 * expected + 0.85 * current
+    assert set(model.averages) == {"G_A", "G_B"}
+    model.folder.mkdir(parents=True)
+    model.save_networks("latest")
+    assert sorted(path.name for path in model.folder.iterdir()) == [
+        f"latest_net_{name}.pth" for name in ("D_A", "D_B", "G_A", "G_B")
+    ]
+    saved = copy.deepcopy(model.netG_A)
+    load_weights(saved, model.folder / "latest_net_G_A.pth")
+    torch.testing.assert_close(saved.state_dict()[key], expected)
+    load_weights(saved := copy.deepcopy(model.netD_A), model.folder / "latest_net_D_A.pth")
+    assert torch.equal(next(saved.parameters()), next(model.netD_A.parameters()))
+
+
+def test_the_first_steps_weigh_less_in_the_average(build: Build) -> None:
+    model = build(*TINY, "--ema_decay", "0.999", "--lr", "0.01")
+    history = []
+    for i in range(2):
+        train(model, 1, first=i)
+        history.append(model.netG_B.state_dict()["model.1.weight"].clone())
+    expected = 2 / 11 * history[0] + 9 / 11 * history[1]
+    torch.testing.assert_close(model.averages["G_B"].module.state_dict()["model.1.weight"], expected)
+
+
+# Going on from a checkpoint.
+
+
+@pytest.mark.parametrize("extra", [["--ema_decay", "0.9", "--lr_policy", "plateau"], ["--norm", "batch", "--dropout"]])
+def test_a_restart_changes_nothing(build: Build, tmp_path: Path, extra: list[str]) -> None:
+    flags = [*TINY, "--pool_size", "2", "--n_epochs", "1", "--n_epochs_decay", "3", *extra]
+
+    def objects(model: BaseModel) -> dict[str, Any]:
+        return model.state_objects() | {"random": RandomState()}
+
+    torch.manual_seed(5)
+    model = build(*flags)
+    train(model, 3)
+    model.update_learning_rate()
+    train(model, 2, first=3)
+    Checkpoint(tmp_path / "state.pt", objects(model)).save()
+    expected = train(model, 3, first=5)
+    model.update_learning_rate()
+
+    torch.manual_seed(77)
+    again = build(*flags, "--seed", "2")
+    for network in again.networks().values():
+        nn.init.constant_(next(network.parameters()), 0.01)
+    Checkpoint(tmp_path / "state.pt", objects(again)).load()
+    assert train(again, 3, first=5) == expected
+    again.update_learning_rate()
+    assert again.learning_rate == model.learning_rate
+    for name, thing in model.state_objects().items():
+        if name.startswith(("net_", "average_")):
+            state = again.state_objects()[name].state_dict()
+            assert all(torch.equal(value, state[key]) for key, value in thing.state_dict().items()), name
+
+
+# What every model has to do: the registry drives these.
+
+
+def flags_for(name: str) -> list[str]:
+    """The model, as its defaults have it but small."""
+    return ["--model", name, "--netG", "resnet_6blocks"]
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_a_gradient_reaches_every_parameter(name: str, build: Build) -> None:
+    model = build(*flags_for(name))
+    (losses,) = train(model, 1, count=2)
+    assert losses and all(np.isfinite(value) for value in losses.values())
+    for net, network in model.networks().items():
+        for key, parameter in network.named_parameters():
+            assert parameter.grad is not None, f"{net}.{key}"
+            assert torch.isfinite(parameter.grad).all(), f"{net}.{key}"
+            if parameter.dim() > 1:  # a bias before an instance norm has the gradient 0
+                assert parameter.grad.abs().max() > 0, f"{net}.{key}"
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_every_network_learns_and_every_visual_is_an_image(name: str, build: Build) -> None:
+    model = build(*flags_for(name))
+    before = copy.deepcopy(model.networks())
+    train(model, 2)
+    for net, network in model.networks().items():
+        assert any(not torch.equal(p, q) for p, q in zip(network.parameters(), before[net].parameters(), strict=True))
+    visuals = model.get_current_visuals()
+    assert set(visuals) == set(model.visual_names)
+    for shown in visuals.values():
+        assert shown.shape[-2:] == (32, 32) and shown.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_every_model_tests_as_it_trained(name: str, build: Build) -> None:
+    model = build(*flags_for(name))
+    train(model, 1)
+    model.folder.mkdir(parents=True)
+    model.save_networks("latest")
+    model.eval()
+    data = batch(model.opt, 3)
+    model.set_input(data)
+    model.test()
+    opt = copy.copy(model.opt)
+    opt.is_train = False
+    tested = create_model(opt)
+    for network in tested.networks().values():
+        network.double()
+    tested.setup(opt)
+    tested.eval()
+    tested.set_input(data)
+    tested.test()
+    shown = tested.get_current_visuals()
+    assert any("fake" in visual for visual in shown)
+    assert all(torch.equal(value, model.get_current_visuals()[visual]) for visual, value in shown.items())
+    assert all("D" not in net for net in tested.networks())
+    assert [t.path for t in tested.translations(data)]
+
+
+def test_testing_without_weights_is_an_error(build: Build) -> None:
+    opt = copy.copy(build(*TINY).opt)
+    opt.is_train = False
+    with pytest.raises(UserError, match=r"latest_net_G_A\.pth is missing: train first, or check --name"):
+        create_model(opt).setup(opt)
+
+
+@pytest.mark.parametrize(
+    ("flags", "depends"), [([], False), (["--dropout"], True), (["--norm", "batch"], True), (["--norm", "none"], False)]
+)
+def test_whether_a_result_depends_on_the_batch(build: Build, flags: list[str], depends: bool) -> None:
+    model = build(*TINY, "--lambda_GAN", "0", *flags)
+    assert model.depends_on_batch is depends
+    model.eval()
+    assert not model.depends_on_batch
