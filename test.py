@@ -25,6 +25,7 @@ def main() -> int:
     from util import images, metrics, runtime
     from util.files import atomic_write
     from util.gallery import Gallery
+    from util.monitors import create_monitors
     from util.progress import Console
     from util.stop_signal import StopSignal
 
@@ -46,6 +47,7 @@ def main() -> int:
     gallery = Gallery(folder, f"{opt.name}, {opt.phase}, epoch {opt.epoch}", opt.display_winsize)
     scores = metrics.Scores()
     console = Console(wanted, 0)
+    monitors = create_monitors(opt, [], console.say)
     dataset.say = console.say
     done = 0
     with StopSignal() as stop:
@@ -59,6 +61,8 @@ def main() -> int:
                     shown[name.replace("fake", "truth")] = truth
                 arrays = {name: images.to_array(image, opt.aspect_ratio) for name, image in shown.items()}
                 gallery.add_row(images.name_below(Path(opt.dataroot), opt.phase, translation.path), arrays)
+                for monitor in monitors:
+                    monitor.show_images(arrays, 0, done)
             done += len(model.get_image_paths())
             console.advance(len(model.get_image_paths()), "translating")
             if done >= wanted or stop.requested:
@@ -66,6 +70,9 @@ def main() -> int:
     console.close()
 
     means = scores.means()
+    for monitor in monitors:
+        monitor.add_losses({f"{name} {key}": value for name, values in means.items() for key, value in values.items()})
+        monitor.close()
     summary = {name: metrics.in_words(values) for name, values in means.items()}
     page = gallery.close(summary)
     if means:

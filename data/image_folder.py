@@ -13,7 +13,7 @@ from util.errors import UserError
 def list_images(folder: Path, limit: int | None = None) -> tuple[list[Path], Counter[str]]:
     """The image files in a folder and the folders in it, by name; and how many others, by extension.
 
-    Hidden files are neither. A folder that is met twice, through a symbolic link, is read once.
+    Hidden files and folders are neither. A folder that is met twice, through a symbolic link, is read once.
     Raises UserError where there is no image.
     """
     images: list[Path] = []
@@ -25,7 +25,7 @@ def list_images(folder: Path, limit: int | None = None) -> tuple[list[Path], Cou
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             if name.startswith("."):
                 continue

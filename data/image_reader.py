@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, ImageSequence
+from PIL import ExifTags, Image, ImageSequence
 from torch import Tensor
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_UPRIGHT = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class BadImage(Exception):
@@ -37,9 +46,8 @@ def read_image(path: Path | str, channels: int, *, on_transparency: Callable[[],
     try:
         with Image.open(path) as image:
             if channels not in (1, 2, 3, 4):
-                return _read_pages(image, channels)
-            upright = ImageOps.exif_transpose(image)
-            return _to_tensor(_convert(upright, channels, on_transparency), channels)
+                return _read_pages(image, channels, on_transparency)
+            return _to_tensor(_convert(_upright(image), channels, on_transparency), channels)
     except BadImage:
         raise
     except Image.DecompressionBombError as error:
@@ -62,8 +70,21 @@ def _reason(path: Path | str, error: Exception) -> str:
     return f"can't be decoded ({type(error).__name__}: {error})".replace(f" '{path}'", "")
 
 
-def _read_pages(image: Image.Image, channels: int) -> Tensor:
-    pages = [page.convert("L") for page in ImageSequence.Iterator(image)]
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned by its EXIF orientation.
+
+    Not by ImageOps.exif_transpose, which writes the whole EXIF block anew and fails where a byte of it is damaged.
+    """
+    image.load()  # turns a TIFF already
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a good image need not have a good EXIF block
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _read_pages(image: Image.Image, channels: int, on_transparency: Callable[[], None]) -> Tensor:
+    pages = [_convert(page, 1, on_transparency) for page in ImageSequence.Iterator(image)]
     if len(pages) != channels:
         raise ValueError(f"has {len(pages)} pages; {channels} channels are read from a TIFF with a page for each")
     if len({page.size for page in pages}) > 1:

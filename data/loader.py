@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -26,13 +27,12 @@ class EpochBatches:
         self.epoch, self.start = 1, 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = torch.arange(self.size)
+        order = np.arange(self.size)
         if self.shuffle:
-            # One number of both, as two nearby seeds must not give the same epochs.
-            generator = torch.Generator().manual_seed((self.seed << 32) ^ self.epoch)
-            order = torch.randperm(self.size, generator=generator)
-        for batch in order[self.start :].split(self.batch_size):
-            yield [(self.epoch, index) for index in batch.tolist()]
+            # Not torch's generator, which takes 32 bits of a seed; samples have the states (seed, epoch, index < size).
+            order = np.random.default_rng((self.seed, self.epoch, self.size)).permutation(self.size)
+        for first in range(self.start, self.size, self.batch_size):
+            yield [(self.epoch, int(index)) for index in order[first : first + self.batch_size]]
 
     def __len__(self) -> int:
         return -(-(self.size - self.start) // self.batch_size)
@@ -109,16 +109,18 @@ class Loader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         reports: Counter[str] = Counter()
+        any_read = False
         for batch in self.loader:
             self._report(batch, reports)
             if batch.pop("missing") and self.opt.is_train:
                 raise UserError(f"{MOST_DRAWS} images in a row of {self.opt.dataroot} can't be read: {self._example()}")
             if batch:
+                any_read = True
                 yield batch
         if reports:
             fate = "replaced by others" if self.opt.is_train else "left out"
             self.say(f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files")
-        if not self.opt.is_train and len(self.bad_images) >= len(self):
+        if reports and not any_read:
             raise UserError(f"no image of {self.opt.dataroot} can be read: {self._example()}")
 
     def _example(self) -> str:

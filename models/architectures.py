@@ -13,6 +13,7 @@ GENERATORS: dict[str, tuple[str, int, int]] = {
     "unet_256": ("unet", 8, 256),
     "unet_128": ("unet", 7, 128),
 }
+LEAST_SIZE = 8  # in pixels: a norm of less than 2x2 values, after two halvings, leaves nothing
 DISCRIMINATORS = ("basic", "n_layers", "pixel")
 NORMS = ("instance", "batch", "none", "syncbatch")
 INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
@@ -23,10 +24,11 @@ LR_POLICIES = ("linear", "step", "plateau", "cosine")
 def check_generator_size(opt: argparse.Namespace) -> None:
     """Raise UserError for a --crop_size that --netG can't take, or would give back in another size."""
     multiple = GENERATORS[opt.netG][2]
-    if "crop" in opt.preprocess and opt.crop_size % multiple:
+    least = max(multiple, LEAST_SIZE)
+    if "crop" in opt.preprocess and (opt.crop_size % multiple or opt.crop_size < least):
         raise UserError(
-            f"--crop_size {opt.crop_size} does not fit --netG {opt.netG}, which takes multiples of {multiple}: "
-            f"use {max(1, round(opt.crop_size / multiple)) * multiple}, or another --netG"
+            f"--crop_size {opt.crop_size} does not fit --netG {opt.netG}, which takes multiples of {multiple} from "
+            f"{least} on: use {max(least, round(opt.crop_size / multiple) * multiple)}, or another --netG"
         )
 
 

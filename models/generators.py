@@ -87,7 +87,7 @@ class ResnetGenerator(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sides that are no multiples of 4 come out rounded up to such; below 16 pixels, padding fails."""
+        """Sides that are no multiples of 4 come out rounded up to such; below 5 pixels, padding fails."""
         return self.model(x)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,14 @@ class BaseOptions:
         config_file = given.get("config")
         config = files.read_config(Path(config_file)) if config_file else {}
         opt, parser = self._resolve(argv, config, {})
-        self._settle(opt, parser, given | config)
+        _settle_name(opt)
         run = self._run_to_restore(opt, given | config)
         if run is not None:
             restored = self._restored(Path(opt.checkpoints_dir), run, given | config)
             opt, parser = self._resolve(argv, config, restored)
-            self._settle(opt, parser, given | config)
-            _tell_differences(parser.given(argv) | config, restored)
+            opt.name, opt.suffix = run, ""
+            _tell_differences(parser.given(argv).keys() | config.keys(), opt, restored)
+        self._settle(opt, given | config)
         for room, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
             room.find(name).finish_options(opt, self.is_train)
         return opt
@@ -72,8 +73,7 @@ class BaseOptions:
         model = given["model"] if by_hand else run.get("model", self._base_parser(False).get_default("model"))
         parser = self._parser_for(model, None if by_hand else run.get("dataset_mode"))
         names = (self._restorable(parser) & run.keys()) - ({"model", "dataset_mode"} if by_hand else set())
-        restored = parser.convert(str(checkpoints / name / files.OPTIONS), {key: run[key] for key in names})
-        return restored | {"name": name}
+        return parser.convert(str(checkpoints / name / files.OPTIONS), {key: run[key] for key in names})
 
     # Building the parser: the model named by an option brings options of its own, and so does the dataset.
 
@@ -81,7 +81,8 @@ class BaseOptions:
         self, argv: Sequence[str], config: Mapping[str, Any], restored: Mapping[str, Any]
     ) -> tuple[argparse.Namespace, OptionParser]:
         early = self._base_parser(add_help=False)
-        given = {**restored, **config, **early.given(argv)}
+        chosen = {name: config[name] for name in ("model", "dataset_mode") if name in config}
+        given = {**restored, **early.convert("--config", chosen), **early.given(argv)}
         model = given.get("model", early.get_default("model"))
         parser = self._parser_for(model, given.get("dataset_mode"))
         parser.set_defaults(**{name: value for name, value in restored.items() if name in parser.options()})
@@ -123,22 +124,8 @@ class BaseOptions:
         add_network_options(parser)
         add_data_options(parser)
 
-    def _settle(self, opt: argparse.Namespace, parser: OptionParser, given: Mapping[str, Any]) -> None:
+    def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
         """Fill in what follows from other options, and check what no owner checks."""
-        if not opt.dataroot:
-            raise UserError("--dataroot is required: the folder of your images, with trainA and trainB in it")
-        if not opt.name:
-            opt.name = f"{Path(opt.dataroot).resolve().name}_{opt.model}"
-        if opt.suffix:
-            try:
-                opt.name = f"{opt.name}_{opt.suffix.format(**vars(opt))}"
-            except (KeyError, IndexError, ValueError) as error:
-                raise UserError(
-                    f"--suffix {opt.suffix}: names options in braces, such as {{netG}} ({error})"
-                ) from error
-            opt.suffix = ""
-        if re.search(r"(^|[/\\])\.\.?([/\\]|$)|^[/\\]|^$|[\x00-\x1f]", opt.name):
-            raise UserError(f"--name {opt.name!r} is no name of a folder in --checkpoints_dir {opt.checkpoints_dir}")
         if opt.load_iter > 0:
             opt.epoch = f"iter_{opt.load_iter}"
         _settle_device(opt, given)
@@ -149,10 +136,28 @@ class BaseOptions:
             )
 
 
-def _tell_differences(given: Mapping[str, Any], restored: Mapping[str, Any]) -> None:
-    for name in sorted(restored.keys() & given.keys() - {"name"}):
-        if given[name] != restored[name]:
-            print(f"note: --{name} {given[name]}, as given; the run has {restored[name]}", file=sys.stderr)
+def _settle_name(opt: argparse.Namespace) -> None:
+    """Fill in --name, with its --suffix; it is the name of a folder, which must not lead out of --checkpoints_dir."""
+    if not opt.dataroot:
+        raise UserError("--dataroot is required: the folder of your images, with trainA and trainB in it")
+    if not opt.name:
+        opt.name = f"{Path(opt.dataroot).resolve().name}_{opt.model}"
+    if opt.suffix:
+        try:
+            opt.name = f"{opt.name}_{opt.suffix.format(**vars(opt))}"
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"--suffix {opt.suffix}: names options in braces, such as {{netG}} ({error})"
+            ) from error
+        opt.suffix = ""
+    if re.search(r"(^|[/\\])\.\.?([/\\]|$)|^[/\\]|^$|[\x00-\x1f]", opt.name):
+        raise UserError(f"--name {opt.name!r} is no name of a folder in --checkpoints_dir {opt.checkpoints_dir}")
+
+
+def _tell_differences(given: Set[str], opt: argparse.Namespace, restored: Mapping[str, Any]) -> None:
+    for name in sorted(restored.keys() & given - {"name"}):
+        if getattr(opt, name) != restored[name]:
+            print(f"note: --{name} {getattr(opt, name)}, as given; the run has {restored[name]}", file=sys.stderr)
 
 
 def _settle_device(opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
@@ -164,9 +169,9 @@ def _settle_device(opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
     first, *others = [part.strip() for part in opt.gpu_ids.split(",")]
     if not re.fullmatch(r"-1|\d+", first):
         raise UserError(f"--gpu_ids {opt.gpu_ids}: expected the number of a GPU, or -1 for the CPU")
-    opt.device = "cpu" if first == "-1" else f"cuda:{first}"
+    opt.device, opt.gpu_ids = ("cpu" if first == "-1" else f"cuda:{first}"), None
     if others:
-        print(f"note: --gpu_ids {opt.gpu_ids}: a single GPU is used, number {first}", file=sys.stderr)
+        print(f"note: of several --gpu_ids a single GPU is used, number {first}", file=sys.stderr)
 
 
 def _device(text: str) -> str:
@@ -191,6 +196,8 @@ def add_run_options(parser: OptionParser) -> None:
         "--seed", type=number(int, least=0, most=2**31 - 1), help="of everything random (default: drawn)"
     )
     group.add_argument("--verbose", action="store_true", help="print all options and networks")
+    group.add_argument("--use_wandb", action="store_true", help="report to Weights & Biases as well")
+    group.add_argument("--wandb_project_name", default="CycleGAN-and-pix2pix", help="project there")
     group.add_argument(
         "--display_winsize",
         type=number(int, least=16),

@@ -20,18 +20,18 @@ def read_config(path: Path) -> dict[str, Any]:
     """The options in a .yaml or .json file, by name. The options.json of a run will do as well."""
     if not path.is_file():
         raise UserError(f"--config {path} does not exist")
-    text = path.read_text(encoding="utf-8")
     if path.suffix.lower() not in (".json", ".yaml", ".yml"):
         raise UserError(f"--config {path}: expected a file ending in .yaml or .json")
     try:
+        text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix.lower() == ".json" else _read_yaml(text)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"--config {path} can't be read: {' '.join(str(error).split())}") from error
     if isinstance(content, dict) and isinstance(content.get("options"), dict):
         content = content["options"]
     if not isinstance(content, dict):
         raise UserError(f"--config {path}: expected names and values of options, such as n_epochs: 20")
-    return {str(name).removeprefix("--"): value for name, value in content.items() if name not in NOT_SAVED}
+    return {str(name).removeprefix("--"): value for name, value in content.items()}
 
 
 def _read_yaml(text: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models import MODELS
 from options import files
 from options.base_options import BaseOptions
 from options.parser import OptionParser
@@ -48,10 +49,10 @@ class TestOptions(BaseOptions):
         return parser.restored
 
     def _training_options(self, model: str) -> set[str]:
-        trained = model if model != "test" else "cycle_gan"
+        trained = model if MODELS.find(model).trainable else "cycle_gan"
         return set(TrainOptions()._parser_for(trained, None).options())
 
-    def _settle(self, opt: argparse.Namespace, parser: OptionParser, given: Mapping[str, Any]) -> None:
+    def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
         if opt.load_size is None:
             opt.load_size = opt.crop_size
-        super()._settle(opt, parser, given)
+        super()._settle(opt, given)

@@ -48,8 +48,8 @@ class TrainOptions(BaseOptions):
     def _restorable(self, parser: OptionParser) -> set[str]:
         return parser.options().keys() - OF_THE_MACHINE
 
-    def _settle(self, opt: argparse.Namespace, parser: OptionParser, given: Mapping[str, Any]) -> None:
-        super()._settle(opt, parser, given)
+    def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        super()._settle(opt, given)
         if opt.seed is None:
             opt.seed = secrets.randbelow(2**31)
         if opt.continue_train and opt.overwrite:
@@ -125,6 +125,10 @@ def add_monitor_options(parser: OptionParser) -> None:
     group.add_argument("--display_server", default="http://localhost", help="visdom server")
     group.add_argument("--display_port", type=number(int, least=1, most=65535), default=8097, help="visdom port")
     group.add_argument("--display_env", default="main", help="visdom environment")
-    group.add_argument("--display_ncols", type=images, default=4, metavar="N", help="visdom pictures in a row")
-    group.add_argument("--use_wandb", action="store_true", help="report to Weights & Biases as well")
-    group.add_argument("--wandb_project_name", default="CycleGAN-and-pix2pix", help="project there")
+    group.add_argument(
+        "--display_ncols",
+        type=number(int, least=0),
+        default=4,
+        metavar="N",
+        help="visdom pictures in a row; 0: windows",
+    )

@@ -24,9 +24,10 @@ def number(
     def parse(text: str) -> Any:
         try:
             value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (least <= value <= most and value > above and math.isfinite(value)):
+            valid = math.isfinite(value) and least <= value <= most and value > above
+        except (ValueError, OverflowError):
+            valid = False
+        if not valid:
             raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
         return value
 

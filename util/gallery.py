@@ -74,9 +74,7 @@ class Gallery:
         """Files for the visuals of a source that no other source has."""
         folder, stem, extension = image_name(path)
         additions = itertools.chain(["", extension], (f"{extension}_{count}" for count in itertools.count(2)))
-        candidates = (
-            [str(folder / f"{stem}{addition}_{name}.png") for name in names] for addition in additions
-        )
+        candidates = ([str(folder / f"{stem}{addition}_{name}.png") for name in names] for addition in additions)
         files = next(files for files in candidates if all(self._is_free(file, path) for file in files))
         self.owners.update((_same_file(file), path) for file in files)
         return files

@@ -6,7 +6,8 @@ or opened from disk as it is. Without a script a picture is a plain link to its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -38,16 +39,21 @@ class Picture:
     height: int
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Write a whole file and the folders it needs; a failure is a UserError that names it."""
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Make of a failure to write a file a UserError that names it."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, content)
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(
-            f"{path} cannot be written ({reason}): make room there or choose another folder"
-        ) from error
+        raise UserError(f"{path} cannot be written ({reason}): make room there or choose another folder") from error
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a whole file and the folders it needs; a failure is a UserError."""
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, content)
 
 
 def save_picture(folder: Path, file: str, name: str, image: np.ndarray) -> Picture:
@@ -121,9 +127,7 @@ def _part(file: str) -> str:
     return Path(__file__).with_name(file).read_text(encoding="utf-8")
 
 
-def page(
-    title: str, status: Sequence[str], content: Iterable[str], image_width: int, reload_seconds: int = 0
-) -> str:
+def page(title: str, status: Sequence[str], content: Iterable[str], image_width: int, reload_seconds: int = 0) -> str:
     """A whole page: a header that stays in view with title and status, then content, which is HTML already.
 
     It is as wide as four pictures of image_width side by side, or as the window. With reload_seconds the page

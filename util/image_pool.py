@@ -36,7 +36,7 @@ class ImagePool:
             return image
         place = int(torch.randint(self.size, (), generator=self.generator))
         stored, self.images[place] = self.images[place], image.clone()
-        return stored
+        return stored.to(image.device)  # a checkpoint is read on the CPU
 
     def state_dict(self) -> dict[str, Any]:
         return {"images": list(self.images), "generator": self.generator.get_state()}

@@ -70,11 +70,10 @@ def draw_loss_curves(records: Sequence[Mapping[str, float]]) -> dict[str, str]:
     """SVG pictures by what they show: each kind of loss (D, G, cycle, idt ...), the learning rate last.
 
     Args:
-        records: lines of losses.jsonl in their order: epoch (from 1), step, and one value for each loss.
+        records: lines of losses.jsonl in the order of training: epoch (from 1) and one value for each loss.
     """
-    epochs, chosen = _epochs(records)
-    stride = len(chosen) // MOST_RECORDS + 1
-    epochs, lines = epochs[::stride], [records[index] for index in chosen[::stride]]
+    stride = len(records) // MOST_RECORDS + 1
+    epochs, lines = _epochs(records)[::stride], records[::stride]
     names = list(dict.fromkeys(name for line in lines for name in line if name not in NOT_CURVES))
     names.sort(key=lambda name: name == "lr")
     panels: dict[str, list[Curve]] = {}
@@ -89,24 +88,12 @@ def _panel(name: str) -> str:
     return kind if kind and series in TOGETHER else name
 
 
-def _epochs(records: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, list[int]]:
-    """Where on the axis records lie, and the indices of those to draw.
-
-    An epoch's records are spread evenly over it, its last one at the epoch's number. Records of a run that
-    was resumed at an earlier point give way to those made after that.
-    """
-    chosen: list[int] = []
-    limit: tuple[float, float] = (math.inf, math.inf)
-    for index in reversed(range(len(records))):
-        place = (records[index]["epoch"], records[index].get("step", index))
-        if place < limit:
-            chosen.append(index)
-            limit = place
-    chosen.reverse()
-    epochs = np.array([records[index]["epoch"] for index in chosen], dtype=float)
+def _epochs(records: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """Where on the axis records lie: spread evenly over their epoch, the last one at the epoch's number."""
+    epochs = np.array([record["epoch"] for record in records], dtype=float)
     starts = np.searchsorted(epochs, epochs)
     most = np.bincount(starts).max(initial=1)
-    return epochs - 1 + (np.arange(len(epochs)) - starts + 1) / most, chosen
+    return epochs - 1 + (np.arange(len(epochs)) - starts + 1) / most
 
 
 def _curve(name: str, epochs: np.ndarray, lines: Sequence[Mapping[str, float]]) -> Curve:
@@ -166,9 +153,7 @@ def _grid(x_axis: Axis, y_axis: Axis) -> svg.g:
         grid.add(svg.line(x1=LEFT, x2=RIGHT, y1=y, y2=y, cls="grid"))
         grid.add(svg.text(tick_label(value), x=LEFT - 6, y=y, dy="0.35em", text_anchor="end"))
     for value in nice_ticks(x_axis.low, x_axis.high, 5):
-        grid.add(
-            svg.text(tick_label(value), x=f"{x_axis.pixel(value):.1f}", y=BOTTOM + 17, text_anchor="middle")
-        )
+        grid.add(svg.text(tick_label(value), x=f"{x_axis.pixel(value):.1f}", y=BOTTOM + 17, text_anchor="middle"))
     grid.add(svg.text("epoch", x=RIGHT, y=HEIGHT - 4, text_anchor="end"))
     return grid
 
@@ -211,7 +196,7 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten within a range, about `count` of them."""
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    step = next((factor * power for factor in (1, 2, 5) if factor * power >= rough), 10 * power)
     return [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

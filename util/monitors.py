@@ -60,7 +60,7 @@ def create_monitors(
         from util.wandb_monitor import WandbMonitor
 
         monitors.append(WandbMonitor(opt.wandb_project_name, opt.name, vars(opt), history, say))
-    if opt.display_id > 0:
+    if opt.is_train and opt.display_id > 0:
         from util.visdom_monitor import VisdomMonitor, VisdomServer
 
         server = VisdomServer(opt.display_server, opt.display_port, opt.display_env)

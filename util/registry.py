@@ -48,13 +48,16 @@ class Registry:
         module_name, _, class_name = name.partition(":")
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
+        if not all(part.isidentifier() for part in module_name.split(".")):
+            raise UserError(f"{self.option} {name}: expected package.module:Class")
         try:
-            return getattr(importlib.import_module(module_name), class_name)
+            module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is None or not module_name.startswith(error.name):
                 raise
             raise UserError(
                 f"{self.option} {name}: no module {error.name} is found in this folder or on PYTHONPATH"
             ) from error
-        except AttributeError as error:
-            raise UserError(f"{self.option} {name}: module {module_name} has no {class_name}") from error
+        if not hasattr(module, class_name):
+            raise UserError(f"{self.option} {name}: module {module_name} has no {class_name}")
+        return getattr(module, class_name)

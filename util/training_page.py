@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +13,7 @@ from typing import Any
 import numpy as np
 from dominate import tags
 
-from util.errors import UserError
-from util.html import Picture, address, page, picture_row, save_picture, write_file
+from util.html import Picture, address, naming, page, picture_row, save_picture, write_file
 from util.loss_curves import HEIGHT, WIDTH, draw_loss_curves
 
 ROWS_PER_PAGE = 100
@@ -46,8 +43,8 @@ class TrainingPage:
     """`folder`/index.html with the newest 100 to 200 epochs and links to pages of earlier ones, 100 each.
 
     A page of earlier epochs is written once, so what an epoch costs does not grow with their number. The rows
-    are also noted in samples.jsonl, from which a later run in the same folder takes them up. A folder that
-    can't be written costs a line on stderr, not the training.
+    are also noted in samples.jsonl, from which a later run in the same folder takes them up. What cannot be
+    written is a UserError that names the file; later calls work again once it can.
     """
 
     def __init__(
@@ -75,40 +72,37 @@ class TrainingPage:
         self.status: list[str] = []
         self.curves: dict[str, str] = {}
         self.running = True
-        with _going_on():
-            for samples in self._take_up(start_epoch):
-                self._add_row(samples)
-            self._write(changed=0)
+        for samples in self._take_up(start_epoch):
+            self._add_row(samples)
+        self._write(changed=0)
 
     def add_samples(self, epoch: int, images: int, visuals: Mapping[str, np.ndarray]) -> None:
         """Add an epoch's row, or replace it: images of uint8 (H, W, 3) or (H, W) by the visual's name."""
-        with _going_on():
-            pictures = tuple(
-                save_picture(self.folder, f"images/epoch{epoch:03d}_{name}.png", name, image)
-                for name, image in visuals.items()
-            )
-            samples = Samples(epoch, images, pictures)
-            with open(self.folder / "samples.jsonl", "a", encoding="utf-8") as file:
-                file.write(samples.to_line())
-            self._add_row(samples)
-            self._write(changed=sorted(self.rows).index(epoch))
+        pictures = tuple(
+            save_picture(self.folder, f"images/epoch{epoch:03d}_{name}.png", name, image)
+            for name, image in visuals.items()
+        )
+        samples = Samples(epoch, images, pictures)
+        record = self.folder / "samples.jsonl"
+        with naming(record), open(record, "a", encoding="utf-8") as file:
+            file.write(samples.to_line())
+        self._add_row(samples)
+        self._write(changed=sorted(self.rows).index(epoch))
 
     def update_curves(self, records: Sequence[Mapping[str, float]]) -> None:
         """Draw every loss and the rate anew from the lines of losses.jsonl."""
         drawings = draw_loss_curves(records)
-        with _going_on():
-            for panel, drawing in drawings.items():
-                write_file(self.folder / curve_file(panel), drawing)
-            self.curves = {panel: curve_file(panel) for panel in drawings}
-            if records:
-                self._set_status(int(records[-1]["epoch"]), int(records[-1]["images"]))
-            self._write(changed=len(self.rows))
+        for panel, drawing in drawings.items():
+            write_file(self.folder / curve_file(panel), drawing)
+        self.curves = {panel: curve_file(panel) for panel in drawings}
+        if records:
+            self._set_status(int(records[-1]["epoch"]), int(records[-1]["images"]))
+        self._write(changed=len(self.rows))
 
     def finish(self) -> None:
         """Write the page a last time, without reloading itself."""
         self.running = False
-        with _going_on():
-            self._write(changed=len(self.rows))
+        self._write(changed=len(self.rows))
 
     def _take_up(self, start_epoch: int | None) -> list[Samples]:
         """The rows of an earlier run in epoch order; samples.jsonl is left with these alone."""
@@ -183,9 +177,7 @@ class TrainingPage:
         return _render(tags.details(tags.summary("Losses"), tags.div(pictures, cls="curves"), open=True))
 
     def _options(self) -> str:
-        table = tags.table(
-            tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items()
-        )
+        table = tags.table(tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items())
         return _render(tags.details(tags.summary(f"Options ({len(self.options)})"), table))
 
 
@@ -201,12 +193,3 @@ def curve_file(panel: str) -> str:
 
 def _render(tag: Any) -> str:
     return str(tag.render(pretty=False))
-
-
-@contextmanager
-def _going_on() -> Iterator[None]:
-    """Tell of a file that can't be written, and go on: a training is worth more than its page."""
-    try:
-        yield
-    except (UserError, OSError) as error:
-        print(f"training page: {error}", file=sys.stderr)

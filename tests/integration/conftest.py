@@ -12,7 +12,30 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # A network and images so small that a step takes milliseconds.
-SMALL = ["--netG", "resnet_6blocks", "--netD", "n_layers", "--n_layers_D", "2", "--ngf", "4", "--ndf", "4", "--load_size", "36", "--crop_size", "32", "--n_epochs", "1", "--n_epochs_decay", "0", "--num_threads", "0", "--device", "cpu"]
+SMALL = [
+    "--netG",
+    "resnet_6blocks",
+    "--netD",
+    "n_layers",
+    "--n_layers_D",
+    "2",
+    "--ngf",
+    "4",
+    "--ndf",
+    "4",
+    "--load_size",
+    "36",
+    "--crop_size",
+    "32",
+    "--n_epochs",
+    "1",
+    "--n_epochs_decay",
+    "0",
+    "--num_threads",
+    "0",
+    "--device",
+    "cpu",
+]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -91,9 +91,7 @@ def test_files_keep_their_folders(tmp_path: Path) -> None:
 def test_no_path_leads_out_of_images(tmp_path: Path, path: str) -> None:
     Gallery(tmp_path / "results", "test").add_row(path, {"fake_B": image()})
     images = tmp_path / "results" / "images"
-    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [
-        file for file in images.rglob("*.png")
-    ]
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [file for file in images.rglob("*.png")]
     assert len(list(images.rglob("*_fake_B.png"))) == 1
 
 
@@ -136,9 +134,7 @@ def test_a_repeated_source_is_written_once(tmp_path: Path) -> None:
 def test_the_header_tells_of_the_whole(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path, "maps <1>")
     for number in range(3):
-        gallery.add_row(
-            f"{number}.png", {"real_A": image(), "fake_B": image(), "rec_A": image(), "truth_B": image()}
-        )
+        gallery.add_row(f"{number}.png", {"real_A": image(), "fake_B": image(), "rec_A": image(), "truth_B": image()})
     page = Page(gallery.close({"fake_B": "error 0.055, SSIM 0.53"}, ["50 of 546 were translated"]))
     for words in ("maps <1>", "3 images", "fake_B: error 0.055, SSIM 0.53", "50 of 546 were translated"):
         assert words in page.words

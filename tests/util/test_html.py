@@ -27,9 +27,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_file(tmp_path / "images" / "a.png", b"")
 
 
-@pytest.mark.parametrize(
-    "name", ["a b.png", "50%.png", "#1?.png", "naïve 富士.png", "%20.png", "c:d.png", '"<>&.png']
-)
+@pytest.mark.parametrize("name", ["a b.png", "50%.png", "#1?.png", "naïve 富士.png", "%20.png", "c:d.png", '"<>&.png'])
 def test_an_address_leads_to_the_name(name: str) -> None:
     assert unquote(address(f"images/{name}")) == f"images/{name}"
     assert re.fullmatch(r"images/[A-Za-z0-9%._~-]+", address(f"images/{name}"))
@@ -64,9 +62,7 @@ def test_visuals_have_words(names: list[str], words: list[str]) -> None:
         ((512, 300), (256, 150), False),
     ],
 )
-def test_pictures_are_shown_at_a_whole_multiple(
-    size: tuple[int, int], shown: tuple[int, int], crisp: bool
-) -> None:
+def test_pictures_are_shown_at_a_whole_multiple(size: tuple[int, int], shown: tuple[int, int], crisp: bool) -> None:
     row = picture_row(["x"], [Picture("fake_B", "a.png", *size)], image_width=256)
     assert f'width="{shown[0]}"' in row and f'height="{shown[1]}"' in row
     assert ('class="crisp"' in row) == crisp

@@ -35,9 +35,7 @@ def records(count: int, per_epoch: int = 4, **losses: Any) -> list[dict[str, Any
 def lines(drawing: str) -> list[np.ndarray]:
     """The points (n, 2) of each line of a drawing, in pixels."""
     paths = ElementTree.fromstring(drawing).iter(f"{SVG}path")
-    return [
-        np.array([point.split() for point in path.attrib["d"][1:].split("L")], dtype=float) for path in paths
-    ]
+    return [np.array([point.split() for point in path.attrib["d"][1:].split("L")], dtype=float) for path in paths]
 
 
 def words(drawing: str) -> str:
@@ -79,9 +77,7 @@ def test_values_that_are_no_finite_numbers_are_left_out(bad: float | None) -> No
     assert "no finite value" in words(drawings["other"])
 
 
-@pytest.mark.parametrize(
-    "values", [lambda i: -5.0 - i, lambda i: 1e30 * (i - 5), lambda i: -1e-30, lambda i: 0.0]
-)
+@pytest.mark.parametrize("values", [lambda i: -5.0 - i, lambda i: 1e30 * (i - 5), lambda i: -1e-30, lambda i: 0.0])
 def test_any_size_and_sign_stays_in_the_picture(values: Any) -> None:
     (line,) = lines(draw_loss_curves(records(12, loss=values))["loss"])
     assert ((line[:, 1] >= TOP - 1) & (line[:, 1] <= BOTTOM + 1)).all()
@@ -97,15 +93,6 @@ def test_long_runs_are_thinned_and_smoothed() -> None:
     measured, smooth = lines(draw_loss_curves(records(30_000, 100, loss=lambda index: noise[index]))["loss"])
     assert 500 < len(measured) <= MOST_POINTS and 500 < len(smooth) <= MOST_POINTS
     assert smooth[:, 1].std() < measured[:, 1].std() / 3
-
-
-def test_a_resumed_run_takes_the_place_of_what_came_after_its_checkpoint() -> None:
-    abandoned, resumed = records(12, loss=9.0), records(20, loss=1.0)[8:]
-    (line,) = lines(draw_loss_curves(abandoned + resumed)["loss"])
-    assert len(line) == 20
-    assert (np.diff(line[:, 0]) > 0).all()
-    assert len(np.unique(line[:8, 1])) == 1 and len(np.unique(line[8:, 1])) == 1
-    assert line[0, 1] < line[8, 1]  # pixels count downwards: the 9.0 of the first eight lie higher
 
 
 def test_names_are_text_in_the_picture() -> None:

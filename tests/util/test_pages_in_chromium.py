@@ -24,9 +24,7 @@ from util.training_page import TrainingPage
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if PROGRAM is None:
     pytest.skip("Chromium is not installed", allow_module_level=True)
-websocket = pytest.importorskip(
-    "websocket", reason="websocket-client, which visdom needs as well, is not installed"
-)
+websocket = pytest.importorskip("websocket", reason="websocket-client, which visdom needs as well, is not installed")
 
 FLAGS = [
     "--headless",
@@ -84,9 +82,7 @@ class Chromium:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def open(
-        self, file: Path, width: int = 1280, height: int = 900, density: int = 1, dark: bool = False
-    ) -> None:
+    def open(self, file: Path, width: int = 1280, height: int = 900, density: int = 1, dark: bool = False) -> None:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call(
@@ -105,9 +101,7 @@ class Chromium:
     def press(self, key: str) -> None:
         codes = {"Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
         for kind in ("keyDown", "keyUp"):
-            self.call(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key]
-            )
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key])
 
     def close(self) -> None:
         self.call("Browser.close")
@@ -134,9 +128,7 @@ def image(size: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
 
 
-def test_pictures_of_odd_names_are_found_and_nothing_in_a_name_is_run(
-    chromium: Chromium, tmp_path: Path
-) -> None:
+def test_pictures_of_odd_names_are_found_and_nothing_in_a_name_is_run(chromium: Chromium, tmp_path: Path) -> None:
     gallery = Gallery(tmp_path, "test")
     for size, name in enumerate(ODD_NAMES, start=8):
         gallery.add_row(name, {"real_A": image(size), "fake_B": image(size)})
@@ -152,12 +144,7 @@ def test_pictures_of_odd_names_are_found_and_nothing_in_a_name_is_run(
     assert widths == [size for size in range(8, 8 + len(ODD_NAMES)) for _ in range(2)]
     assert chromium.run("[...document.querySelectorAll('a.zoom')].every((a) => a.href === a.children[0].src)")
     assert chromium.run("document.title") == "test"
-    assert (
-        chromium.run(
-            "document.querySelectorAll('article script, article [onload], article [onerror]').length"
-        )
-        == 0
-    )
+    assert chromium.run("document.querySelectorAll('article script, article [onload], article [onerror]').length") == 0
 
 
 def test_a_click_enlarges_and_keys_lead_on(chromium: Chromium, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from util.errors import UserError
 from util.training_page import TrainingPage
 
 
@@ -78,9 +79,7 @@ def test_a_later_run_takes_up_the_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("start_epoch", "newest"), [(1, []), (3, [2, 1]), (None, [220, 219])])
-def test_rows_of_a_run_that_is_over_are_dropped(
-    tmp_path: Path, start_epoch: int | None, newest: list[int]
-) -> None:
+def test_rows_of_a_run_that_is_over_are_dropped(tmp_path: Path, start_epoch: int | None, newest: list[int]) -> None:
     fill(TrainingPage(tmp_path, "run", {}), range(1, 221))
     TrainingPage(tmp_path, "run", {}, start_epoch=start_epoch)
     assert epochs_on(tmp_path / "index.html")[:2] == newest
@@ -122,12 +121,11 @@ def test_curves_are_pictures_on_the_page(tmp_path: Path) -> None:
     assert "8 images" in text
 
 
-def test_a_folder_that_cannot_be_written_does_not_stop_the_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("")
-    page = TrainingPage(tmp_path / "file" / "web", "run", {})
-    fill(page, range(1, 3))
-    page.update_curves([{"epoch": 1, "step": 1, "images": 1, "D_A": 0.5}])
-    page.finish()
-    assert capsys.readouterr().err.count(str(tmp_path / "file" / "web")) == 5
+def test_a_file_that_cannot_be_written_is_named_and_later_calls_work(tmp_path: Path) -> None:
+    page = TrainingPage(tmp_path / "web", "run", {})
+    (tmp_path / "web/images").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match=r"epoch001_real_A\.png cannot be written"):
+        fill(page, range(1, 2))
+    (tmp_path / "web/images").unlink()
+    fill(page, range(2, 3))
+    assert epochs_on(tmp_path / "web/index.html") == [2]

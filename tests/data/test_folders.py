@@ -1,0 +1,135 @@
+"""What is found in a folder, and what is said of a folder in which nothing is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data import create_dataset
+from data.image_folder import list_images
+from tests.conftest import Options, write_tiles
+from util.errors import UserError
+
+
+def found(folder: Path, limit: int | None = None) -> list[str]:
+    return [str(path.relative_to(folder)) for path in list_images(folder, limit)[0]]
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def test_images_are_listed_by_name_from_every_depth(tmp_path: Path) -> None:
+    touch(tmp_path, "b.png", "a.JPG", "sub/c.webp", "sub/deeper/d.TIFF", "a.bmp")
+    assert found(tmp_path) == ["a.JPG", "a.bmp", "b.png", "sub/c.webp", "sub/deeper/d.TIFF"]
+
+
+def test_a_limit_takes_the_first(tmp_path: Path) -> None:
+    touch(tmp_path, "b.png", "a.png", "sub/c.png")
+    assert found(tmp_path, 2) == ["a.png", "b.png"]
+    assert found(tmp_path, 9) == ["a.png", "b.png", "sub/c.png"]
+
+
+def test_other_files_are_counted_by_extension(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "notes.txt", "more.TXT", "README", "x.png.part", "movie.mp4")
+    images, ignored = list_images(tmp_path)
+    assert [path.name for path in images] == ["a.png"]
+    assert ignored == {".txt": 2, "no extension": 1, ".part": 1, ".mp4": 1}
+
+
+def test_hidden_files_and_folders_are_neither(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "._a.png", ".DS_Store", ".ipynb_checkpoints/a-checkpoint.png", "__MACOSX/._a.png")
+    images, ignored = list_images(tmp_path)
+    assert [path.name for path in images] == ["a.png"] and not ignored
+
+
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.png", "elsewhere/b.png", "elsewhere/deeper/c.png")
+    (tmp_path / "images" / "loop").symlink_to(tmp_path / "images")
+    (tmp_path / "images" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "images" / "twice").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "images" / "file.png").symlink_to(tmp_path / "elsewhere" / "b.png")
+    assert found(tmp_path / "images") == ["a.png", "file.png", "linked/b.png", "linked/deeper/c.png"]
+
+
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^{tmp_path} has no image: expected files ending in \.png, \.jpg"):
+        list_images(tmp_path)
+    touch(tmp_path, "a.txt", "b.mp4")
+    with pytest.raises(UserError, match="has no image among its 2 files"):
+        list_images(tmp_path)
+
+
+# The sentences for a --dataroot that is not as it should be.
+
+
+def complaint(options: Options, dataroot: Path, *flags: object) -> str:
+    with pytest.raises(UserError) as caught:
+        create_dataset(options("--dataroot", dataroot, *flags))
+    return str(caught.value)
+
+
+def test_a_dataroot_that_is_missing(options: Options, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert complaint(options, nowhere) == (
+        f"--dataroot {nowhere} does not exist: expected {nowhere}/trainA and {nowhere}/trainB"
+    )
+    assert complaint(options, nowhere, "--dataset_mode", "single") == (
+        f"--dataroot {nowhere} is no folder: expected a folder of images"
+    )
+
+
+def test_a_dataroot_that_is_a_file(options: Options, two_domains: Path) -> None:
+    file = two_domains / "trainA" / "00.png"
+    assert complaint(options, file) == f"--dataroot {file} is a file: expected a folder with trainA and trainB in it"
+
+
+def test_a_dataroot_that_is_empty(options: Options, tmp_path: Path) -> None:
+    (empty := tmp_path / "empty").mkdir()
+    assert complaint(options, empty) == (
+        f"--dataroot {empty} holds nothing: expected trainA and trainB in it (see --phase)"
+    )
+
+
+def test_a_dataroot_that_holds_images(options: Options, two_domains: Path) -> None:
+    images = two_domains / "trainA"
+    assert complaint(options, images).startswith(
+        f"--dataroot {images} holds images directly: put them into {images}/trainA and {images}/trainB"
+    )
+
+
+def test_a_dataroot_with_folders_within_folders(options: Options, tmp_path: Path) -> None:
+    for name in "AB":
+        write_tiles(tmp_path / "nested" / "train" / name, 1)
+    assert complaint(options, tmp_path / "nested") == (
+        f"--dataroot {tmp_path / 'nested'} holds train/A and train/B: rename to trainA and trainB"
+    )
+
+
+def test_a_dataroot_with_half_of_it(options: Options, two_domains: Path) -> None:
+    (two_domains / "trainB").rename(two_domains / "trainC")
+    assert complaint(options, two_domains) == (
+        f"--dataroot {two_domains} holds testA, testB, trainA, trainC: expected trainA and trainB in it (see --phase)"
+    )
+
+
+def test_a_dataroot_with_an_empty_domain(options: Options, two_domains: Path) -> None:
+    for path in (two_domains / "trainB").iterdir():
+        path.unlink()
+    assert complaint(options, two_domains).startswith(f"{two_domains / 'trainB'} has no image: expected files ending")
+
+
+def test_another_phase(options: Options, two_domains: Path) -> None:
+    assert "expected valA and valB in it" in complaint(options, two_domains, "--phase", "val")
+    assert len(create_dataset(options("--phase", "test"))) == 3
+
+
+def test_the_summary_counts_images_and_others(options: Options, two_domains: Path) -> None:
+    touch(two_domains, "trainB/a.txt", "trainB/b")
+    a, b = two_domains / "trainA", two_domains / "trainB"
+    assert create_dataset(options()).summary() == f"6 images in {a}, 4 images in {b} (2 other files ignored)"
+    limited = create_dataset(options("--max_dataset_size", 3))
+    assert limited.summary().startswith(f"3 images in {a}, 3 images in {b}") and len(limited) == 3

@@ -1,0 +1,332 @@
+"""Batches: their order, what is in them, and what happens to images that can't be read."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data import create_dataset
+from data.loader import EpochBatches, Loader
+from tests.conftest import Options, write_tiles
+from util.errors import UserError
+
+Batch = dict[str, Any]
+
+
+def load(opt: argparse.Namespace, epochs: int = 1) -> tuple[list[Batch], list[str]]:
+    """The batches of some epochs, and what the loader said."""
+    loader, said = create_dataset(opt), []
+    loader.say = said.append
+    batches = []
+    for epoch in range(1, epochs + 1):
+        loader.set_epoch(epoch)
+        batches += list(loader)
+    return batches, said
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a) for a, b in zip(one, other, strict=True)
+    )
+
+
+def names(batches: list[Batch], domain: str = "A") -> list[str]:
+    return [Path(path).name for batch in batches for path in batch[f"{domain}_paths"]]
+
+
+def for_testing(opt: argparse.Namespace, **changed: Any) -> argparse.Namespace:
+    """The options of a test on the same data."""
+    return argparse.Namespace(**vars(opt) | {"is_train": False, "phase": "test"} | changed)
+
+
+def spoil(*paths: Path) -> None:
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:100])
+
+
+# Order.
+
+
+def test_a_batch_has_images_and_their_files(options: Options, two_domains: Path) -> None:
+    batches, said = load(options("--batch_size", 4))
+    assert [len(batch["A_paths"]) for batch in batches] == [4, 2]  # the last one is what is left
+    for batch in batches:
+        assert set(batch) == {"A", "B", "A_paths", "B_paths"}
+        for domain in "AB":
+            assert batch[domain].shape == (len(batch["A_paths"]), 3, 32, 32)
+            assert batch[domain].dtype == torch.float32
+            assert all(Path(path).parent == two_domains / f"train{domain}" for path in batch[f"{domain}_paths"])
+    assert not said
+
+
+def test_an_epoch_is_as_long_as_the_longer_folder(options: Options) -> None:
+    batches, _ = load(options())
+    assert len(create_dataset(options())) == len(batches) == 6
+    assert sorted(names(batches)) == [f"{i:02}.png" for i in range(6)]
+    swapped, _ = load(options("--direction", "BtoA"))
+    assert names(swapped) == names(batches)
+
+
+def test_the_shorter_folder_is_gone_through_again(options: Options, two_domains: Path) -> None:
+    for path in sorted((two_domains / "trainA").iterdir())[2:]:
+        path.unlink()
+    batches, _ = load(options())
+    assert len(batches) == 4
+    assert Counter(names(batches)) == {"00.png": 2, "01.png": 2}
+
+
+def test_b_is_drawn_at_random_or_goes_in_turn(options: Options) -> None:
+    drawn = names(load(options(), epochs=10)[0], "B")
+    counts = Counter(drawn)
+    assert set(counts) == {"00.png", "01.png", "02.png", "03.png"} and all(6 <= n <= 24 for n in counts.values())
+    batches, _ = load(options("--serial_batches"))
+    assert names(batches, "A") == ["00.png", "01.png", "02.png", "03.png", "04.png", "05.png"]
+    assert names(batches, "B") == ["00.png", "01.png", "02.png", "03.png", "00.png", "01.png"]
+
+
+def test_the_order_follows_seed_and_epoch(options: Options) -> None:
+    first, _ = load(options("--load_size", 64), epochs=2)
+    again, _ = load(options("--load_size", 64), epochs=2)
+    other, _ = load(options("--load_size", 64, "--seed", 2), epochs=2)
+    assert same(first, again)
+    assert names(first) != names(other)
+    assert names(first[:6]) != names(first[6:])
+    assert sorted(names(first[:6])) == sorted(names(first[6:]))
+    assert not any(torch.equal(a["A"], b["A"]) for a in first[:6] for b in first[6:])  # other crops too
+
+
+def test_neighbouring_seeds_do_not_share_epochs() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        batches = EpochBatches(50, 1, shuffle=True, seed=seed)
+        batches.epoch = epoch
+        return [index for ((_, index),) in batches]
+
+    orders = {tuple(order(seed, epoch)) for seed in (0, 1, 2, 2**31 - 1) for epoch in range(1, 9)}
+    assert len(orders) == 32
+    assert all(sorted(order) == list(range(50)) for order in orders)
+
+
+@pytest.mark.parametrize("start", [2, 4, 6])
+def test_an_epoch_can_be_taken_up_where_it_was_left(options: Options, start: int) -> None:
+    opt = options("--batch_size", 2)
+    whole, _ = load(opt)
+    loader = create_dataset(opt)
+    loader.set_epoch(1, start=start)
+    assert len(loader.batches) == (6 - start) // 2
+    assert same(list(loader), whole[start // 2 :])
+
+
+def test_the_global_random_state_is_neither_used_nor_changed(options: Options) -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    first, _ = load(options())
+    state = torch.get_rng_state()
+    torch.manual_seed(2)
+    np.random.seed(2)
+    assert same(first, load(options())[0])
+    torch.manual_seed(1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# Workers.
+
+
+@pytest.fixture
+def spoiled(options: Options, two_domains: Path) -> argparse.Namespace:
+    """Options for data that has something of everything: bad images, a transparent one, a shorter folder."""
+    spoil(two_domains / "trainA" / "02.png", two_domains / "trainB" / "01.png")
+    Image.new("RGBA", (40, 40), (255, 0, 0, 100)).save(two_domains / "trainA" / "04.png")
+    return options("--batch_size", 2)
+
+
+@pytest.fixture
+def spawn() -> Iterator[None]:
+    """Workers are started as on macOS and Windows."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+def with_workers(opt: argparse.Namespace, num_threads: int) -> argparse.Namespace:
+    changed = copy.copy(opt)
+    changed.num_threads = num_threads
+    return changed
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_workers_change_nothing(spoiled: argparse.Namespace, num_threads: int) -> None:
+    expected, told = load(spoiled, epochs=3)
+    batches, said = load(with_workers(spoiled, num_threads), epochs=3)
+    assert same(batches, expected) and len(batches) == 9
+    assert said == told and len(said) >= 4
+
+
+def test_workers_that_are_spawned_change_nothing(spoiled: argparse.Namespace, spawn: None) -> None:
+    expected, told = load(spoiled, epochs=2)
+    batches, said = load(with_workers(spoiled, 1), epochs=2)
+    assert same(batches, expected) and said == told
+
+
+def test_an_epoch_that_was_broken_off_leaves_nothing_behind(spoiled: argparse.Namespace) -> None:
+    loader = create_dataset(with_workers(spoiled, 2))
+    loader.say = lambda _: None
+    for _ in loader:
+        break
+    loader.set_epoch(2)
+    expected, _ = load(spoiled, epochs=2)
+    assert same(list(loader), expected[3:])
+
+
+# Bad images.
+
+
+def test_a_bad_image_is_replaced_named_once_and_counted(options: Options, two_domains: Path) -> None:
+    opt = options("--serial_batches")
+    bad = two_domains / "trainA" / "02.png"
+    good, _ = load(opt)
+    spoil(bad)
+    batches, said = load(opt, epochs=2)
+    assert len(batches) == 12
+    assert "02.png" not in names(batches)
+    assert [batch for i, batch in enumerate(good) if i != 2 and not same([batch], [batches[i]])] == []
+    assert said[0].startswith(f"bad image {bad}: can't be decoded (")
+    count = "1 times an image could not be read, and was replaced by others: 1 files"
+    assert said[1:] == [count, count]
+    assert same(batches, load(opt, epochs=2)[0])  # the draw in its place follows the seed
+
+
+def test_a_bad_image_is_an_error_if_wanted(options: Options, two_domains: Path) -> None:
+    spoil(two_domains / "trainB" / "03.png")
+    with pytest.raises(UserError, match=r"trainB/03\.png: can't be decoded .*--on_bad_image skip goes on without it"):
+        load(options("--on_bad_image", "error"), epochs=3)
+
+
+def test_nothing_but_bad_images_is_an_error(options: Options, two_domains: Path) -> None:
+    spoil(*(two_domains / "trainA").iterdir())
+    with pytest.raises(UserError, match=r"20 images in a row of \S+tiles can't be read: \S+trainA/\d\d\.png: "):
+        load(options())
+
+
+@pytest.mark.parametrize("num_threads", [0, 1])
+def test_in_testing_bad_images_are_left_out(options: Options, two_domains: Path, num_threads: int) -> None:
+    spoil(two_domains / "testA" / "01.png")
+    for name in ("01.png",):
+        (two_domains / "testB" / name).unlink()
+    opt = with_workers(for_testing(options()), num_threads)
+    batches, said = load(opt)
+    assert names(batches) == ["00.png", "02.png"]
+    assert names(batches, "B") == ["00.png", "00.png"]  # two of them, gone through again
+    assert said[1:] == ["1 times an image could not be read, and was left out: 1 files"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_in_testing_nothing_but_bad_images_is_an_error(options: Options, two_domains: Path, batch_size: int) -> None:
+    spoil(two_domains / "testA" / "00.png")
+    for name in ("01.png", "02.png"):
+        (two_domains / "testA" / name).unlink()  # the one that is left is met with each of testB
+    with pytest.raises(UserError, match=r"no image of \S+tiles can be read: \S+testA/00\.png: "):
+        load(for_testing(options(), batch_size=batch_size))
+
+
+def test_transparency_is_told_once(options: Options, two_domains: Path) -> None:
+    for name in ("00.png", "01.png"):
+        Image.new("RGBA", (40, 40), (255, 0, 0, 100)).save(two_domains / "trainA" / name)
+    _, said = load(options(), epochs=2)
+    assert said == ["some images are transparent: they are put over white"]
+
+
+def test_images_of_unequal_size_need_a_batch_of_one(options: Options, two_domains: Path) -> None:
+    Image.new("RGB", (80, 60)).save(two_domains / "trainA" / "00.png")
+    assert len(load(options("--preprocess", "none"))[0]) == 6
+    opt = options("--preprocess", "none", "--batch_size", 6)
+    with pytest.raises(
+        UserError, match=r"^--batch_size 6 needs images of one size, and a batch has .*80x60.*--preprocess none"
+    ):
+        load(opt)
+
+
+# Testing.
+
+
+def test_in_testing_files_come_in_order_without_chance(options: Options) -> None:
+    opt = for_testing(options())
+    batches, _ = load(opt, epochs=2)
+    assert names(batches) == ["00.png", "01.png", "02.png"] * 2
+    assert names(batches, "B") == names(batches)
+    assert same(batches[:3], batches[3:])
+    assert same(batches[:3], load(for_testing(options("--seed", 5)))[0])
+
+
+def test_in_testing_the_truth_is_the_image_of_the_same_name(options: Options, two_domains: Path) -> None:
+    (two_domains / "testB" / "01.png").rename(two_domains / "testB" / "other.png")
+    Image.open(two_domains / "testB" / "02.png").convert("RGB").save(two_domains / "testB" / "02.bmp")
+    (two_domains / "testB" / "02.png").unlink()
+    write_tiles(two_domains / "testA" / "sub", 1)
+    batches, _ = load(for_testing(options(), batch_size=2))
+    a, b = ([image for batch in batches for image in batch[name]] for name in "AB")
+    truth = {name: [image for batch in batches for image in batch[f"{name}_truth"]] for name in "AB"}
+    assert names(batches) == ["00.png", "01.png", "02.png", "00.png"]  # the last one is in a folder of its own
+    assert names(batches, "B") == ["00.png", "02.bmp", "other.png", "00.png"]
+    assert torch.equal(truth["B"][0], b[0]) and truth["B"][1] is None and torch.equal(truth["B"][2], b[1])
+    assert truth["B"][3] is None
+    assert torch.equal(truth["A"][0], a[0]) and torch.equal(truth["A"][1], a[2]) and truth["A"][2] is None
+
+
+def test_training_has_no_truth(options: Options) -> None:
+    assert not any(key.endswith("_truth") for batch in load(options())[0] for key in batch)
+
+
+def test_channels_follow_the_direction(options: Options) -> None:
+    flags = ("--input_nc", 1, "--output_nc", 3, "--lambda_identity", 0)
+    forth, _ = load(options(*flags))
+    back, _ = load(options(*flags, "--direction", "BtoA"))
+    assert (forth[0]["A"].shape[1], forth[0]["B"].shape[1]) == (1, 3)
+    assert (back[0]["A"].shape[1], back[0]["B"].shape[1]) == (3, 1)
+
+
+# The other datasets.
+
+
+def test_a_single_folder(options: Options, two_domains: Path) -> None:
+    opt = for_testing(options(), dataset_mode="single", dataroot=str(two_domains / "testA"), input_nc=1)
+    batches, _ = load(opt)
+    assert [set(batch) for batch in batches] == [{"A", "A_paths"}] * 3
+    assert names(batches) == ["00.png", "01.png", "02.png"]
+    assert batches[0]["A"].shape == (1, 1, 32, 32)
+    assert create_dataset(opt).summary() == f"3 images in {two_domains / 'testA'}"
+
+
+def test_the_template_makes_coarse_copies(options: Options, two_domains: Path) -> None:
+    opt = options(
+        "--model", "template", "--dataset_mode", "template", "--dataroot", two_domains / "trainA", "--coarseness", 8
+    )
+    batches, _ = load(opt)
+    assert len(batches) == 6
+    for batch in batches:
+        assert batch["A_paths"] == batch["B_paths"]
+        blocks = batch["B"].view(1, 3, 4, 8, 4, 8).mean((3, 5))
+        torch.testing.assert_close(batch["A"], blocks.repeat_interleave(8, 2).repeat_interleave(8, 3))
+
+
+def test_a_loader_is_as_long_as_its_images(options: Options) -> None:
+    loader = create_dataset(options("--batch_size", 4, "--max_dataset_size", 5))
+    assert isinstance(loader, Loader) and len(loader) == 5
+    assert len(list(loader)) == 2
+    assert loader.summary().startswith("5 images in ")

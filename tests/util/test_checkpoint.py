@@ -1,0 +1,151 @@
+"""Weight files and whole states on disk. What fits which network: tests/models/test_generators.py."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from util.checkpoint import Checkpoint, load_weights, save_weights, weights_path
+from util.errors import UserError
+from util.image_pool import ImagePool
+from util.progress import Progress
+
+
+def test_names_of_weight_files() -> None:
+    assert weights_path(Path("run"), "latest", "G_A") == Path("run/latest_net_G_A.pth")
+    assert weights_path(Path("run"), "iter_2000", "G", "_A") == Path("run/iter_2000_net_G_A.pth")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The weights of a large linear layer."""
+    path = tmp_path / "latest_net_G.pth"
+    save_weights(nn.Linear(50, 50), path)
+    return path
+
+
+class Dangerous:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 45524\n",
+        b"<!DOCTYPE html><html>404 Not Found</html>",
+        b"PK\x03\x04 but no archive",
+        pickle.dumps(Dangerous(), protocol=2),
+        pickle.dumps([1, 2], protocol=2),
+    ],
+    ids=["empty", "lfs pointer", "page", "broken zip", "code", "list"],
+)
+def test_a_file_that_holds_no_weights_is_named(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "latest_net_G.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"latest_net_G\.pth (can't be read as a file of weights|holds no state dict)"):
+        load_weights(nn.Linear(3, 2), path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_weight_file_cut_off_anywhere_is_named(saved: Path) -> None:
+    content = saved.read_bytes()
+    for length in range(0, len(content) - 1, 97):
+        saved.write_bytes(content[:length])
+        with pytest.raises(UserError, match=r"latest_net_G\.pth can't be read as a file of weights: \S+"):
+            load_weights(nn.Linear(3, 2), saved)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"weight": [1.0]}, {"model": {"weight": torch.zeros(2, 3)}}])
+def test_something_else_than_a_state_dict_is_refused(content: object, saved: Path) -> None:
+    torch.save(content, saved)
+    with pytest.raises(UserError, match="holds no state dict of a network"):
+        load_weights(nn.Linear(3, 2), saved)
+
+
+def test_weights_on_disk_need_no_device_and_share_no_memory(saved: Path) -> None:
+    network = nn.Linear(100, 100)
+    wide = nn.Linear(100, 100)
+    wide.weight = nn.Parameter(network.weight.detach()[:, ::2].t())  # a view of a larger tensor
+    save_weights(wide, saved)
+    weights = torch.load(saved, weights_only=True)
+    assert weights["weight"].is_contiguous() and torch.equal(weights["weight"], wide.weight)
+    assert saved.stat().st_size < 30_000  # 50 * 100 values of 4 bytes
+
+
+def test_a_failed_write_keeps_the_old_weights(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = saved.read_bytes()
+
+    def full(content: object, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(nn.Linear(3, 2), saved)
+    with pytest.raises(OSError, match="No space left"):
+        Checkpoint(saved.with_name("state.pt"), {}).save()
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+# The whole state.
+
+
+def things(seed: int) -> dict[str, Any]:
+    """Objects of the kinds that a run has, in a state that depends on the seed."""
+    torch.manual_seed(seed)
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+    network(torch.rand(4, 3)).square().sum().backward()
+    optimizer.step()
+    progress = Progress()
+    progress.count(seed)
+    pool = ImagePool(2, seed=seed)
+    pool.query(torch.rand(3, 3, 2, 2))
+    return {"net_G": network, "optimizer_G": optimizer, "progress": progress, "pool": pool}
+
+
+def test_every_object_comes_back(tmp_path: Path) -> None:
+    saved, loaded = things(3), things(5)
+    Checkpoint(tmp_path / "latest_state.pt", saved).save()
+    Checkpoint(tmp_path / "latest_state.pt", loaded).load()
+    assert torch.equal(loaded["net_G"].weight, saved["net_G"].weight)
+    assert loaded["progress"].state_dict() == saved["progress"].state_dict()
+    assert all(torch.equal(a, b) for a, b in zip(saved["pool"].images, loaded["pool"].images, strict=True))
+    state = loaded["optimizer_G"].state_dict()["state"]
+    for index, moments in saved["optimizer_G"].state_dict()["state"].items():
+        assert all(torch.equal(value, state[index][name]) for name, value in moments.items())
+
+
+def test_other_objects_than_this_run_has_are_named(tmp_path: Path) -> None:
+    Checkpoint(path := tmp_path / "latest_state.pt", things(1)).save()
+    other = things(2)
+    other["average_G"] = other.pop("pool")
+    with pytest.raises(UserError, match=r"latest_state\.pt holds other objects than this run has \(average_G, pool\)"):
+        Checkpoint(path, other).load()
+
+
+def test_an_object_of_another_shape_is_named(tmp_path: Path) -> None:
+    Checkpoint(path := tmp_path / "latest_state.pt", {"net_G": nn.Linear(3, 2)}).save()
+    with pytest.raises(UserError, match=r"latest_state\.pt does not fit this run's net_G"):
+        Checkpoint(path, {"net_G": nn.Linear(4, 2)}).load()
+
+
+def test_a_file_of_another_kind_is_no_state(saved: Path) -> None:
+    with pytest.raises(UserError, match="is no state of a run that this version can read"):
+        Checkpoint(saved, things(1)).load()
+    torch.save({"format": 99, "objects": {}}, saved)
+    with pytest.raises(UserError, match="is no state of a run that this version can read"):
+        Checkpoint(saved, things(1)).load()
+    saved.write_bytes(saved.read_bytes()[:200])
+    with pytest.raises(UserError, match="can't be read"):
+        Checkpoint(saved, things(1)).load()
