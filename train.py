@@ -23,11 +23,11 @@ def main() -> int:
     from util.run import Run
     from util.stop_signal import StopSignal
 
-    run = Run(opt)
     runtime.seed_everything(opt.seed)
     dataset = create_dataset(opt)
     model = create_model(opt)
     model.setup(opt)
+    run = Run(opt)  # only now, as --overwrite destroys a run
     run.hold(model)
     options.save(opt, run.folder)
 

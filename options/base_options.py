@@ -146,9 +146,7 @@ def _settle_name(opt: argparse.Namespace) -> None:
         try:
             opt.name = f"{opt.name}_{opt.suffix.format(**vars(opt))}"
         except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-            raise UserError(
-                f"--suffix {opt.suffix}: names options in braces, such as {{netG}} ({error})"
-            ) from error
+            raise UserError(f"--suffix {opt.suffix}: names options in braces, such as {{netG}} ({error})") from error
         opt.suffix = ""
     if re.search(r"(^|[/\\])\.\.?([/\\]|$)|^[/\\]|^$|[\x00-\x1f]", opt.name):
         raise UserError(f"--name {opt.name!r} is no name of a folder in --checkpoints_dir {opt.checkpoints_dir}")

@@ -69,8 +69,9 @@ class OptionParser(argparse.ArgumentParser):
 
 def suggest(name: str, known: Any) -> str:
     """The end of a sentence about an unknown name: the nearest known one, if any is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else "; --help lists all of them"
+    by_lower = {option.lower(): option for option in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[near[0]]}?" if near else "; --help lists all of them"
 
 
 def _convert(action: argparse.Action, value: Any) -> Any:

@@ -53,15 +53,15 @@ class TrainingPage:
         title: str,
         options: Mapping[str, object],
         image_width: int = 256,
-        start_epoch: int | None = None,
+        seen: int | None = None,
     ) -> None:
         """Take up the rows of an earlier run and write the page.
 
         Args:
             options: by name, shown as a table.
             image_width: pixels that a picture takes on the page at most.
-            start_epoch: the epoch this run begins with; rows of it and later ones are of a run that is over
-                and are dropped. None keeps all.
+            seen: how many images the run has seen already; rows that were made after more are of a run that is
+                over, or are going to be made again, and are dropped. None keeps all.
         """
         self.folder = folder
         self.title = title
@@ -72,7 +72,7 @@ class TrainingPage:
         self.status: list[str] = []
         self.curves: dict[str, str] = {}
         self.running = True
-        for samples in self._take_up(start_epoch):
+        for samples in self._take_up(seen):
             self._add_row(samples)
         self._write(changed=0)
 
@@ -104,7 +104,7 @@ class TrainingPage:
         self.running = False
         self._write(changed=len(self.rows))
 
-    def _take_up(self, start_epoch: int | None) -> list[Samples]:
+    def _take_up(self, seen: int | None) -> list[Samples]:
         """The rows of an earlier run in epoch order; samples.jsonl is left with these alone."""
         file = self.folder / "samples.jsonl"
         found: dict[int, Samples] = {}
@@ -113,7 +113,7 @@ class TrainingPage:
                 samples = Samples.from_line(line)
             except (ValueError, KeyError, TypeError):
                 continue  # a line cut off when the run was killed
-            if start_epoch is None or samples.epoch < start_epoch:
+            if seen is None or samples.images <= seen:
                 found[samples.epoch] = samples
         kept = [found[epoch] for epoch in sorted(found)]
         write_file(file, "".join(samples.to_line() for samples in kept))

@@ -78,12 +78,12 @@ def test_a_later_run_takes_up_the_rows(tmp_path: Path) -> None:
     assert epochs_on(tmp_path / "index.html") == list(range(230, 100, -1))
 
 
-@pytest.mark.parametrize(("start_epoch", "newest"), [(1, []), (3, [2, 1]), (None, [220, 219])])
-def test_rows_of_a_run_that_is_over_are_dropped(tmp_path: Path, start_epoch: int | None, newest: list[int]) -> None:
+@pytest.mark.parametrize(("seen", "newest"), [(0, []), (25, [2, 1]), (None, [220, 219])])
+def test_rows_of_a_run_that_is_over_are_dropped(tmp_path: Path, seen: int | None, newest: list[int]) -> None:
     fill(TrainingPage(tmp_path, "run", {}), range(1, 221))
-    TrainingPage(tmp_path, "run", {}, start_epoch=start_epoch)
+    TrainingPage(tmp_path, "run", {}, seen=seen)
     assert epochs_on(tmp_path / "index.html")[:2] == newest
-    assert (tmp_path / "earlier_1.html").exists() == (start_epoch is None)
+    assert (tmp_path / "earlier_1.html").exists() == (seen is None)
     TrainingPage(tmp_path, "run", {})
     assert epochs_on(tmp_path / "index.html")[:2] == newest
 

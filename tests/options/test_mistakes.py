@@ -1,0 +1,312 @@
+"""Mistakes that users make, and the sentence that each of them gets."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from data import create_dataset
+from models import create_model
+from options import TestOptions, TrainOptions
+from tests.conftest import SMALL, write_tiles
+from util.checkpoint import save_weights
+from util.errors import UserError
+from util.run import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = shlex.join([*SMALL, "--ngf", "1", "--ndf", "1"])
+ENDINGS = ".png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff, .ppm, .pgm, .pbm"
+
+# A command line (after --dataroot tiles, where it does not say otherwise), and what is said of it; ~ is any text.
+TRAINING = {
+    # Flags that do not exist, or have no value.
+    "--lambda_a 5": "--lambda_a is no option; did you mean --lambda_A?",
+    "--n-epochs 5": "--n-epochs is no option; did you mean --n_epochs?",
+    "--n_epoch=5": "--n_epoch is no option; did you mean --n_epochs?",
+    "--wibble": "--wibble is no option; --help lists all of them",
+    "--name": "--name: expected one argument",
+    "horses": "'horses' stands where a flag is expected: every value follows its flag",
+    "--results_dir x": "--results_dir is no option~",
+    # Values out of range, or of another kind.
+    "--lr 0": "--lr: '0' is not a number above 0",
+    "--lr fast": "--lr: 'fast' is not a number above 0",
+    "--lr nan": "--lr: 'nan' is not a number above 0",
+    "--n_epochs ten": "--n_epochs: 'ten' is not a whole number at least 0",
+    "--n_epochs 1e2": "--n_epochs: '1e2' is not a whole number at least 0",
+    f"--n_epochs 1{'0' * 400}": "--n_epochs: '1~0' is not a whole number at least 0",
+    "--batch_size 0": "--batch_size: '0' is not a whole number at least 1",
+    "--batch_size 1.5": "--batch_size: '1.5' is not a whole number at least 1",
+    "--beta1 1": "--beta1: '1' is not a number at least 0 and at most 0.999",
+    "--lambda_A -1": "--lambda_A: '-1' is not a number at least 0",
+    "--display_port 99999": "--display_port: '99999' is not a whole number at least 1 and at most 65535",
+    "--seed -3": "--seed: '-3' is not a whole number at least 0 and at most 2~e+09",
+    # Choices.
+    "--netG resnet_50": "--netG: invalid choice: 'resnet_50' (choose from ~resnet_9blocks~unet_128~)",
+    "--direction A2B": "--direction: invalid choice: 'A2B' (choose from ~AtoB~BtoA~)",
+    "--device tpu": "--device: 'tpu' is none of auto, cpu, cuda, cuda:0 (and so on), mps",
+    "--gpu_ids none": "--gpu_ids none: expected the number of a GPU, or -1 for the CPU",
+    "--gpu_ids 0 --device cpu": "--gpu_ids 0 and --device cpu say the same thing: give one of them",
+    "--model cyclegan": "--model cyclegan is not known: choose one of cycle_gan, ~, or give a class of your own as "
+    "package.module:Class",
+    "--model my_package.mine:Model": "--model my_package.mine:Model: no module my_package is found in this folder or "
+    "on PYTHONPATH",
+    "--model json:Model": "--model json:Model: module json has no Model",
+    "--model json:JSONDecoder": "--model json:JSONDecoder: <class 'json.decoder.JSONDecoder'> is no subclass of "
+    "models.BaseModel",
+    "--model test": "--model test can't be trained: it only translates, with test.py",
+    "--dataset_mode unpaired": "--dataset_mode unpaired is not known: choose one of ~single, template, unaligned, or "
+    "give a class of your own as package.module:Class",
+    # Options that do not go together.
+    "--load_size 128": "--load_size 128 is smaller than --crop_size 256, so --preprocess resize_and_crop has nothing "
+    "to crop from: use --load_size 256 or larger",
+    "--preprocess scale_width_and_crop --load_size 200": "--load_size 200 is smaller than --crop_size 256~",
+    "--crop_size 250": "--crop_size 250 does not fit --netG resnet_9blocks, which takes multiples of 4 from 8 on: use "
+    "248, or another --netG",
+    "--crop_size 4 --netD pixel": "--crop_size 4 does not fit --netG resnet_9blocks, which takes multiples of 4 from 8 "
+    "on: use 8, or another --netG",
+    "--netG unet_256 --crop_size 300 --load_size 320": "--crop_size 300 does not fit --netG unet_256, which takes "
+    "multiples of 256 from 256 on: use 256, or another --netG",
+    "--netG unet_128 --crop_size 64": "--crop_size 64 does not fit --netG unet_128, which takes multiples of 128 from "
+    "128 on: use 128, or another --netG",
+    "--crop_size 16": "--crop_size 16 is too small for --netD basic of 3 layers, which needs 24: use --netD n_layers "
+    "with a smaller --n_layers_D, or --netD pixel",
+    "--netD n_layers --n_layers_D 7": "--crop_size 256 is too small for --netD n_layers of 7 layers, which needs 384~",
+    "--input_nc 1": "--lambda_identity 0.5 needs equal channel counts, not --input_nc 1 and --output_nc 3: use "
+    "--lambda_identity 0",
+    "--lambda_A 0 --lambda_B 0 --lambda_GAN 0": "--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing "
+    "to learn",
+    "--model template --dataset_mode template --input_nc 1 --lambda_near 0": "--input_nc 1 and --output_nc 3 must be "
+    "equal: A is made of B",
+    "--continue_train --overwrite": "--continue_train and --overwrite are opposites: give one of them",
+    # Names.
+    "--name ../../x": "--name '../../x' is no name of a folder in --checkpoints_dir ./checkpoints",
+    "--name ..": "--name '..' is no name of a folder in --checkpoints_dir ./checkpoints",
+    "--name /tmp/x": "--name '/tmp/x' is no name of a folder in --checkpoints_dir ./checkpoints",
+    "--suffix {net}": "--suffix {net}: names options in braces, such as {netG} ('net')",
+    "--suffix {netG.depth}": "--suffix {netG.depth}: names options in braces, such as {netG} (~)",
+    "--suffix {": "--suffix {: names options in braces, such as {netG} (~)",
+    # Files of options.
+    "--config nowhere.yaml": "--config nowhere.yaml does not exist",
+    "--config options.txt": "--config options.txt: expected a file ending in .yaml or .json",
+    "--config broken.yaml": "--config broken.yaml can't be read: ~",
+    "--config broken.json": "--config broken.json can't be read: ~",
+    "--config binary.yaml": "--config binary.yaml can't be read: ~",
+    "--config list.yaml": "--config list.yaml: expected names and values of options, such as n_epochs: 20",
+    "--config unknown.yaml": "--config: n_epoch is no option; did you mean n_epochs?",
+    "--config range.yaml": "--config: batch_size: '0' is not a whole number at least 1",
+    "--config choice.yaml": "--config: norm: 'group' is none of instance, batch, none, syncbatch",
+    "--config switch.yaml": "--config: no_flip: expected true or false, not 'maybe'",
+    "--config model.yaml": "--model 5 is not known: choose one of ~",
+    "--config null.yaml": "--config: model: expected a single value, not None",
+    # Images.
+    "--dataroot ''": "--dataroot is required: the folder of your images, with trainA and trainB in it",
+    "--dataroot nowhere": "--dataroot nowhere does not exist: expected nowhere/trainA and nowhere/trainB",
+    "--dataroot options.txt": "--dataroot options.txt is a file: expected a folder with trainA and trainB in it",
+    "--dataroot empty": "--dataroot empty holds nothing: expected trainA and trainB in it (see --phase)",
+    "--dataroot flat": "--dataroot flat holds images directly: put them into flat/trainA and flat/trainB (or use "
+    "--dataset_mode single to translate one folder)",
+    "--dataroot nested": "--dataroot nested holds train/A and train/B: rename to trainA and trainB",
+    "--dataroot texts": f"texts/trainA has no image among its 2 files: expected files ending in {ENDINGS}",
+    "--phase val": "--dataroot tiles holds testA, testB, trainA, trainB: expected valA and valB in it (see --phase)",
+    # Runs.
+    "--name mine": "checkpoints/mine holds a run already: --continue_train goes on with it, --overwrite starts anew, "
+    "--name gives this run another folder",
+    "--name new --continue_train": "--continue_train: checkpoints/new holds no checkpoint; leave the flag out to start "
+    "a run",
+    "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: train first, or check "
+    "--name, --epoch and --checkpoints_dir",
+    "--name mine --continue_train --ngf 2": "checkpoints/mine/latest_state.pt does not fit this run's net_G_A: "
+    "continue with the network options it was started with",
+    "--name mine --continue_train --lambda_GAN 0": "checkpoints/mine/latest_state.pt holds other objects than this run "
+    "has (~net_D_A~): continue with the options it was started with",
+    "--name cut_off --continue_train": "checkpoints/cut_off/latest_state.pt can't be read as a file of weights: ~",
+    "--checkpoints_dir options.txt": "--checkpoints_dir options.txt: options.txt/tiles_cycle_gan can't be made (Not a "
+    "directory)",
+}
+TESTING = {
+    "--lambda_A 5 --name mine": "--lambda_A is no option~",
+    "--num_test 0": "--num_test: '0' is not a whole number at least 1",
+    "--aspect_ratio 0": "--aspect_ratio: '0' is not a number above 0",
+    "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: give --name (there is "
+    "no run at all yet, so train first)",
+    "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: give --name (one of "
+    "bare, cut_off, lost, mine, ~page)",
+    "--checkpoints_dir several": "several runs were trained on --dataroot tiles: give one as --name: one, two",
+    "--checkpoints_dir broken": "broken/one/options.json can't be read: restore it, or remove it and give the options "
+    "of the networks by hand",
+    "--name his": "--name his: there is no such run in --checkpoints_dir ./checkpoints",
+    "--name lost": "checkpoints/lost/latest_net_G_A.pth is missing: train first, or check --name, --epoch and "
+    "--checkpoints_dir",
+    "--name mine --epoch 30": "checkpoints/mine/30_net_G_A.pth is missing: ~",
+    "--name mine --load_iter 2000": "checkpoints/mine/iter_2000_net_G_A.pth is missing: ~",
+    "--name mine --model test": "checkpoints/mine/latest_net_G.pth is missing: ~",
+    "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 parameters "
+    "are missing, 4 unknown, 2 of another shape (such as model.~); give the --netG, --ngf, --norm, --no_dropout and "
+    "channels it was trained with",
+    "--name bare --ngf 1 --netG resnet_6blocks": "checkpoints/bare/latest_net_G.pth does not fit the network: 12 "
+    "parameters are missing, 12 unknown, 0 of another shape (such as model.10.conv_block.6.bias); ~--no_dropout~",
+    "--name page": "checkpoints/page/latest_net_G_A.pth can't be read as a file of weights: ~",
+    "--name mine --dataroot flat": "--dataroot flat holds images directly: put them into flat/testA and flat/testB (or "
+    "use --dataset_mode single to translate one folder)",
+    "--name mine --model test --model_suffix _A --dataroot nowhere": "--dataroot nowhere is no folder: expected a "
+    "folder of images",
+    "--name mine --crop_size 30": "--crop_size 30 does not fit --netG resnet_6blocks, ~",
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data and runs, good ones and bad ones."""
+    root = tmp_path_factory.mktemp("world")
+    for name in (
+        "tiles/trainA",
+        "tiles/trainB",
+        "tiles/testA",
+        "tiles/testB",
+        "flat",
+        "nested/train/A",
+        "nested/train/B",
+    ):
+        write_tiles(root / name, 1)
+    files = {
+        **{"options.txt": "n_epochs: 3\n", "texts/trainA/a.txt": "", "texts/trainA/b.docx": "", "texts/trainB/c": ""},
+        **{"broken.yaml": "n_epochs: [1,\n", "broken.json": "{n_epochs: 3}", "list.yaml": "- n_epochs\n- 3\n"},
+        **{"unknown.yaml": "n_epoch: 3\n", "range.yaml": "batch_size: 0\n", "choice.yaml": "norm: group\n"},
+        **{"switch.yaml": "no_flip: maybe\n", "model.yaml": "model: 5\n", "null.yaml": "model: null\n"},
+        **{"binary.yaml": "", "empty/.hidden": ""},
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    (root / "empty" / ".hidden").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        write_runs()
+    return root
+
+
+def write_runs() -> None:
+    """Runs in the working folder, as training leaves them."""
+    options = TrainOptions()
+    flags = ["--dataroot", "tiles", *shlex.split(TINY)]
+    for folder in (
+        "checkpoints/mine",
+        "checkpoints/lost",
+        "checkpoints/page",
+        "several/one",
+        "several/two",
+        "broken/one",
+    ):
+        opt = options.parse([*flags, "--checkpoints_dir", Path(folder).parts[0], "--name", Path(folder).name])
+        run = Run(opt)
+        if folder == "checkpoints/mine":
+            model = create_model(opt)
+            model.setup(opt)
+            run.hold(model)
+            run.save("latest")
+            Path("checkpoints/bare").mkdir()
+            save_weights(model.netG_A, Path("checkpoints/bare/latest_net_G.pth"))
+        options.save(opt, run.folder)
+    Path("broken/one/options.json").write_text('{"options": ')
+    Path("checkpoints/page/latest_net_G_A.pth").write_text("<html>404 Not Found</html>")
+    Path("checkpoints/cut_off").mkdir()
+    whole = Path("checkpoints/mine/latest_state.pt").read_bytes()
+    Path("checkpoints/cut_off/latest_state.pt").write_bytes(whole[: len(whole) // 2])
+    Path("checkpoints/cut_off/options.json").write_bytes(Path("checkpoints/mine/options.json").read_bytes())
+    # These would be further runs of the same data, of which a test would have to choose one.
+    for name in ("lost", "page", "cut_off"):
+        path = Path("checkpoints", name, "options.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"run": {"dataroot": "/elsewhere"}}))
+
+
+def prepare_training(argv: list[str]) -> None:
+    """What train.py does before its first step."""
+    opt = TrainOptions().parse(argv)
+    create_dataset(opt)
+    model = create_model(opt)
+    model.setup(opt)
+    Run(opt).hold(model)
+
+
+def prepare_testing(argv: list[str]) -> None:
+    """What test.py does before its first image."""
+    opt = TestOptions().parse(argv)
+    create_model(opt).setup(opt)
+    create_dataset(opt)
+
+
+def is_said(sentence: str, message: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, sentence.split("~"))), message) is not None
+
+
+@pytest.fixture(autouse=True)
+def there(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+
+
+@pytest.mark.parametrize("flags", TRAINING)
+def test_a_mistake_in_training_gets_its_sentence(flags: str) -> None:
+    # A run goes on with the options it has; a new one has the defaults, but networks that are built at once.
+    small = "" if "--continue_train" in flags else "--ngf 1 --ndf 1 --device cpu "
+    small = small.replace("--device cpu ", "") if "--gpu_ids" in flags else small
+    with pytest.raises(UserError) as caught:
+        prepare_training(shlex.split(f"--dataroot tiles {small}{flags}"))
+    assert is_said(TRAINING[flags], str(caught.value)), str(caught.value)
+
+
+@pytest.mark.parametrize("flags", TESTING)
+def test_a_mistake_in_testing_gets_its_sentence(flags: str) -> None:
+    with pytest.raises(UserError) as caught:
+        prepare_testing(shlex.split(f"--dataroot tiles --device cpu {flags}"))
+    assert is_said(TESTING[flags], str(caught.value)), str(caught.value)
+
+
+def test_without_the_mistake_there_is_no_error() -> None:
+    prepare_training(shlex.split(f"--dataroot tiles {TINY} --name new"))
+    prepare_training(shlex.split("--dataroot tiles --name mine --continue_train"))
+    prepare_testing(shlex.split("--dataroot tiles --device cpu"))
+    prepare_testing(shlex.split("--dataroot tiles --name bare --ngf 1 --netG resnet_6blocks --no_dropout"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(UserError, match=r"^--device cuda: torch \S+ finds no such device here; use --device auto$"):
+        prepare_training(["--dataroot", "tiles", "--device", "cuda"])
+    with pytest.raises(UserError, match=r"^--device cuda:0: torch \S+ finds no such device here"):
+        prepare_training(["--dataroot", "tiles", "--gpu_ids", "0"])
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("train.py --dataroot tiles --lambda_a 5", TRAINING["--lambda_a 5"]),
+        ("train.py", TRAINING["--dataroot ''"]),
+        ("train.py --dataroot nowhere --name another", TRAINING["--dataroot nowhere"]),
+        ("test.py --dataroot tiles --name lost", TESTING["--name lost"]),
+    ],
+)
+def test_a_command_says_it_in_one_line_and_exits_with_2(command: str, sentence: str) -> None:
+    program, *flags = shlex.split(command)
+    done = subprocess.run([sys.executable, ROOT / program, *flags], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"error: {sentence}\n"
+
+
+@pytest.mark.parametrize("flags", [["--name", "mine", "--overwrite"], ["--name", "never"]])
+def test_a_mistake_leaves_no_folder_behind_and_destroys_none(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(Path("checkpoints/mine").iterdir())
+    monkeypatch.setattr(sys, "argv", ["train.py", "--dataroot", "nowhere", "--device", "cpu", *flags])
+    with pytest.raises(UserError, match="does not exist"):
+        train.main()
+    assert sorted(Path("checkpoints/mine").iterdir()) == before and len(before) > 4
+    assert not Path("checkpoints/never").exists()

@@ -1,0 +1,385 @@
+"""Names and defaults of the flags, where their values come from, and what is restored from a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import MODELS
+from options import TestOptions, TrainOptions
+from util.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The flags that people know: these names and defaults stay as they are.
+BOTH: dict[str, Any] = {
+    **{"checkpoints_dir": "./checkpoints", "config": None, "suffix": "", "epoch": "latest", "load_iter": 0},
+    **{"device": "auto", "gpu_ids": None, "verbose": False, "display_winsize": 256},
+    **{"input_nc": 3, "output_nc": 3, "ngf": 64, "ndf": 64, "netG": "resnet_9blocks", "netD": "basic"},
+    **{"n_layers_D": 3, "norm": "instance", "norm_D": None, "init_type": "normal", "init_gain": 0.02},
+    **{"direction": "AtoB", "serial_batches": False, "num_threads": 4, "batch_size": 1, "crop_size": 256},
+    **{"max_dataset_size": None, "preprocess": "resize_and_crop", "no_flip": False, "on_bad_image": "skip"},
+    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix"},
+}
+TRAIN = BOTH | {
+    **{"model": "cycle_gan", "dataset_mode": "unaligned", "no_dropout": True, "load_size": 286, "phase": "train"},
+    **{"display_freq": 400, "update_html_freq": 1000, "print_freq": 100, "no_html": False},
+    **{"save_latest_freq": 5000, "save_epoch_freq": 5, "save_by_iter": False, "continue_train": False},
+    **{"overwrite": False, "epoch_count": 1, "n_epochs": 100, "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002},
+    **{"gan_mode": "lsgan", "lambda_gp": 10, "pool_size": 50, "lr_policy": "linear", "lr_decay_iters": 50},
+    **{"ema_decay": 0, "lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "lambda_GAN": 1},
+    **{"display_id": 1, "display_server": "http://localhost", "display_port": 8097, "display_env": "main"},
+    **{"display_ncols": 4},
+}
+TEST = BOTH | {
+    **{"model": "test", "dataset_mode": "single", "no_dropout": False, "load_size": 256, "phase": "test", "seed": 0},
+    **{"results_dir": "./results", "aspect_ratio": 1, "eval": False, "num_test": 50, "model_suffix": ""},
+}
+
+Run = Callable[..., argparse.Namespace]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder; it has no images, as no option needs to look at them."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def train(*flags: object) -> argparse.Namespace:
+    return TrainOptions().parse(["--dataroot", "photos", *map(str, flags)])
+
+
+def test(*flags: object) -> argparse.Namespace:
+    return TestOptions().parse(["--dataroot", "photos", *map(str, flags)])
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # what test.py does, not a test
+
+
+@pytest.fixture
+def run() -> Run:
+    """Do what a training run does with its options: save them in its folder."""
+
+    def save(*flags: object) -> argparse.Namespace:
+        options, opt = TrainOptions(), train(*flags)
+        folder = Path(opt.checkpoints_dir) / opt.name
+        folder.mkdir(parents=True)
+        options.save(opt, folder)
+        return opt
+
+    return save
+
+
+def without(opt: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in vars(opt).items() if name not in names}
+
+
+# Names and defaults.
+
+
+def test_flags_of_training_have_their_defaults() -> None:
+    opt = train()
+    assert without(opt, "dataroot", "name", "seed", "is_train") == TRAIN
+    assert opt.name == "photos_cycle_gan" and opt.is_train is True and 0 <= opt.seed < 2**31
+
+
+def test_flags_of_testing_have_their_defaults(here: Path) -> None:
+    (here / "checkpoints" / "elsewhere").mkdir(parents=True)  # weights without options.json
+    opt = test("--name", "elsewhere")
+    assert without(opt, "dataroot", "name", "is_train") == TEST
+    assert opt.is_train is False
+
+
+def test_defaults_of_the_template() -> None:
+    opt = train("--model", "template", "--dataset_mode", "template")
+    own = {"model": "template", "dataset_mode": "template", "lambda_near": 1, "coarseness": 4}
+    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity", "lambda_GAN"}
+    expected = {name: value for name, value in TRAIN.items() if name not in cycle_gan} | own
+    assert without(opt, "dataroot", "name", "seed", "is_train") == expected
+    assert opt.name == "photos_template"
+
+
+@pytest.mark.parametrize("name", [name for name in TRAIN if isinstance(TRAIN[name], bool)])
+def test_switches_switch(name: str) -> None:
+    if name == "no_dropout":
+        assert train("--no_dropout").no_dropout is True and train("--dropout").no_dropout is False
+    elif name not in ("continue_train", "overwrite"):
+        assert getattr(train(f"--{name}"), name) is True
+
+
+CHOICES = {
+    "netD": ["basic", "n_layers", "pixel"],
+    "netG": ["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"],
+    "norm": ["instance", "batch", "none", "syncbatch"],
+    "init_type": ["normal", "xavier", "kaiming", "orthogonal"],
+    "direction": ["AtoB", "BtoA"],
+    "preprocess": ["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"],
+    "gan_mode": ["lsgan", "vanilla", "wgangp"],
+    "lr_policy": ["linear", "step", "plateau", "cosine"],
+    "device": ["auto", "cpu", "cuda", "cuda:1", "mps"],
+    "on_bad_image": ["skip", "error"],
+}
+
+
+@pytest.mark.parametrize(("name", "choice"), [(name, choice) for name, all_ in CHOICES.items() for choice in all_])
+def test_choices_are_accepted(name: str, choice: str) -> None:
+    assert getattr(train(f"--{name}", choice), name) == choice
+
+
+# Where values come from.
+
+
+def test_flags_win_over_config_over_run_over_model_over_defaults(run: Run, here: Path) -> None:
+    run("--ngf", "8", "--crop_size", "64", "--load_size", "64", "--direction", "BtoA", "--netG", "resnet_6blocks")
+    (here / "c.yaml").write_text("crop_size: 32\nnetG: unet_128\n")
+    opt = test("--config", "c.yaml", "--netG", "resnet_9blocks")
+    assert opt.netG == "resnet_9blocks"  # the flag
+    assert opt.crop_size == opt.load_size == 32  # the config
+    assert opt.ngf == 8 and opt.direction == "BtoA"  # the run
+    assert opt.no_dropout is True  # the model
+    assert opt.norm == "instance"  # the default
+
+
+def test_a_config_wins_over_the_models_default(here: Path) -> None:
+    (here / "c.yaml").write_text("no_dropout: false\nlambda_A: 3\n")
+    assert train("--config", "c.yaml").no_dropout is False
+    opt = train("--config", "c.yaml", "--no_dropout", "--lambda_A", "4")
+    assert opt.no_dropout is True and opt.lambda_A == 4
+
+
+# Files of options.
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.yaml", "n_epochs: 7\nlr: 2e-4\nnorm: none\nno_flip: true\nmodel: cycle_gan\nlambda_B: 2.5\n"),
+        ("c.yml", "--n_epochs: 7\n--lr: '0.0002'\nnorm: none\nno_flip: yes\nlambda_B: 2.5\n"),
+        ("c.json", '{"n_epochs": 7, "lr": 0.0002, "norm": "none", "no_flip": true, "lambda_B": 2.5}'),
+    ],
+)
+def test_options_come_from_a_file(here: Path, name: str, text: str) -> None:
+    (here / name).write_text(text)
+    opt = train("--config", name)
+    assert (opt.n_epochs, opt.lr, opt.norm, opt.no_flip, opt.lambda_B) == (7, 0.0002, "none", True, 2.5)
+    assert isinstance(opt.n_epochs, int)
+
+
+def test_an_empty_config_changes_nothing(here: Path) -> None:
+    (here / "c.yaml").write_text("# nothing yet\n")
+    assert without(train("--config", "c.yaml", "--seed", 1), "config") == without(train("--seed", 1), "config")
+
+
+def test_a_config_chooses_the_model_whose_options_it_has(here: Path) -> None:
+    (here / "c.yaml").write_text("model: template\ndataset_mode: template\nlambda_near: 3\ncoarseness: 2\n")
+    opt = train("--config", "c.yaml")
+    assert (opt.model, opt.lambda_near, opt.coarseness) == ("template", 3, 2)
+
+
+def test_a_config_holds_for_testing_too(run: Run, here: Path) -> None:
+    run("--name", "mine", "--ngf", "8")
+    (here / "c.yaml").write_text("name: mine\nlambda_A: 5\nn_epochs: 3\nlr_policy: step\nnum_test: 4\n")
+    opt = test("--config", "c.yaml")
+    assert (opt.name, opt.num_test, opt.ngf) == ("mine", 4, 8)
+    assert not hasattr(opt, "lambda_A")
+
+
+def test_switches_of_one_call_may_stand_in_a_config(run: Run, here: Path) -> None:
+    run("--n_epochs", "7")
+    (here / "c.yaml").write_text("continue_train: true\n")
+    opt = train("--config", "c.yaml")
+    assert opt.continue_train is True and opt.n_epochs == 7
+
+
+def test_the_options_of_a_run_make_another_of_the_same(run: Run) -> None:
+    first = run("--name", "first", "--suffix", "{netG}", "--gpu_ids", "-1", "--ngf", "8", "--max_dataset_size", "5")
+    assert first.name == "first_resnet_9blocks"
+    again = train("--config", f"checkpoints/{first.name}/options.json")
+    assert without(again, "config") == without(first, "config")
+    assert train("--config", f"checkpoints/{first.name}/options.json", "--name", "second").name == "second"
+
+
+# Options on disk.
+
+
+def test_options_come_back_from_their_file(run: Run, here: Path) -> None:
+    opt = run("--lr", "0.001", "--norm", "batch", "--dropout", "--max_dataset_size", "3")
+    record = json.loads((here / "checkpoints" / "photos_cycle_gan" / "options.json").read_text())
+    assert record["options"] == without(opt, "is_train", "config", "continue_train", "overwrite")
+    assert record["run"]["dataroot"] == str(here / "photos")
+    again = train("--continue_train")
+    assert without(again, "continue_train") == without(opt, "continue_train")
+
+
+def test_options_for_people_show_what_differs_from_the_default(run: Run, here: Path) -> None:
+    run("--lr", "0.001", "--netG", "resnet_6blocks")
+    lines = (here / "checkpoints" / "photos_cycle_gan" / "options.txt").read_text().splitlines()
+    assert "                  lr: 0.001   [default: 0.0002]" in lines
+    assert "                 ngf: 64" in lines
+    assert [line.split(":")[0].strip() for line in lines] == sorted(line.split(":")[0].strip() for line in lines)
+
+
+# Going on with a run.
+
+
+def test_going_on_takes_over_all_of_the_run_but_the_machine(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    first = run("--n_epochs", "3", "--lambda_A", "5", "--seed", "7", "--num_threads", "2", "--device", "cpu")
+    opt = train("--continue_train", "--n_epochs", "9")
+    assert (opt.n_epochs, opt.lambda_A, opt.seed) == (9, 5, 7)
+    assert (opt.num_threads, opt.device) == (4, "auto")
+    assert (first.num_threads, first.device) == (2, "cpu")
+    assert capsys.readouterr().err == "note: --n_epochs 9, as given; the run has 3\n"
+
+
+def test_going_on_finds_the_run_of_a_suffix(run: Run) -> None:
+    opt = run("--suffix", "v{ngf}")
+    assert opt.name == "photos_cycle_gan_v64"
+    again = train("--suffix", "v{ngf}", "--continue_train")
+    assert again.name == opt.name
+
+
+def test_a_size_given_again_is_checked_against_the_size_of_the_run(run: Run) -> None:
+    run("--load_size", "64", "--crop_size", "64")
+    assert train("--continue_train", "--load_size", "72").load_size == 72
+    opt = test("--load_size", "64")
+    assert (opt.load_size, opt.crop_size) == (64, 64)
+
+
+def test_a_value_that_is_the_same_is_no_difference(run: Run, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--lr", "0.001")
+    (here / "c.yaml").write_text("lr: 1e-3\n")
+    train("--continue_train", "--config", "c.yaml", "--ngf", "64")
+    assert capsys.readouterr().err == ""
+
+
+# Testing a run.
+
+
+def test_testing_takes_the_networks_from_the_run(run: Run) -> None:
+    flags = ["--netG", "resnet_6blocks", "--norm", "batch", "--ngf", "8", "--dropout", "--input_nc", "1"]
+    flags += ["--output_nc", "1", "--direction", "BtoA", "--preprocess", "scale_width", "--crop_size", "64"]
+    trained = run(*flags, "--batch_size", "4", "--num_threads", "1", "--phase", "learn", "--no_flip")
+    opt = test()
+    for name in ("model", "dataset_mode", "netG", "norm", "ngf", "no_dropout", "input_nc", "output_nc"):
+        assert getattr(opt, name) == getattr(trained, name), name
+    assert (opt.direction, opt.preprocess, opt.crop_size, opt.load_size) == ("BtoA", "scale_width", 64, 64)
+    assert (opt.batch_size, opt.num_threads, opt.phase, opt.no_flip) == (1, 4, "test", False)
+    assert opt.name == "photos_cycle_gan"
+
+
+def test_a_flag_given_in_testing_wins_and_says_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--ngf", "8")
+    opt = test("--ngf", "16", "--crop_size", "256", "--no_dropout")
+    assert opt.ngf == 16
+    assert capsys.readouterr().err == "note: --ngf 16, as given; the run has 8\n"  # the others are as the run has them
+
+
+def test_a_model_given_in_testing_brings_its_own_dataset(run: Run) -> None:
+    run("--ngf", "8", "--input_nc", "1", "--lambda_identity", "0")
+    opt = test("--name", "photos_cycle_gan", "--model", "test", "--model_suffix", "_A")
+    assert (opt.model, opt.dataset_mode, opt.ngf, opt.no_dropout) == ("test", "single", 8, True)
+    assert (opt.input_nc, opt.output_nc) == (1, 3)
+    back = test("--name", "photos_cycle_gan", "--model", "test", "--model_suffix", "_B")
+    assert (back.input_nc, back.output_nc) == (3, 1)
+
+
+def test_the_only_run_of_a_dataroot_is_found_wherever_it_is_called_from(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("--name", "mine")
+    (here / "below").mkdir()
+    monkeypatch.chdir(here / "below")
+    opt = TestOptions().parse(["--dataroot", "../photos", "--checkpoints_dir", "../checkpoints"])
+    assert opt.name == "mine"
+
+
+def test_several_runs_of_a_dataroot_are_listed(run: Run) -> None:
+    run("--name", "one")
+    run("--name", "two")
+    with pytest.raises(
+        UserError, match=r"^several runs were trained on --dataroot photos: give one as --name: one, two$"
+    ):
+        test()
+    assert test("--name", "two").name == "two"
+
+
+def test_a_test_only_model_of_ones_own_is_tested(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "mine_only.py").write_text(
+        "from models.test_model import TestModel\nclass Mine(TestModel):\n    trainable = False\n"
+    )
+    (here / "checkpoints" / "elsewhere").mkdir(parents=True)
+    monkeypatch.syspath_prepend(here)
+    assert test("--name", "elsewhere", "--model", "mine_only:Mine").dataset_mode == "single"
+
+
+# What follows from other options.
+
+
+def test_names_of_runs() -> None:
+    assert train("--dataroot", "a/b/horses/").name == "horses_cycle_gan"
+    assert train("--name", "mine", "--suffix", "{netG}_{load_size}").name == "mine_resnet_9blocks_286"
+    assert train("--name", "mine", "--suffix", "new").name == "mine_new"
+
+
+def test_gpu_ids_say_what_the_device_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--gpu_ids", "-1").device == "cpu"
+    assert train("--gpu_ids", "0").device == "cuda:0"
+    assert capsys.readouterr().err == ""
+    assert train("--gpu_ids", "2,3").device == "cuda:2"
+    assert capsys.readouterr().err == "note: of several --gpu_ids a single GPU is used, number 2\n"
+
+
+def test_load_iter_names_the_weights() -> None:
+    assert train("--load_iter", "2000").epoch == "iter_2000"
+    assert train().epoch == "latest"
+
+
+def test_a_seed_is_drawn_anew_for_each_run() -> None:
+    assert len({train().seed for _ in range(4)}) == 4
+    assert train("--seed", "5").seed == 5
+
+
+# Help, quickly.
+
+
+@pytest.mark.parametrize("program", ["train.py", "test.py"])
+def test_help_is_quick_and_needs_no_torch(program: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = f"import sys, runpy; sys.argv[1:] = ['--help']; sys.path.insert(0, {str(ROOT)!r})\n"
+    code += f"try: runpy.run_path({str(ROOT / program)!r}, run_name='__main__')\n"
+    code += "finally: print([name for name in ('torch', 'numpy', 'PIL') if name in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0
+    assert done.stderr == "[]\n"
+    assert "--dataroot" in done.stdout and "--netG" in done.stdout
+    # Time on the processor: that of the clock depends on what else runs.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+def test_help_shows_the_options_of_the_chosen_model() -> None:
+    def help_of(*flags: str) -> str:
+        environment = os.environ | {"COLUMNS": "200"}
+        command = [sys.executable, ROOT / "train.py", *flags, "--help"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+    shown = help_of("--model", "template")
+    assert "--lambda_near" in shown and "--lambda_A" not in shown
+    assert "weight of the cycle A -> B -> A; 0: none (default: 10.0)" in help_of()
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+def test_every_option_is_explained(name: str) -> None:
+    options = TrainOptions() if MODELS.find(name).trainable else TestOptions()
+    for action in options._parser_for(name, None).options().values():
+        assert action.help, action.dest
