@@ -25,7 +25,7 @@ def main() -> int:
     from util import images, metrics, runtime
     from util.files import atomic_write
     from util.gallery import Gallery
-    from util.monitors import create_monitors
+    from util.monitoring import create_monitors
     from util.progress import Console
     from util.stop_signal import StopSignal
 

@@ -55,7 +55,7 @@ def explain_missing(dataroot: Path, wanted: list[str]) -> str:
     if any(os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS for name in entries):
         return (
             f"--dataroot {dataroot} holds images directly: put them into {expected} "
-            "(or use --dataset_mode single to translate one folder)"
+            "(test.py translates one folder with --model test)"
         )
     there = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "") if entries else "nothing"
     return f"--dataroot {dataroot} holds {there}: expected {' and '.join(wanted)} in it (see --phase)"

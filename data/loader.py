@@ -61,7 +61,9 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
 
 
 def _start_worker(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends its workers
+    # Ctrl-C, and a `kill` of the whole job, are for the main process, which saves first and then ends its workers.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _print_error(message: str) -> None:

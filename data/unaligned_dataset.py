@@ -22,7 +22,7 @@ class UnalignedDataset(BaseDataset):
     """As long as the longer folder. A is taken in turn; B at random, or in turn with --serial_batches.
 
     In testing a sample also has, as A_truth and B_truth, the image of the other folder with the same name, which
-    is what the other image should be translated to; None where there is none.
+    is what the other image should be translated to; None where there is none, or none of that size.
     """
 
     def __init__(self, opt: argparse.Namespace) -> None:
@@ -69,7 +69,7 @@ class UnalignedDataset(BaseDataset):
             if not self.opt.is_train:
                 name = path.relative_to(self.folders[domain]).with_suffix("")
                 partner = self.by_name[other].get(name)
-                sample[f"{other}_truth"] = (
-                    None if partner is None else self.transform(self.read(partner, self.channels[other]), random)
-                )
+                truth = None if partner is None else self.transform(self.read(partner, self.channels[other]), random)
+                same_size = truth is not None and truth.shape[-2:] == sample[domain].shape[-2:]
+                sample[f"{other}_truth"] = truth if same_size else None
         return sample

@@ -32,12 +32,17 @@ def check_generator_size(opt: argparse.Namespace) -> None:
         )
 
 
+def least_size(n_layers: int) -> int:
+    """The least width and height, in pixels, of which a PatchGAN discriminator of so many layers judges a patch."""
+    return 3 * 2**n_layers
+
+
 def check_discriminator_size(opt: argparse.Namespace) -> None:
     """Raise UserError for a --crop_size that leaves --netD less than one patch."""
     if opt.netD == "pixel" or "crop" not in opt.preprocess:
         return
     layers = 3 if opt.netD == "basic" else opt.n_layers_D
-    least = 3 * 2**layers
+    least = least_size(layers)
     if opt.crop_size < least:
         raise UserError(
             f"--crop_size {opt.crop_size} is too small for --netD {opt.netD} of {layers} layers, which needs {least}: "

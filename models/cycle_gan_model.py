@@ -100,6 +100,11 @@ class CycleGANModel(BaseModel):
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        if not {"A", "B"} <= batch.keys():
+            raise UserError(
+                f"--dataset_mode {self.opt.dataset_mode} has one domain, and --model cycle_gan takes two: translate a "
+                "single folder with --model test --model_suffix _A (_B for the way back)"
+            )
         self.real_A = batch[A].to(self.device)
         self.real_B = batch[B].to(self.device)
         self.image_paths = batch[f"{A}_paths"]

@@ -9,7 +9,9 @@ import argparse
 
 from torch import Tensor, nn
 
+from models.architectures import least_size
 from models.layers import NORMS, needs_bias
+from util.errors import UserError
 
 
 def create_discriminator(
@@ -49,8 +51,15 @@ class PatchDiscriminator(nn.Module):
             channels = wider
         layers.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
         self.model = nn.Sequential(*layers)
+        self.least = least_size(n_layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Raises UserError for images that are smaller than `least_size`."""
+        if min(x.shape[-2:]) < self.least:
+            raise UserError(
+                f"an image of {x.shape[-1]}x{x.shape[-2]} pixels is too small for this discriminator, which needs "
+                f"{self.least}: use --netD n_layers with a smaller --n_layers_D, or --netD pixel"
+            )
         return self.model(x)
 
 

@@ -54,6 +54,12 @@ class TrainOptions(BaseOptions):
             opt.seed = secrets.randbelow(2**31)
         if opt.continue_train and opt.overwrite:
             raise UserError("--continue_train and --overwrite are opposites: give one of them")
+        last = opt.n_epochs + opt.n_epochs_decay
+        if opt.epoch_count > last:
+            raise UserError(
+                f"--epoch_count {opt.epoch_count} is after the last epoch, which is {last} (--n_epochs and "
+                "--n_epochs_decay together): there is nothing to train"
+            )
 
 
 def add_training_options(parser: OptionParser) -> None:

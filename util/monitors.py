@@ -1,14 +1,10 @@
-"""Live monitors: what the training loop tells of its progress, and the services that show it to someone.
-
-Neither visdom nor wandb is imported here, so that a run without them neither needs nor waits for them.
-"""
+"""What a live monitor is: something that the training loop tells of its progress, and that shows it to someone."""
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -42,37 +38,3 @@ def loss_values(record: Mapping[str, float]) -> dict[str, float]:
         for name, value in record.items()
         if name not in PROGRESS_KEYS and isinstance(value, (int, float)) and math.isfinite(value)
     }
-
-
-def create_monitors(
-    opt: argparse.Namespace,
-    history: Sequence[Mapping[str, float]],
-    say: Callable[[str], None] = print_line,
-) -> list[Monitor]:
-    """The monitors that the options ask for.
-
-    `history` holds the earlier lines of losses.jsonl when a run is resumed: their curves are restored.
-    `say` prints one line for the user from any thread; with a progress bar, give its own way to write.
-    Raises UserError if --use_wandb cannot start.
-    """
-    monitors: list[Monitor] = []
-    if opt.use_wandb:
-        from util.wandb_monitor import WandbMonitor
-
-        monitors.append(WandbMonitor(opt.wandb_project_name, opt.name, vars(opt), history, say))
-    if opt.is_train and opt.display_id > 0:
-        from util.visdom_monitor import VisdomMonitor, VisdomServer
-
-        server = VisdomServer(opt.display_server, opt.display_port, opt.display_env)
-        monitors.append(
-            VisdomMonitor(
-                server,
-                opt.name,
-                history,
-                window=opt.display_id,
-                columns=opt.display_ncols,
-                image_size=opt.display_winsize,
-                say=say,
-            )
-        )
-    return monitors

@@ -13,7 +13,7 @@ import numpy as np
 from util import images
 from util.errors import TrainingDiverged, UserError
 from util.loss_log import LossLog
-from util.monitors import create_monitors
+from util.monitoring import create_monitors
 from util.progress import Console, Progress
 from util.run import LOSSES
 from util.training_page import TrainingPage

@@ -66,7 +66,10 @@ class Run:
         if self.checkpoint.path.is_file() and self.opt.epoch == "latest":
             self.checkpoint.load()
             self.opt.epoch_count = self.progress.first_epoch
-            print(f"going on after {self.progress.images:,} images, in epoch {self.progress.epoch}")
+            if self.progress.epoch > self.last_epoch:
+                print(f"all {self.last_epoch} epochs are trained: more of --n_epochs or --n_epochs_decay go on")
+            else:
+                print(f"going on after {self.progress.images:,} images, in epoch {self.progress.epoch}")
             return
         model.load_networks(self.opt.epoch)
         print(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import copy
 import multiprocessing
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,6 +196,21 @@ def test_an_epoch_that_was_broken_off_leaves_nothing_behind(spoiled: argparse.Na
     assert same(list(loader), expected[3:])
 
 
+def test_signals_are_for_the_main_process(spoiled: argparse.Namespace) -> None:
+    expected, _ = load(spoiled, epochs=2)
+    loader = create_dataset(with_workers(spoiled, 1))
+    loader.say = lambda _: None
+    batches = []
+    for epoch in (1, 2):
+        loader.set_epoch(epoch)
+        for batch in loader:
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid or 0, signal.SIGTERM)
+                os.kill(worker.pid or 0, signal.SIGINT)
+            batches.append(batch)
+    assert same(batches, expected)
+
+
 # Bad images.
 
 
@@ -287,6 +304,13 @@ def test_in_testing_the_truth_is_the_image_of_the_same_name(options: Options, tw
     assert torch.equal(truth["B"][0], b[0]) and truth["B"][1] is None and torch.equal(truth["B"][2], b[1])
     assert truth["B"][3] is None
     assert torch.equal(truth["A"][0], a[0]) and torch.equal(truth["A"][1], a[2]) and truth["A"][2] is None
+
+
+def test_an_image_of_another_size_is_no_truth(options: Options, two_domains: Path) -> None:
+    Image.new("RGB", (60, 36)).save(two_domains / "testB" / "01.png")
+    batches, _ = load(for_testing(options(), preprocess="none"))
+    assert [batch["B_truth"][0] is None for batch in batches] == [False, True, False]
+    assert [batch["A_truth"][0] is None for batch in batches] == [False, True, False]
 
 
 def test_training_has_no_truth(options: Options) -> None:

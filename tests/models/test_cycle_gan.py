@@ -223,6 +223,14 @@ def test_direction_swaps_domains_and_channels(build: Build) -> None:
     assert model.get_image_paths() == data["B_paths"]
 
 
+def test_a_batch_of_one_domain_is_refused_in_a_sentence(build: Build) -> None:
+    model = build(*TINY, "--dataset_mode", "single")
+    data = batch(model.opt, 0)
+    del data["B"], data["B_paths"]
+    with pytest.raises(UserError, match=r"^--dataset_mode single has one domain, .* --model test --model_suffix _A"):
+        model.set_input(data)
+
+
 def test_translations_go_both_ways_with_the_truth_of_the_other_folder(build: Build) -> None:
     model = build(*TINY, "--direction", "BtoA")
     data = batch(model.opt, 0, count=2) | {"A_truth": ["a0", None], "B_truth": [None, "b1"]}

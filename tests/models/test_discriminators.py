@@ -82,8 +82,17 @@ def test_the_least_size_that_the_options_take_is_the_least_that_works(netD: str,
         except UserError:
             pass
         try:
-            network(torch.zeros(1, 3, size, size))
+            network.model(torch.zeros(1, 3, size, size))  # without its own check
             working.append(size)
         except (RuntimeError, ValueError):
             pass
     assert accepted == working
+
+
+def test_a_smaller_image_is_refused_in_a_sentence() -> None:
+    network = create_discriminator("basic", input_nc=3, ndf=2)
+    assert network(torch.zeros(1, 3, 24, 40)).shape == (1, 1, 1, 3)
+    with pytest.raises(
+        UserError, match=r"^an image of 40x20 pixels is too small for this discriminator, which needs 24"
+    ):
+        network(torch.zeros(1, 3, 20, 40))

@@ -85,6 +85,9 @@ TRAINING = {
     "to learn",
     "--model template --dataset_mode template --input_nc 1 --lambda_near 0": "--input_nc 1 and --output_nc 3 must be "
     "equal: A is made of B",
+    "--n_epochs 0 --n_epochs_decay 0": "--epoch_count 1 is after the last epoch, which is 0 (--n_epochs and "
+    "--n_epochs_decay together): there is nothing to train",
+    "--epoch_count 201": "--epoch_count 201 is after the last epoch, which is 200 (~): there is nothing to train",
     "--continue_train --overwrite": "--continue_train and --overwrite are opposites: give one of them",
     # Names.
     "--name ../../x": "--name '../../x' is no name of a folder in --checkpoints_dir ./checkpoints",
@@ -111,8 +114,8 @@ TRAINING = {
     "--dataroot nowhere": "--dataroot nowhere does not exist: expected nowhere/trainA and nowhere/trainB",
     "--dataroot options.txt": "--dataroot options.txt is a file: expected a folder with trainA and trainB in it",
     "--dataroot empty": "--dataroot empty holds nothing: expected trainA and trainB in it (see --phase)",
-    "--dataroot flat": "--dataroot flat holds images directly: put them into flat/trainA and flat/trainB (or use "
-    "--dataset_mode single to translate one folder)",
+    "--dataroot flat": "--dataroot flat holds images directly: put them into flat/trainA and flat/trainB (test.py "
+    "translates one folder with --model test)",
     "--dataroot nested": "--dataroot nested holds train/A and train/B: rename to trainA and trainB",
     "--dataroot texts": f"texts/trainA has no image among its 2 files: expected files ending in {ENDINGS}",
     "--phase val": "--dataroot tiles holds testA, testB, trainA, trainB: expected valA and valB in it (see --phase)",
@@ -154,8 +157,8 @@ TESTING = {
     "--name bare --ngf 1 --netG resnet_6blocks": "checkpoints/bare/latest_net_G.pth does not fit the network: 12 "
     "parameters are missing, 12 unknown, 0 of another shape (such as model.10.conv_block.6.bias); ~--no_dropout~",
     "--name page": "checkpoints/page/latest_net_G_A.pth can't be read as a file of weights: ~",
-    "--name mine --dataroot flat": "--dataroot flat holds images directly: put them into flat/testA and flat/testB (or "
-    "use --dataset_mode single to translate one folder)",
+    "--name mine --dataroot flat": "--dataroot flat holds images directly: put them into flat/testA and flat/testB "
+    "(test.py translates one folder with --model test)",
     "--name mine --model test --model_suffix _A --dataroot nowhere": "--dataroot nowhere is no folder: expected a "
     "folder of images",
     "--name mine --crop_size 30": "--crop_size 30 does not fit --netG resnet_6blocks, ~",

@@ -27,7 +27,7 @@ from PIL import Image
 
 from util import visdom_monitor
 from util.errors import UserError
-from util.monitors import create_monitors
+from util.monitoring import create_monitors
 from util.visdom_monitor import CAPTION_HEIGHT, VisdomMonitor, VisdomServer, thin, traces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -303,8 +303,8 @@ def test_gaps_where_a_loss_is_missing_or_not_finite() -> None:
 
 def test_nothing_is_imported_that_nobody_asked_for() -> None:
     code = (
-        "import argparse, sys; from util.monitors import create_monitors; "
-        "assert create_monitors(argparse.Namespace(display_id=0, use_wandb=False), []) == []; "
+        "import argparse, sys; from util.monitoring import create_monitors; "
+        "assert create_monitors(argparse.Namespace(is_train=True, display_id=0, use_wandb=False), []) == []; "
         "assert not {'visdom', 'wandb', 'torch', 'util.visdom_monitor'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from util.errors import UserError
-from util.monitors import create_monitors
+from util.monitoring import create_monitors
 
 OPTIONS = argparse.Namespace(display_id=0, use_wandb=True, wandb_project_name="project", name="run", lr=2e-4)
 
