@@ -41,8 +41,9 @@ def discriminator_loss(netD: nn.Module, real: Tensor, fake: Tensor, gan_mode: st
 
 def gradient_penalty(netD: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Mean of (|gradient of D at a mix of a real and a fake image| - 1)^2 (Gulrajani et al. 2017, equation 3)."""
-    if len(fake) != len(real):  # a pool that is filling up, or a last batch: mix what pairs up
-        real, fake = real[: len(fake)], fake[: len(real)]
+    # What pairs up: the last batch of an epoch is smaller, and a pool may hold images of another size.
+    count, _, height, width = (min(sizes) for sizes in zip(real.shape, fake.shape, strict=True))
+    real, fake = (images[:count, :, :height, :width] for images in (real, fake))
     share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     mixed = (share * real + (1 - share) * fake).requires_grad_()
     (gradient,) = torch.autograd.grad(netD(mixed).sum(), mixed, create_graph=True)

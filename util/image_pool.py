@@ -21,12 +21,18 @@ class ImagePool:
 
         While the pool fills up, each image is stored and returned. Once it is full, each is returned with
         probability 1/2; else it takes the place of a random stored image, which is returned instead.
-        With size 0 the images come back as they are.
+        With size 0 the images come back as they are. A stored image of another size takes no place in a batch of
+        several; it is replaced all the same.
         """
         images = images.detach()
         if self.size == 0:
             return images
-        return torch.stack([self._exchange(image) for image in images])
+        exchanged = [self._exchange(image) for image in images]
+        if len(images) > 1:
+            exchanged = [
+                stored if stored.shape == new.shape else new for stored, new in zip(exchanged, images, strict=True)
+            ]
+        return torch.stack(exchanged)
 
     def _exchange(self, image: Tensor) -> Tensor:
         if len(self.images) < self.size:

@@ -267,6 +267,8 @@ def test_transparency_is_told_once(options: Options, two_domains: Path) -> None:
         Image.new("RGBA", (40, 40), (255, 0, 0, 100)).save(two_domains / "trainA" / name)
     _, said = load(options(), epochs=2)
     assert said == ["some images are transparent: they are put over white"]
+    dataset = create_dataset(options()).dataset
+    assert [dataset[(1, index)]["transparent"] for index in range(4)] == [True, True, False, False]
 
 
 def test_images_of_unequal_size_need_a_batch_of_one(options: Options, two_domains: Path) -> None:

@@ -98,3 +98,14 @@ def test_restored_images_go_to_the_device_of_the_new_ones() -> None:
     pool.load_state_dict({"images": [torch.zeros(3, 2, 2)], "generator": pool.generator.get_state()})
     for _ in range(6):  # one of them returns the image that was restored on the CPU
         assert pool.query(torch.zeros(1, 3, 2, 2, device="meta")).device.type == "meta"
+
+
+def test_a_stored_image_of_another_size_takes_no_place_in_a_batch() -> None:
+    pool = ImagePool(2, seed=0)
+    pool.query(torch.zeros(2, 1, 4, 4))
+    for _ in range(4):
+        assert pool.query(torch.ones(2, 1, 8, 8)).shape == (2, 1, 8, 8)
+    alone = ImagePool(1, seed=0)
+    alone.query(torch.zeros(1, 1, 4, 4))
+    shapes = {alone.query(torch.ones(1, 1, size, 8)).shape for size in range(5, 25)}
+    assert any(shape[2] != shape[3] for shape in shapes) and len(shapes) > 10

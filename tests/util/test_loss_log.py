@@ -45,6 +45,12 @@ def test_bytes_of_a_crashed_disk_are_left_out(path: Path) -> None:
     assert LossLog(path).records == RECORDS
 
 
+def test_nothing_is_taken_from_after_a_broken_line(path: Path) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], lines[2][:9] + "\n", *lines[3:]]))
+    assert LossLog(path).records == RECORDS[:2]
+
+
 def test_what_is_trained_again_is_forgotten(path: Path) -> None:
     path.write_text(path.read_text() + '{"epoch": 1, "st')
     log = LossLog(path)
