@@ -34,14 +34,16 @@ class BaseOptions:
         given = parser.given(argv)
         config_file = given.get("config")
         config = files.read_config(Path(config_file)) if config_file else {}
-        opt, parser = self._resolve(argv, config, {})
+        # At first without the options that only the model or dataset of a run to restore may know.
+        opt, _ = self._resolve(argv, config, {}, strict=False)
         _settle_name(opt)
         run = self._run_to_restore(opt, given | config)
-        if run is not None:
-            restored = self._restored(Path(opt.checkpoints_dir), run, given | config)
-            opt, parser = self._resolve(argv, config, restored)
+        restored = self._restored(Path(opt.checkpoints_dir), run, given | config) if run else {}
+        opt, parser = self._resolve(argv, config, restored)
+        if run:
             opt.name, opt.suffix = run, ""
             _tell_differences(parser.given(argv).keys() | config.keys(), opt, restored)
+        _settle_name(opt)
         self._settle(opt, given | config)
         for room, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
             room.find(name).finish_options(opt, self.is_train)
@@ -78,20 +80,19 @@ class BaseOptions:
     # Building the parser: the model named by an option brings options of its own, and so does the dataset.
 
     def _resolve(
-        self, argv: Sequence[str], config: Mapping[str, Any], restored: Mapping[str, Any]
+        self, argv: Sequence[str], config: Mapping[str, Any], restored: Mapping[str, Any], strict: bool = True
     ) -> tuple[argparse.Namespace, OptionParser]:
+        """The options of all sources, and their parser; an unknown one is a UserError if `strict`, else left out."""
         early = self._base_parser(add_help=False)
         chosen = {name: config[name] for name in ("model", "dataset_mode") if name in config}
         given = {**restored, **early.convert("--config", chosen), **early.given(argv)}
         model = given.get("model", early.get_default("model"))
         parser = self._parser_for(model, given.get("dataset_mode"))
         parser.set_defaults(**{name: value for name, value in restored.items() if name in parser.options()})
-        known_elsewhere = set() if self.is_train else self._training_options(model)
-        here = {
-            name: value for name, value in config.items() if name in parser.options() or name not in known_elsewhere
-        }
+        elsewhere = config.keys() if not strict else set() if self.is_train else self._training_options(model)
+        here = {name: value for name, value in config.items() if name in parser.options() or name not in elsewhere}
         parser.set_defaults(**parser.convert("--config", here))
-        opt = parser.parse_strictly(argv)
+        opt = parser.parse_strictly(argv) if strict else parser.parse_known_args(argv)[0]
         opt.is_train = self.is_train
         return opt, parser
 

@@ -15,7 +15,8 @@ def get_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(next(kind for kind in available if available[kind]))
     device = torch.device(name)
-    if not available[device.type]:
+    missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    if missing or not available[device.type]:
         raise UserError(f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto")
     return device
 

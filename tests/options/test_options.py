@@ -241,11 +241,20 @@ def test_going_on_takes_over_all_of_the_run_but_the_machine(run: Run, capsys: py
     assert capsys.readouterr().err == "note: --n_epochs 9, as given; the run has 3\n"
 
 
+def test_going_on_knows_the_flags_of_the_runs_model(run: Run, here: Path) -> None:
+    run("--name", "mine", "--model", "template", "--lambda_near", "3")
+    opt = train("--name", "mine", "--continue_train", "--lambda_near", "5")
+    assert (opt.model, opt.lambda_near) == ("template", 5)
+    (here / "c.yaml").write_text("name: mine\ncontinue_train: true\nlambda_near: 7\n")
+    assert train("--config", "c.yaml").lambda_near == 7
+
+
 def test_going_on_finds_the_run_of_a_suffix(run: Run) -> None:
     opt = run("--suffix", "v{ngf}")
     assert opt.name == "photos_cycle_gan_v64"
     again = train("--suffix", "v{ngf}", "--continue_train")
     assert again.name == opt.name
+    assert again.suffix == opt.suffix == ""  # it is in the name now
 
 
 def test_a_size_given_again_is_checked_against_the_size_of_the_run(run: Run) -> None:
@@ -275,6 +284,13 @@ def test_testing_takes_the_networks_from_the_run(run: Run) -> None:
     assert (opt.direction, opt.preprocess, opt.crop_size, opt.load_size) == ("BtoA", "scale_width", 64, 64)
     assert (opt.batch_size, opt.num_threads, opt.phase, opt.no_flip) == (1, 4, "test", False)
     assert opt.name == "photos_cycle_gan"
+
+
+def test_testing_has_the_flags_of_the_runs_model_and_dataset(run: Run) -> None:
+    run("--model", "template", "--dataset_mode", "template")
+    assert test("--coarseness", "2").coarseness == 2
+    with pytest.raises(UserError, match="--model_suffix is no option"):
+        test("--model_suffix", "_A")
 
 
 def test_a_flag_given_in_testing_wins_and_says_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

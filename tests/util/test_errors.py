@@ -1,0 +1,44 @@
+"""How a program ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+
+from util.errors import TrainingDiverged, UserError, run_main
+
+
+def raising(error: BaseException) -> Callable[[], NoReturn]:
+    def main() -> NoReturn:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "code", "said"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 0, 0, ""),
+        (lambda: 143, 143, ""),
+        (raising(UserError("--lr 0 is wrong")), 2, "error: --lr 0 is wrong\n"),
+        (raising(TrainingDiverged("G_A = nan")), 1, "error: training: G_A = nan; stopped"),
+        (raising(KeyboardInterrupt()), 130, "interrupted\n"),
+    ],
+    ids=["none", "zero", "signal", "mistake", "diverged", "Ctrl-C"],
+)
+def test_exit_codes_and_what_is_said(
+    main: Callable[[], int | None], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_main(main)
+    assert caught.value.code == code
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(said) and bool(printed.err) == bool(said)
+
+
+def test_a_fault_of_the_program_shows_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_main(raising(ZeroDivisionError()))

@@ -1,0 +1,49 @@
+"""Pictures of tensors, and their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from util.images import name_below, to_array
+
+
+def test_minus_one_is_black_and_one_is_white() -> None:
+    levels = torch.tensor([-1.0, 0.0, 1.0, -7.0, 7.0, 0.2]).view(1, 1, 6).expand(3, 1, 6)
+    array = to_array(levels.requires_grad_())
+    assert array.dtype == np.uint8 and array.shape == (1, 6, 3)
+    assert array[0, :, 0].tolist() == [0, 128, 255, 0, 255, 153]
+
+
+def test_an_eight_bit_image_survives_the_way_through_a_network() -> None:
+    levels = torch.arange(256).view(1, 16, 16).repeat(3, 1, 1)
+    assert np.array_equal(to_array(levels / 127.5 - 1), levels.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (5, [0, 1, 2])])
+def test_any_number_of_channels_can_be_shown(channels: int, shown: list[int]) -> None:
+    image = torch.rand(channels, 4, 5) * 2 - 1
+    expected = ((image[shown] + 1) * 127.5).round().permute(1, 2, 0).numpy()
+    assert np.array_equal(to_array(image), expected)
+
+
+@pytest.mark.parametrize(("aspect_ratio", "size"), [(1.0, (6, 4)), (1.5, (6, 6)), (0.5, (12, 4))])
+def test_an_aspect_ratio_stretches_one_side(aspect_ratio: float, size: tuple[int, int]) -> None:
+    assert to_array(torch.zeros(3, 6, 4), aspect_ratio).shape == (*size, 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("data/testA/a.png", "a.png"),
+        ("data/testB/sub/a.png", "sub/a.png"),
+        ("data/photos/a.png", "photos/a.png"),
+        ("data/a.png", "a.png"),
+        ("elsewhere/testA/a.png", "a.png"),
+    ],
+)
+def test_names_are_those_within_a_domain(path: str, name: str) -> None:
+    assert name_below(Path("data"), "test", path) == name
