@@ -79,11 +79,20 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return None if record is None else dict(record["options"])
 
 
+def _dataroot(folder: Path) -> str | None:
+    """The folder that a run was trained on; None where its options can't be read, which is another run's trouble."""
+    try:
+        record = _read_record(folder)
+    except UserError:
+        return None
+    return None if record is None else record["run"].get("dataroot")
+
+
 def find_run(checkpoints: Path, dataroot: str) -> str:
     """The name of the only run that was trained on that folder. Raises UserError if there is none, or several."""
     folders = [path.parent for path in sorted(checkpoints.glob(f"*/{OPTIONS}"))]
     wanted = str(Path(dataroot).resolve())
-    found = [folder.name for folder in folders if (_read_record(folder) or {})["run"].get("dataroot") == wanted]
+    found = [folder.name for folder in folders if _dataroot(folder) == wanted]
     if len(found) == 1:
         return found[0]
     if found:

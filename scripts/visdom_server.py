@@ -15,6 +15,7 @@ import importlib.abc
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -107,6 +108,7 @@ def main() -> int:
     if arguments.assets:
         page.place(arguments.assets)
     sys.meta_path.insert(0, ClientLibrariesHidden())
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts it with & has it ignored
     try:
         if not page.is_complete():
             complete(page)

@@ -30,14 +30,16 @@ class TrainingDiverged(ArithmeticError):
 def run_main(main: Callable[[], int | None]) -> NoReturn:
     """Run a program's main function and exit with what it returns.
 
-    A user's mistake ends it with exit code 2 and its sentence on stderr, a diverged training with 1, Ctrl-C
-    with 130; none of them with a traceback.
+    A user's mistake ends it with exit code 2 and its sentence on stderr, a diverged training and an error of the
+    system (a full disk) with 1, Ctrl-C with 130; none of them with a traceback.
     """
     try:
         raise SystemExit(main() or 0)
     except UserError as error:
         message, code = f"error: {error}", 2
     except TrainingDiverged as error:
+        message, code = f"error: {error}", 1
+    except OSError as error:  # a full disk, a folder without permission: the error names the file
         message, code = f"error: {error}", 1
     except KeyboardInterrupt:
         message, code = "interrupted", 130

@@ -143,6 +143,7 @@ def test_curves_and_images_reach_the_server(port: int) -> None:
 
 def test_options_and_history_of_a_resumed_run(port: int) -> None:
     opt = argparse.Namespace(
+        is_train=True,
         display_id=5,
         display_server="http://localhost",
         display_port=port,

@@ -14,7 +14,9 @@ from PIL import Image
 from util.errors import UserError
 from util.monitoring import create_monitors
 
-OPTIONS = argparse.Namespace(display_id=0, use_wandb=True, wandb_project_name="project", name="run", lr=2e-4)
+OPTIONS = argparse.Namespace(
+    is_train=True, display_id=0, use_wandb=True, wandb_project_name="project", name="run", lr=2e-4
+)
 
 
 def record(images: int, **losses: float) -> dict[str, float]:
