@@ -143,8 +143,8 @@ TESTING = {
     "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: give --name (one of "
     "bare, cut_off, lost, mine, ~page)",
     "--checkpoints_dir several": "several runs were trained on --dataroot tiles: give one as --name: one, two",
-    "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or remove it and give the options "
-    "of the networks by hand",
+    "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or remove it and give "
+    "the options of the networks by hand",
     "--name his": "--name his: there is no such run in --checkpoints_dir ./checkpoints",
     "--name lost": "checkpoints/lost/latest_net_G_A.pth is missing: train first, or check --name, --epoch and "
     "--checkpoints_dir",
