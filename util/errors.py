@@ -12,7 +12,7 @@ class UserError(ValueError):
 
 
 class TrainingDiverged(ArithmeticError):
-    """A loss became NaN or infinite. The step was not taken: the weights are those of the step before."""
+    """A loss became NaN or infinite. The phase it belongs to took no step, and nothing of it was saved."""
 
     where = "training"
 
