@@ -61,13 +61,13 @@ class Reporter:
         print(f"run {folder} on {model.device}, seed {opt.seed}", flush=True)
         self.log = LossLog(folder / LOSSES)
         self.log.forget_after(progress.step)
+        images_left = max(0, self.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
+        self.console = Console(progress.images + images_left, progress.images)
+        self.say = dataset.say = self.console.say
         self.page: TrainingPage | None = None
         if not opt.no_html:
             self.page = TrainingPage(folder / "web", opt.name, vars(opt), opt.display_winsize, seen=progress.images)
             self._update_page(lambda page: page.update_curves(self.log.records))
-        images_left = max(0, self.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
-        self.console = Console(progress.images + images_left, progress.images)
-        self.say = dataset.say = self.console.say
         self.monitors = create_monitors(opt, self.log.records, self.say)
 
     def __enter__(self) -> Reporter:
