@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from options import TrainOptions
 from util.errors import run_main
+from util.stop_signal import StopSignal
 
 
 def main() -> int:
@@ -21,18 +22,17 @@ def main() -> int:
     from util import runtime
     from util.reporter import Reporter
     from util.run import Run
-    from util.stop_signal import StopSignal
 
     runtime.seed_everything(opt.seed)
     dataset = create_dataset(opt)
     model = create_model(opt)
     model.setup(opt)
     run = Run(opt)  # only now, as --overwrite destroys a run
-    run.hold(model)
-    options.save(opt, run.folder)
+    run.hold(model, dataset)
+    options.save(opt, run.folder, dataset.fingerprint)
 
     progress = run.progress
-    with Reporter(opt, run.folder, progress, dataset, model) as reporter, StopSignal() as stop:
+    with Reporter(opt, run, dataset, model) as reporter, StopSignal(opt.time_limit) as stop:
         while progress.epoch <= run.last_epoch:
             dataset.set_epoch(progress.epoch, start=progress.images_in_epoch)
             for batch in dataset:
@@ -40,17 +40,19 @@ def main() -> int:
                 model.optimize_parameters()
                 progress.count(len(model.get_image_paths()))
                 reporter.step()
-                if progress.due(opt.save_latest_freq):
+                if run.is_due():
                     run.save("latest", *([f"iter_{progress.images}"] if opt.save_by_iter else []))
                 if stop.requested:
                     run.save("latest")
+                    if not run.is_saved:
+                        return 1
                     reporter.say(f"stopped, and saved in {run.folder}: go on with --continue_train --name {opt.name}")
                     return stop.exit_code
             model.update_learning_rate()
             progress.end_epoch()
             if (progress.epoch - 1) % opt.save_epoch_freq == 0 or progress.epoch > run.last_epoch:
                 run.save("latest", str(progress.epoch - 1))
-    return 0
+    return 0 if run.is_saved else 1
 
 
 if __name__ == "__main__":

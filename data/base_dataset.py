@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from util.lazy import lazy_import
@@ -46,6 +48,10 @@ class BaseDataset(ABC):
     @abstractmethod
     def load(self, index: int, random: np.random.Generator) -> Sample:
         """The sample at that place, with every random choice from `random`. May raise BadImage."""
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """The files that samples are made of, in order, by the folder: a run that goes on has to find the same."""
+        return {}
 
     def summary(self) -> str:
         """What was found, in a line for the console."""

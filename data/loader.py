@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data.base_dataset import MOST_DRAWS, BaseDataset, Sample
+from data.fingerprint import difference, fingerprint
 from util.errors import UserError
 
 
@@ -73,6 +74,7 @@ def _print_error(message: str) -> None:
 class Loader:
     """An iterable of batches, dictionaries of stacked images and lists; `len` is the images of an epoch.
 
+    It is part of a run's checkpoint, which remembers what the run was trained on and which files were bad.
     `say` is told of bad images, each file once, and how many at the end of an epoch. Raises UserError for one
     with --on_bad_image error, for images of unequal size in a batch, and where no image can be read.
     """
@@ -82,6 +84,8 @@ class Loader:
         self.say: Callable[[str], None] = _print_error
         self.bad_images: dict[str, str] = {}  # what was wrong with a file, by path
         self.transparent = False
+        self.reports: Counter[str] = Counter()  # how often a file was bad in this epoch, by path
+        self.fingerprint = fingerprint(dataset.files())
         self.batches = EpochBatches(
             len(dataset), opt.batch_size, shuffle=opt.is_train and not opt.serial_batches, seed=opt.seed
         )
@@ -107,11 +111,32 @@ class Loader:
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Which epoch the next iteration gives, and how many of its images to leave out at its start."""
+        if start == 0:
+            self.reports.clear()
         self.batches.epoch, self.batches.start = epoch, start
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.fingerprint,
+            "bad_images": dict(self.bad_images),
+            "transparent": self.transparent,
+            "reports": dict(self.reports),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises UserError for a dataset that is not the one of before, unless --force."""
+        changed = difference(state["fingerprint"], self.fingerprint)
+        if changed and not self.opt.force:
+            raise UserError(
+                f"--dataroot {self.opt.dataroot} is not what the run was trained on: {changed}; restore it, or go on "
+                "with it as it is by --force"
+            )
+        self.bad_images = dict(state["bad_images"])
+        self.transparent = state["transparent"]
+        self.reports = Counter(state["reports"])
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        reports: Counter[str] = Counter()
-        any_read = False
+        reports, any_read = self.reports, False
         for batch in self.loader:
             self._report(batch, reports)
             if batch.pop("missing") and self.opt.is_train:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ class SingleDataset(BaseDataset):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        return {"images": self.paths}
 
     def summary(self) -> str:
         """What was found in the folder."""

@@ -7,6 +7,7 @@ sharpen.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,9 @@ class TemplateDataset(BaseDataset):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        return {"images": self.paths}
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
         # Every random choice comes from `random`; an image that can't be read raises BadImage, which is handled.

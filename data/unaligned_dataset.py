@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,10 @@ class UnalignedDataset(BaseDataset):
 
     def __len__(self) -> int:
         return max(len(paths) for paths in self.paths.values())
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """The images of the two folders."""
+        return {folder.name: self.paths[domain] for domain, folder in self.folders.items()}
 
     def summary(self) -> str:
         """What was found in the two folders."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from util.errors import TrainingDiverged, UserError
+from util.errors import UserError
 from util.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-    from models import schedules
+    from models import finite_watch, schedules
     from util import checkpoint, runtime
 else:
-    torch, schedules, checkpoint, runtime = lazy_import("torch", "models.schedules", "util.checkpoint", "util.runtime")
+    torch, finite_watch, schedules, checkpoint, runtime = lazy_import(
+        "torch", "models.finite_watch", "models.schedules", "util.checkpoint", "util.runtime"
+    )
 
 
 @dataclass
@@ -104,17 +106,16 @@ class BaseModel(ABC):
         return network.to(self.device)
 
     def adam(self, *networks: nn.Module) -> Optimizer:
-        """Adam for these networks together, as --lr and --beta1 say."""
+        """Adam for these networks together, as --lr and --beta1 say; fused, so that a flag can hold it back."""
         parameters = [parameter for network in networks for parameter in network.parameters()]
-        return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999))
+        return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999), fused=True)
 
     def setup(self, opt: argparse.Namespace) -> None:
-        """Make schedulers and averages (training), or load the weights that --epoch names (testing)."""
+        """Make schedules and averages (training), or load the weights that --epoch names (testing)."""
         if self.is_train:
             self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
-            self.schedulers: dict[str, Any] = {
-                name: schedules.create_scheduler(o, opt) for name, o in self.optimizers.items()
-            }
+            self.schedules = {name: schedules.Schedule(o, opt) for name, o in self.optimizers.items()}
+            self.watch = finite_watch.FiniteWatch(self.device)
             self.averages = self._create_averages(opt.ema_decay)
             self.epoch_loss = RunningMean()
         else:
@@ -129,15 +130,16 @@ class BaseModel(ABC):
         objects: dict[str, Any] = {f"net_{name}": network for name, network in self.networks().items()}
         objects |= {f"average_{name}": average for name, average in self.averages.items()}
         objects |= {f"optimizer_{name}": optimizer for name, optimizer in self.optimizers.items()}
-        objects |= {f"scheduler_{name}": scheduler for name, scheduler in self.schedulers.items()}
+        # After the optimizers: a schedule sets their rates anew.
+        objects |= {f"schedule_{name}": schedule for name, schedule in self.schedules.items()}
         return objects | {"epoch_loss": self.epoch_loss}
 
     def save_networks(self, epoch: str) -> None:
         """Write <epoch>_net_<name>.pth for every network, the average where one is kept."""
-        for name, network in self.networks().items():
-            average = self.averages.get(name)
-            kept = network if average is None else average.module
-            checkpoint.save_weights(kept, checkpoint.weights_path(self.folder, epoch, name))
+        kept = self.networks() | {name: average.module for name, average in self.averages.items()}
+        checkpoint.save_weights(
+            {checkpoint.weights_path(self.folder, epoch, name): network for name, network in kept.items()}
+        )
 
     def load_networks(self, epoch: str) -> None:
         """Read <epoch>_net_<name>.pth for every network."""
@@ -163,6 +165,7 @@ class BaseModel(ABC):
     def optimize_parameters(self) -> None:
         """One training step on the batch of `set_input`: every phase in turn, then the averages."""
         self.losses = {}
+        self.watch.begin_step()
         for phase in self.phases:
             self._run_phase(phase)
         for name, average in self.averages.items():
@@ -178,20 +181,27 @@ class BaseModel(ABC):
             torch.stack([*new.values()]).sum().backward()
             terms |= {name: term.detach() for name, term in new.items()}
         self.losses |= terms
-        total = torch.stack([*terms.values()]).sum()
-        if not torch.isfinite(total):
-            broken = ", ".join(f"{name} = {term.item()}" for name, term in terms.items() if not term.isfinite())
-            raise TrainingDiverged(broken or f"the sum of the losses of {phase.name}")
+        learning = (parameter for network in phase.networks for parameter in network.parameters())
+        self.watch.check(phase.name, terms, (parameter.grad for parameter in learning))
+        # A fused optimizer leaves its weights alone where this flag, on the device, is 1.
+        if getattr(phase.optimizer, "_step_supports_amp_scaling", False):
+            phase.optimizer.found_inf = self.watch.broken  # type: ignore[attr-defined]
+        else:
+            self.check_finite()  # an optimizer of the user's own, which must not be called then
         phase.optimizer.step()
         if phase is self.phases[0]:
-            self.epoch_loss.add(total)
+            self.epoch_loss.add(torch.stack([*terms.values()]).sum())
 
     def update_learning_rate(self) -> None:
-        """Step every scheduler, at the end of an epoch. plateau looks at the epoch's mean of the first phase's loss."""
-        measure = [self.epoch_loss.mean()] if self.opt.lr_policy == "plateau" else []
-        for scheduler in self.schedulers.values():
-            scheduler.step(*measure)
+        """Step every schedule, at the end of an epoch. plateau looks at the epoch's mean of the first phase's loss."""
+        self.check_finite()
+        for schedule in self.schedules.values():
+            schedule.step(self.epoch_loss.mean())
         self.epoch_loss.reset()
+
+    def check_finite(self) -> None:
+        """Raises TrainingDiverged if a loss or a gradient was not finite in any step so far; none changed a weight."""
+        self.watch.raise_if_broken()
 
     @property
     def learning_rate(self) -> float:
@@ -222,7 +232,8 @@ class BaseModel(ABC):
         return {name: getattr(self, name).detach() for name in self.visual_names if hasattr(self, name)}
 
     def get_current_losses(self) -> dict[str, float]:
-        """The weighted losses of the last step by name, as numbers."""
+        """The weighted losses of the last step by name, as numbers. Raises TrainingDiverged, see `check_finite`."""
+        self.check_finite()
         return {name: float(loss) for name, loss in self.losses.items()}
 
     def get_image_paths(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,10 @@ class BaseOptions:
         opt, parser = self._resolve(argv, config, restored)
         if run:
             opt.name, opt.suffix = run, ""
-            _tell_differences(parser.given(argv).keys() | config.keys(), opt, restored)
+            by_hand = (parser.given(argv).keys() | config.keys()) & restored.keys() - {"name"}
+            self._judge_changes(
+                {key: restored[key] for key in sorted(by_hand) if restored[key] != getattr(opt, key)}, opt, parser
+            )
         _settle_name(opt)
         self._settle(opt, given | config)
         for room, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
@@ -54,9 +57,9 @@ class BaseOptions:
         parser = self._parser_for(opt.model, opt.dataset_mode)
         return files.as_text(opt, {name: parser.get_default(name) for name in parser.options()})
 
-    def save(self, opt: argparse.Namespace, folder: Path) -> None:
-        """Write options.json and options.txt into the folder of the run."""
-        files.save_run(folder, opt, self.describe(opt))
+    def save(self, opt: argparse.Namespace, folder: Path, fingerprint: Mapping[str, Any]) -> None:
+        """Write options.json and options.txt into the folder of the run, with the fingerprint of its dataset."""
+        files.save_run(folder, opt, self.describe(opt), fingerprint)
 
     # Options of an earlier run, which hold for this one too.
 
@@ -76,6 +79,11 @@ class BaseOptions:
         parser = self._parser_for(model, None if by_hand else run.get("dataset_mode"))
         names = (self._restorable(parser) & run.keys()) - ({"model", "dataset_mode"} if by_hand else set())
         return parser.convert(str(checkpoints / name / files.OPTIONS), {key: run[key] for key in names})
+
+    def _judge_changes(self, changed: Mapping[str, Any], opt: argparse.Namespace, parser: OptionParser) -> None:
+        """Say that options given by hand are others than the run's, which are `changed`, by name."""
+        for name, before in changed.items():
+            print(f"note: --{name} {getattr(opt, name)}, as given; the run has {before}", file=sys.stderr)
 
     # Building the parser: the model named by an option brings options of its own, and so does the dataset.
 
@@ -151,12 +159,9 @@ def _settle_name(opt: argparse.Namespace) -> None:
         opt.suffix = ""
     if re.search(r"(^|[/\\])\.\.?([/\\]|$)|^[/\\]|^$|[\x00-\x1f]", opt.name):
         raise UserError(f"--name {opt.name!r} is no name of a folder in --checkpoints_dir {opt.checkpoints_dir}")
-
-
-def _tell_differences(given: Set[str], opt: argparse.Namespace, restored: Mapping[str, Any]) -> None:
-    for name in sorted(restored.keys() & given - {"name"}):
-        if getattr(opt, name) != restored[name]:
-            print(f"note: --{name} {getattr(opt, name)}, as given; the run has {restored[name]}", file=sys.stderr)
+    for option in ("epoch", "phase"):  # parts of names of files and folders
+        if re.search(r"[/\\\x00-\x1f]|^\.*$", getattr(opt, option)):
+            raise UserError(f"--{option} {getattr(opt, option)!r} is no part of a file's name")
 
 
 def _settle_device(opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
@@ -210,7 +215,9 @@ def add_network_options(parser: OptionParser) -> None:
     group = parser.add_argument_group("networks")
     names = ", ".join(MODELS.names())
     positive = number(int, least=1)
-    parser.restored |= {"model", "dataset_mode", "netG", "norm", "ngf", "no_dropout", "input_nc", "output_nc"}
+    generator = {"model", "netG", "norm", "ngf", "no_dropout", "input_nc", "output_nc"}
+    parser.restored |= generator | {"dataset_mode"}
+    parser.fixed |= generator | {"netD", "ndf", "n_layers_D", "norm_D"}
     group.add_argument("--model", default="cycle_gan", help=f"{names}, or your own package.module:Class")
     group.add_argument("--input_nc", type=positive, default=3, metavar="N", help="channels of the input: 1 grey, 3 RGB")
     group.add_argument("--output_nc", type=positive, default=3, metavar="N", help="channels of the output")
@@ -234,6 +241,7 @@ def add_data_options(parser: OptionParser) -> None:
     names = ", ".join(DATASETS.names())
     positive = number(int, least=1)
     parser.restored |= {"direction", "preprocess", "crop_size"}
+    parser.fixed |= {"dataset_mode", "direction"}
     group.add_argument("--dataset_mode", default="unaligned", help=f"{names}, or your own package.module:Class")
     group.add_argument("--direction", choices=("AtoB", "BtoA"), default="AtoB", help="BtoA swaps the two domains")
     group.add_argument("--serial_batches", action="store_true", help="take the images in order, not at random")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from util import manifest
 from util.errors import UserError
 from util.files import atomic_write
+from util.provenance import provenance
 
 OPTIONS = "options.json"
-NOT_SAVED = ("is_train", "config", "continue_train", "overwrite")  # of one call, not of the run
+TEXT = "options.txt"
+# Of one call, not of the run.
+NOT_SAVED = ("is_train", "config", "continue_train", "overwrite", "force", "time_limit")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -43,12 +47,18 @@ def _read_yaml(text: str) -> Any:
         raise ValueError(error) from error
 
 
-def save_run(folder: Path, opt: argparse.Namespace, as_text: str) -> None:
-    """Write options.json, which test.py reads, and the same for people in options.txt."""
+def save_run(folder: Path, opt: argparse.Namespace, as_text: str, fingerprint: Mapping[str, Any]) -> None:
+    """Write options.json, which test.py reads, and the same for people in options.txt.
+
+    options.json also has what else the result depends on: versions, the command, the dataset's fingerprint.
+    """
     options = {name: value for name, value in vars(opt).items() if name not in NOT_SAVED}
-    run = {"dataroot": str(Path(opt.dataroot).resolve()), "command": sys.argv}
-    atomic_write(folder / OPTIONS, json.dumps({"options": options, "run": run}, indent=2) + "\n")
-    atomic_write(folder / "options.txt", as_text + "\n")
+    run = {"dataroot": str(Path(opt.dataroot).resolve()), **provenance(), "dataset": fingerprint}
+    content = {OPTIONS: json.dumps({"options": options, "run": run}, indent=2) + "\n", TEXT: as_text + "\n"}
+    sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in content.items()}
+    manifest.record(folder, sums, old_is_valid=True)
+    for name, text in content.items():
+        atomic_write(folder / name, text, durable=True)
 
 
 def as_text(opt: argparse.Namespace, defaults: Mapping[str, Any]) -> str:
@@ -62,6 +72,8 @@ def as_text(opt: argparse.Namespace, defaults: Mapping[str, Any]) -> str:
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
     path = folder / OPTIONS
+    if manifest.is_damaged(path):
+        raise UserError(f"{path} is not as its run wrote it: restore it; {manifest.REMEDY}")
     if not path.is_file():
         return None
     try:

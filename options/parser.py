@@ -22,11 +22,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class OptionParser(argparse.ArgumentParser):
-    """argparse, but mistakes are UserErrors, and `restored` names the options that test.py takes from the run."""
+    """argparse, but mistakes are UserErrors, and `restored` names the options that test.py takes from the run.
+
+    `fixed` names those that a run which goes on can't change: its networks are built by them.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
         self.restored: set[str] = set()
+        self.fixed: set[str] = set()
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message.removeprefix("argument "))

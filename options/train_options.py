@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,14 @@ OF_THE_MACHINE = {
     "epoch_count",
     "continue_train",
     "overwrite",
+    "force",
+    "init_from",
+    "init_partial",
+    "time_limit",
 }
+# What it shows and saves, and where the images are (their fingerprint is compared): of no effect on the numbers.
+HARMLESS = {"dataroot", "use_wandb", "wandb_project_name", "no_html", "save_every", "keep_checkpoints", "save_by_iter"}
+HARMLESS_PREFIXES = ("display_", "print_", "update_html_", "save_latest_", "save_epoch_")
 
 
 class TrainOptions(BaseOptions):
@@ -48,12 +56,33 @@ class TrainOptions(BaseOptions):
     def _restorable(self, parser: OptionParser) -> set[str]:
         return parser.options().keys() - OF_THE_MACHINE
 
+    def _judge_changes(self, changed: Mapping[str, Any], opt: argparse.Namespace, parser: OptionParser) -> None:
+        """Refuse what would make another run of it, unless --force; say what other changes do."""
+        for name, before in changed.items():
+            now = getattr(opt, name)
+            if name in parser.fixed and not opt.force:
+                raise UserError(
+                    f"--{name} {now}: the run has {before}, and can't go on with other networks or domains; start a "
+                    f"new one (--init_from {opt.name} takes over what fits), or --force it"
+                )
+            harmless = name in HARMLESS or name.startswith(HARMLESS_PREFIXES)
+            effect = "" if harmless else " from here on, which no run trained in one go would give"
+            if name in ("n_epochs", "n_epochs_decay"):
+                effect = ", with the learning rates of such a run from here on"
+            print(f"note: --{name} {now}{effect}; until now {before}", file=sys.stderr)
+
     def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
         super()._settle(opt, given)
         if opt.seed is None:
             opt.seed = secrets.randbelow(2**31)
         if opt.continue_train and opt.overwrite:
             raise UserError("--continue_train and --overwrite are opposites: give one of them")
+        if opt.continue_train and opt.init_from:
+            raise UserError("--continue_train goes on with a run's own weights, --init_from starts a new run: give one")
+        if opt.force and not opt.continue_train:
+            raise UserError("--force is for --continue_train: a new run has nothing that could not fit")
+        if opt.init_partial and not opt.init_from:
+            raise UserError("--init_partial is for --init_from RUN_OR_FILE, which is not given")
         last = opt.n_epochs + opt.n_epochs_decay
         if opt.epoch_count > last:
             raise UserError(
@@ -106,9 +135,18 @@ def add_saving_options(parser: OptionParser) -> None:
     group = parser.add_argument_group("saving")
     images = number(int, least=1)
     group.add_argument("--save_latest_freq", type=images, default=5000, metavar="N", help="images between checkpoints")
+    minutes = number(float, above=0)
+    group.add_argument("--save_every", type=minutes, metavar="MINUTES", help="save as often as that, too")
+    group.add_argument("--keep_checkpoints", type=images, default=2, metavar="N", help="whole states to keep")
+    group.add_argument("--time_limit", type=minutes, metavar="MINUTES", help="save and stop before so long has passed")
     group.add_argument("--save_epoch_freq", type=images, default=5, metavar="N", help="epochs between kept weights")
     group.add_argument("--save_by_iter", action="store_true", help="keep the weights of each checkpoint, as iter_N")
     group.add_argument("--continue_train", action="store_true", help="go on with the run from its last checkpoint")
+    group.add_argument("--force", action="store_true", help="go on even if dataset, networks or log are not the same")
+    group.add_argument(
+        "--init_from", metavar="RUN_OR_FILE", help="start a new run from the weights of a run, a folder or a .pth file"
+    )
+    group.add_argument("--init_partial", action="store_true", help="take over what fits, and draw the rest anew")
     group.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a run already")
     group.add_argument(
         "--epoch_count",

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from util import manifest
 from util.errors import UserError
-from util.files import atomic_open
+from util.files import Summed, folder_to_disk, sha256, temporary_name, to_disk
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
+SEAL = b"sha256:"  # and the sum in hexadecimal stand after the archive, where torch.load does not look
+SEAL_LENGTH = len(SEAL) + 64
 
 
 class Stateful(Protocol):
-    """What a checkpoint can hold: networks, optimizers, schedulers, pools, counters, random states."""
+    """What a checkpoint can hold: networks, optimizers, schedules, pools, counters, random states."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -38,11 +44,88 @@ def weights_path(folder: Path, epoch: str, network: str, suffix: str = "") -> Pa
     return folder / f"{epoch}_net_{network}{suffix}.pth"
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's state dict, on the CPU, as the field's published weight files have it."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_open(path, durable=True) as file:
-        torch.save(weights, file)
+def _write(content: Any, file: BinaryIO) -> str:
+    """torch.save; returns the SHA-256 sum of what it wrote. Raises OSError where the disk is full."""
+    summed = Summed(file)
+    try:
+        torch.save(content, summed)  # type: ignore[arg-type]  # it needs no more of a file
+    except RuntimeError:
+        if summed.error is None:
+            raise
+        raise summed.error from None
+    return summed.hexdigest()
+
+
+def save_weights(networks: Mapping[Path, nn.Module]) -> None:
+    """Write the state dicts of networks, on the CPU, as the field's published weight files have them.
+
+    All files, of one folder, are written before the first takes its name, and then all do: networks that were
+    trained together stay together. Their sums go into the folder's manifest in between.
+    """
+    sums = {}
+    try:
+        for path, network in networks.items():
+            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+            with open(temporary_name(path), "wb") as file:
+                sums[path.name] = _write(weights, file)
+                to_disk(file)
+        folder = next(iter(networks)).parent
+        manifest.record(folder, sums)
+        for path in networks:
+            os.replace(temporary_name(path), path)
+        folder_to_disk(folder)
+    finally:
+        for path in networks:
+            temporary_name(path).unlink(missing_ok=True)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weight file, by name. Raises UserError where its folder's manifest has another sum."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing: train first, or check --name, --epoch and --checkpoints_dir")
+    if manifest.is_damaged(path):
+        raise UserError(
+            f"{path} is not as its run wrote it (a save was cut off, or the file is damaged): train.py "
+            f"--continue_train writes the latest weights anew; {manifest.REMEDY}"
+        )
+    weights = _read(path)
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise UserError(f"{path} holds no state dict of a network (tensors by name)")
+    return dict(weights)
+
+
+@dataclass
+class Fit:
+    """How the parameters of a weight file, by name, go with those of a network."""
+
+    matching: list[str]
+    missing: list[str]
+    unknown: list[str]
+    other_shape: list[str]
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.missing or self.unknown or self.other_shape)
+
+    def __str__(self) -> str:
+        counts = (
+            f"{len(self.missing)} parameters are missing, {len(self.unknown)} unknown, {len(self.other_shape)} of "
+            "another shape"
+        )
+        example = [*self.missing, *self.unknown, *self.other_shape][:1]
+        return counts + (f" (such as {example[0]})" if example else "")
+
+
+def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> Fit:
+    """How weights fit a network, once old ones are adapted (see `adapt_old_weights`)."""
+    weights, own = adapt_old_weights(network, weights), network.state_dict()
+    common = sorted(own.keys() & weights.keys())
+    return Fit(
+        matching=[name for name in common if own[name].shape == weights[name].shape],
+        missing=sorted(own.keys() - weights.keys()),
+        unknown=sorted(weights.keys() - own.keys()),
+        other_shape=[name for name in common if own[name].shape != weights[name].shape],
+    )
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -51,27 +134,19 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Statistics that old files carry for instance norm are dropped; a count of batches that old files lack for
     batch norm is 0; both only where the network has it so.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing: train first, or check --name, --epoch and --checkpoints_dir")
-    weights = _read(path)
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise UserError(f"{path} holds no state dict of a network (tensors by name)")
-    weights = adapt_old_weights(network, dict(weights))
-    own = network.state_dict()
-    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    other_shape = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
-    if missing or unknown or other_shape:
-        example = (missing + unknown + sorted(other_shape))[0]
+    weights = read_weights(path)
+    fit = compare(network, weights)
+    if not fit.is_whole:
         raise UserError(
-            f"{path} does not fit the network: {len(missing)} parameters are missing, {len(unknown)} unknown, "
-            f"{len(other_shape)} of another shape (such as {example}); "
+            f"{path} does not fit the network: {fit}; "
             "give the --netG, --ngf, --norm, --no_dropout and channels it was trained with"
         )
-    network.load_state_dict(weights)
+    network.load_state_dict(adapt_old_weights(network, weights))
 
 
-def adapt_old_weights(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def adapt_old_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict as older versions of torch wrote it, as today's layers have it."""
+    weights = dict(weights)
     for prefix, module in network.named_modules():
         if isinstance(module, nn.InstanceNorm2d) and not module.track_running_stats:
             for name in ("running_mean", "running_var", "num_batches_tracked"):
@@ -82,34 +157,99 @@ def adapt_old_weights(network: nn.Module, weights: dict[str, Tensor]) -> dict[st
 
 
 class Checkpoint:
-    """The whole state of a run in one file: a list of named objects, and all of them survive a restart."""
+    """The whole state of a run in one file: a list of named objects, and all of them survive a restart.
 
-    def __init__(self, path: Path, objects: Mapping[str, Stateful]) -> None:
+    The file ends with its own SHA-256 sum. The `keep` newest are kept: <stem>.pt, <stem>.1.pt, <stem>.2.pt, ...
+    """
+
+    def __init__(self, path: Path, objects: Mapping[str, Stateful], keep: int = 1) -> None:
         self.path = path
         self.objects = dict(objects)
+        self.keep = keep
+
+    def path_before(self, number: int) -> Path:
+        """Where the state is that was saved so many saves before the newest."""
+        return self.path.with_suffix(f".{number}{self.path.suffix}") if number else self.path
+
+    def paths(self) -> list[Path]:
+        """The files that there are, the newest first."""
+        older = self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}")
+        numbers = sorted(int(part) for path in older if (part := path.suffixes[-2][1:]).isdigit())
+        return [path for path in map(self.path_before, [0, *numbers]) if path.is_file()]
 
     def save(self) -> None:
-        """Write the state of every object, beside the old file and then over it."""
+        """Write the state of every object, beside the newest file; then each file takes the name of the one before.
+
+        Raises OSError, and leaves all as it was, where the system refuses.
+        """
         state = {name: thing.state_dict() for name, thing in self.objects.items()}
-        with atomic_open(self.path, durable=True) as file:
-            torch.save({"format": STATE_FORMAT, "objects": state}, file)
+        temporary = temporary_name(self.path)
+        try:
+            with open(temporary, "wb") as file:
+                total = _write({"format": STATE_FORMAT, "objects": state}, file)
+                file.write(SEAL + total.encode())
+                to_disk(file)
+            # Killed in between, the newest is missing, and the one before, which is whole, is found.
+            for number in reversed(range(1, self.keep)):
+                if self.path_before(number - 1).is_file():
+                    os.replace(self.path_before(number - 1), self.path_before(number))
+            os.replace(temporary, self.path)
+            folder_to_disk(self.path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+        for path in self.paths()[self.keep :]:
+            path.unlink()
 
     def load(self) -> None:
-        """Give every object its state back; a UserError where the file holds other objects than this run has."""
-        content = _read(self.path)
+        """Give every object its state back, from the newest file that is whole; damaged ones are set aside, and said.
+
+        Raises UserError where none is whole, or the file holds other objects than this run has.
+        """
+        paths = self.paths()
+        whole = next((path for path in paths if _is_sealed(path)), None)
+        if whole is None:
+            raise UserError(
+                f"{self.path} is damaged (its SHA-256 sum is another), and there is no state from before: "
+                "--continue_train --epoch N --epoch_count N+1 goes on from the weights of epoch N, with new optimizers"
+            )
+        self._restore(whole)
+        for path in paths[: paths.index(whole)]:
+            aside = path.with_suffix(".damaged")
+            os.replace(path, aside)
+            print(
+                f"warning: {path} is damaged (its SHA-256 sum is another), and set aside as {aside.name}: "
+                f"{whole.name}, saved before it, is taken",
+                file=sys.stderr,
+            )
+
+    def _restore(self, path: Path) -> None:
+        content = _read(path)
         if not isinstance(content, dict) or content.get("format") != STATE_FORMAT:
-            raise UserError(f"{self.path} is no state of a run that this version can read")
+            raise UserError(f"{path} is no state of a run that this version can read")
         states = content["objects"]
         if states.keys() != self.objects.keys():
             different = ", ".join(sorted(states.keys() ^ self.objects.keys()))
             raise UserError(
-                f"{self.path} holds other objects than this run has ({different}): continue with the options it "
+                f"{path} holds other objects than this run has ({different}): continue with the options it "
                 "was started with"
             )
         for name, thing in self.objects.items():
             try:
                 thing.load_state_dict(states[name])
+            except UserError:
+                raise
             except (RuntimeError, ValueError, KeyError) as error:
                 raise UserError(
-                    f"{self.path} does not fit this run's {name}: continue with the network options it was started with"
+                    f"{path} does not fit this run's {name}: continue with the network options it was started with"
                 ) from error
+
+
+def _is_sealed(path: Path) -> bool:
+    """Whether a file ends with the right sum of all that stands before."""
+    length = path.stat().st_size - SEAL_LENGTH
+    if length < 0:
+        return False
+    with open(path, "rb") as file:
+        file.seek(length)
+        seal = file.read()
+    return seal == SEAL + sha256(path, length).encode()

@@ -12,18 +12,19 @@ class UserError(ValueError):
 
 
 class TrainingDiverged(ArithmeticError):
-    """A loss became NaN or infinite. The phase it belongs to took no step, and nothing of it was saved."""
+    """A loss or a gradient became NaN or infinite, `steps_ago` steps before the last. No weight has changed since."""
 
-    where = "training"
+    step: int | None = None  # of the run, where that is known
 
-    def __init__(self, losses: str) -> None:
-        super().__init__(losses)
-        self.losses = losses
+    def __init__(self, numbers: str, steps_ago: int = 0) -> None:
+        super().__init__(numbers)
+        self.numbers, self.steps_ago = numbers, steps_ago
 
     def __str__(self) -> str:
+        where = "training" if self.step is None else f"step {self.step}"
         return (
-            f"{self.where}: {self.losses}; stopped, and the last checkpoint is as it was: "
-            "try a smaller --lr, or go on from there with --continue_train"
+            f"{where}: {self.numbers}; stopped, and the last checkpoint is as it was: go on from there with "
+            "--continue_train and a smaller --lr; if it is always the same step, look at the images of that step"
         )
 
 

@@ -21,6 +21,8 @@ class Progress:
         self.step = 0
         self.seconds = 0.0  # of training, all sessions of the run together
         self.last_count = 0
+        self.saved_at = 0.0  # `seconds` at the last save
+        self.saved_as: list[str] = []  # the names that the weights were given then
         self._clock = time.perf_counter()
 
     def count(self, images: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,10 +11,9 @@ import numpy as np
 
 from util import images
 from util.errors import TrainingDiverged, UserError
-from util.loss_log import LossLog
 from util.monitoring import create_monitors
-from util.progress import Console, Progress
-from util.run import LOSSES
+from util.progress import Console
+from util.run import Run
 from util.training_page import TrainingPage
 
 if TYPE_CHECKING:
@@ -27,6 +25,8 @@ class Shown(Protocol):
 
     learning_rate: float
     device: Any
+
+    def check_finite(self) -> None: ...
 
     def get_current_losses(self) -> Mapping[str, float]: ...
 
@@ -51,22 +51,20 @@ class Reporter:
     What shows a run must not stop it: a page that can't be written is reported and left, monitors run beside it.
     """
 
-    def __init__(
-        self, opt: argparse.Namespace, folder: Path, progress: Progress, dataset: Source, model: Shown
-    ) -> None:
-        self.opt, self.progress, self.model = opt, progress, model
-        self.last_epoch: int = opt.n_epochs + opt.n_epochs_decay
+    def __init__(self, opt: argparse.Namespace, run: Run, dataset: Source, model: Shown) -> None:
+        folder, progress = run.folder, run.progress
+        self.opt, self.progress, self.model, self.log = opt, progress, model, run.log
+        self.last_epoch = run.last_epoch
         print(dataset.summary())
         print(model.describe(opt.verbose))
         print(f"run {folder} on {model.device}, seed {opt.seed}", flush=True)
-        self.log = LossLog(folder / LOSSES)
-        self.log.forget_after(progress.step)
         images_left = max(0, self.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
         self.console = Console(progress.images + images_left, progress.images)
-        self.say = dataset.say = self.console.say
+        self.say = run.say = dataset.say = self.console.say
         self.page: TrainingPage | None = None
         if not opt.no_html:
-            self.page = TrainingPage(folder / "web", opt.name, vars(opt), opt.display_winsize, seen=progress.images)
+            seen = None if run.from_weights else progress.images
+            self.page = TrainingPage(folder / "web", opt.name, vars(opt), opt.display_winsize, seen=seen)
             self._update_page(lambda page: page.update_curves(self.log.records))
         self.monitors = create_monitors(opt, self.log.records, self.say)
 
@@ -82,7 +80,7 @@ class Reporter:
             monitor.close()
         self.console.close()
         if isinstance(error, TrainingDiverged):
-            error.where = f"epoch {self.progress.epoch}, step {self.progress.step + 1}"
+            error.step = self.progress.step - error.steps_ago
 
     def step(self) -> None:
         """A step has been trained. Losses and images leave their device only when they are due to be shown."""
@@ -94,6 +92,7 @@ class Reporter:
         to_page = self.page is not None and progress.due(opt.update_html_freq)
         to_monitors = bool(self.monitors) and progress.due(opt.display_freq)
         if to_page or to_monitors:
+            self.model.check_finite()
             arrays = {name: images.to_array(visual[0]) for name, visual in self.model.get_current_visuals().items()}
             self._show_images(arrays, to_page, to_monitors)
 
@@ -107,7 +106,10 @@ class Reporter:
             **losses,
             "lr": self.model.learning_rate,
         }
-        self.log.append(record)
+        try:
+            self.log.append(record)
+        except OSError as error:
+            self.say(f"warning: a line of {self.log.path} can't be written ({error}): it follows with the next")
         self.console.report(title, losses)
         for monitor in self.monitors:
             monitor.add_losses(record)

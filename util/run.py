@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from util import runtime
+from torch import nn
+
+from util import fine_tuning, manifest, runtime
 from util.checkpoint import Checkpoint, Stateful
 from util.errors import UserError
+from util.files import remove_left_over
+from util.lock import LOCK, Lock
+from util.loss_log import LossLog
 from util.progress import Progress
 
 STATE = "latest_state.pt"
@@ -21,7 +26,11 @@ LOSSES = "losses.jsonl"
 class Trained(Protocol):
     """What a run needs of a model."""
 
+    def networks(self) -> dict[str, nn.Module]: ...
+
     def state_objects(self) -> Mapping[str, Stateful]: ...
+
+    def check_finite(self) -> None: ...
 
     def save_networks(self, epoch: str, /) -> None: ...
 
@@ -31,7 +40,7 @@ class Trained(Protocol):
 class Run:
     """The folder of a run, made or found, and how far the run is.
 
-    Raises UserError rather than mix two runs in one folder.
+    Raises UserError rather than mix two runs in one folder, or have two processes train in it.
     """
 
     def __init__(self, opt: argparse.Namespace) -> None:
@@ -39,47 +48,106 @@ class Run:
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.last_epoch: int = opt.n_epochs + opt.n_epochs_decay
         self.progress = Progress(first_epoch=opt.epoch_count)
-        trained = [path for path in self.folder.glob("*") if path.name in (STATE, LOSSES) or path.suffix == ".pth"]
-        if opt.continue_train and not trained:
+        self.say: Callable[[str], None] = lambda message: print(message, file=sys.stderr)
+        self.from_weights = False  # whether it goes on from weights alone, without a state
+        self.failed_save = ""  # why the last save failed; empty if it did not
+        if opt.continue_train and not self._has_begun():
             raise UserError(f"--continue_train: {self.folder} holds no checkpoint; leave the flag out to start a run")
-        if trained and opt.overwrite:
-            shutil.rmtree(self.folder)
-        elif trained and not opt.continue_train:
-            raise UserError(
-                f"{self.folder} holds a run already: --continue_train goes on with it, --overwrite starts anew, "
-                "--name gives this run another folder"
-            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
                 f"--checkpoints_dir {opt.checkpoints_dir}: {self.folder} can't be made ({error.strerror})"
             ) from error
+        self.lock = Lock(self.folder)
+        if self._has_begun() and not opt.continue_train:
+            if not opt.overwrite:
+                raise UserError(
+                    f"{self.folder} holds a run already: --continue_train goes on with it, --overwrite starts anew, "
+                    "--name gives this run another folder"
+                )
+            self._empty()
+        remove_left_over(self.folder)
+        self.log = LossLog(self.folder / LOSSES, forced=opt.force)
 
-    def hold(self, model: Trained) -> None:
-        """Take the model under this run's care: with --continue_train, give it back the state it had."""
+    def _has_begun(self) -> bool:
+        return any(path.suffix in (".pt", ".pth") or path.name == LOSSES for path in self.folder.glob("*"))
+
+    def _empty(self) -> None:
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+
+    def hold(self, model: Trained, dataset: Stateful) -> None:
+        """Take these under the run's care: with --continue_train, give them back the state they had."""
         self.model = model
-        objects = {**model.state_objects(), "progress": self.progress, "random": runtime.RandomState()}
-        self.checkpoint = Checkpoint(self.folder / STATE, objects)
+        # The dataset first: that it is another one is said before anything is changed.
+        objects = {"dataset": dataset, **model.state_objects(), "random": runtime.RandomState()}
+        objects |= {"progress": self.progress, "losses": self.log}
+        self.checkpoint = Checkpoint(self.folder / STATE, objects, keep=self.opt.keep_checkpoints)
+        if self.opt.init_from:
+            fine_tuning.take_over(model.networks(), self.opt)
         if not self.opt.continue_train:
             return
-        if self.checkpoint.path.is_file() and self.opt.epoch == "latest":
-            self.checkpoint.load()
-            self.opt.epoch_count = self.progress.first_epoch
-            if self.progress.epoch > self.last_epoch:
-                print(f"all {self.last_epoch} epochs are trained: more of --n_epochs or --n_epochs_decay go on")
-            else:
-                print(f"going on after {self.progress.images:,} images, in epoch {self.progress.epoch}")
-            return
-        model.load_networks(self.opt.epoch)
+        if self.checkpoint.paths() and self.opt.epoch == "latest":
+            self._go_on()
+        else:
+            self._go_on_from_weights()
+
+    def _go_on(self) -> None:
+        self.checkpoint.load()
+        self.opt.epoch_count = self.progress.first_epoch
+        # A save may have been cut off between the state and the weights, which follow it.
+        damaged = manifest.damaged(self.folder)
+        for name in self.progress.saved_as:
+            self.model.save_networks(name)
+        if mended := sorted(set(damaged) - set(manifest.damaged(self.folder))):
+            print(f"written anew out of {STATE}, as a save was cut off or they were damaged: {', '.join(mended)}")
+        if self.progress.epoch > self.last_epoch:
+            print(f"all {self.last_epoch} epochs are trained: more of --n_epochs or --n_epochs_decay go on")
+        else:
+            print(f"going on after {self.progress.images:,} images, in epoch {self.progress.epoch}")
+
+    def _go_on_from_weights(self) -> None:
+        self.from_weights = True
+        self.model.load_networks(self.opt.epoch)
+        self.log.set_aside()
         print(
             f"warning: going on from the weights of --epoch {self.opt.epoch} alone, as epoch {self.opt.epoch_count}: "
-            "optimizers, image pools and random state start anew",
+            "optimizers, image pools, random state and losses start anew",
             file=sys.stderr,
         )
 
+    def is_due(self) -> bool:
+        """Whether it is time for a save, by --save_latest_freq or --save_every."""
+        minutes = (self.progress.seconds - self.progress.saved_at) / 60
+        too_long = self.opt.save_every is not None and minutes >= self.opt.save_every
+        return too_long or self.progress.due(self.opt.save_latest_freq)
+
     def save(self, *names: str) -> None:
-        """Write the whole state, and the networks' weights under each of these names (latest, 5, iter_2000)."""
-        self.checkpoint.save()
-        for name in names:
-            self.model.save_networks(name)
+        """Write the whole state, and the networks' weights under each of these names (latest, 5, iter_2000).
+
+        Where the system refuses, as on a full disk, what was saved before stays, and training goes on to the next
+        save. Raises TrainingDiverged rather than save what a number that is not finite has reached.
+        """
+        self.model.check_finite()
+        before, self.progress.saved_at = self.progress.saved_at, self.progress.seconds
+        self.progress.saved_as = list(names)
+        try:
+            self.checkpoint.save()
+            for name in names:
+                self.model.save_networks(name)
+            self.failed_save = ""
+        except OSError as error:
+            self.progress.saved_at = before
+            self.failed_save = str(error)
+            self.say(f"warning: step {self.progress.step} is not saved ({error}): training goes on to the next save")
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the last save succeeded; if not, says so."""
+        if self.failed_save:
+            self.say(f"error: the end of the run is not saved ({self.failed_save}): make room, then --continue_train")
+        return not self.failed_save

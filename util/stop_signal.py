@@ -1,17 +1,47 @@
-"""Ctrl-C and `kill` as a wish to stop, which a loop can grant between two steps."""
+"""Ctrl-C, `kill` and --time_limit as wishes to stop, which a loop can grant between two steps."""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import time
 from types import FrameType, TracebackType
+
+STARTED = time.monotonic()  # of the program, nearly: this module is among the first to be imported
+MARGIN = 5.0  # seconds kept for a save that was not made yet, and for ending
 
 
 class StopSignal:
-    """A context in which the first SIGINT or SIGTERM only sets `requested`; a second one ends the program."""
+    """A context in which the first SIGINT or SIGTERM only sets `requested`; a second one ends the program at once.
 
-    def __init__(self) -> None:
-        self.requested: int | None = None  # the signal's number
+    At once means without any clean-up, which might take long: what is saved is safe, as files are written beside
+    their names.
+    """
+
+    def __init__(self, time_limit: float | None = None) -> None:
+        """`time_limit`: minutes after the start of the program by which it should have ended."""
+        self.signal: int | None = None
+        self.time_limit = None if time_limit is None else 60 * time_limit
+        self._last_look = time.monotonic()
+        self._longest = 0.0  # seconds between two looks, with all that a step and a save take
         self._before: dict[int, object] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether to save and stop now. To be asked once a step: the time left has to do for another, and a save."""
+        if self.time_limit is not None:
+            now = time.monotonic()
+            self._longest = max(self._longest, now - self._last_look)
+            self._last_look = now
+            if now - STARTED + 2 * self._longest + MARGIN > self.time_limit:
+                return True
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a program that a signal stopped; 0 if none did."""
+        return 0 if self.signal is None else 128 + self.signal
 
     def __enter__(self) -> StopSignal:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -25,11 +55,7 @@ class StopSignal:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None:
-            raise SystemExit(128 + number)
-        self.requested = number
-
-    @property
-    def exit_code(self) -> int:
-        """What a shell expects of a program that a signal stopped; 0 if none did."""
-        return 0 if self.requested is None else 128 + self.requested
+        if self.signal is not None:
+            print("\nstopped at once: what was saved last is as it was", file=sys.stderr, flush=True)
+            os._exit(128 + number)
+        self.signal = number

@@ -38,7 +38,7 @@ def prepare(folder: Path, maps: Path) -> None:
     (folder / "run.yaml").write_text("dataroot: apple2orange\nlambda_identity: 0\n")
     (folder / "checkpoints" / "mine").mkdir(parents=True)
     generator = create_generator("resnet_9blocks", input_nc=3, output_nc=3)
-    save_weights(generator, folder / "checkpoints" / "mine" / "latest_net_G.pth")
+    save_weights({folder / "checkpoints" / "mine" / "latest_net_G.pth": generator})
     (folder / "mypackage").mkdir()
     code = "from models.cycle_gan_model import CycleGANModel\n\nclass MyModel(CycleGANModel):\n    pass\n"
     (folder / "mypackage" / "mymodel.py").write_text(code)

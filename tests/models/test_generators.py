@@ -170,7 +170,7 @@ def small(norm: str = "instance", dropout: bool = False) -> nn.Module:
 def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
     saved, loaded = small("batch"), small("batch")
     saved(torch.rand(2, 3, 16, 16))  # moves the running statistics
-    save_weights(saved, tmp_path / "latest_net_G.pth")
+    save_weights({tmp_path / "latest_net_G.pth": saved})
     load_weights(loaded, tmp_path / "latest_net_G.pth")
     assert all(
         torch.equal(a, b) for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True)
@@ -210,7 +210,7 @@ def test_an_old_batch_norm_file_needs_no_batch_counts_but_its_statistics(tmp_pat
 
 def test_weights_of_other_networks_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "latest_net_G.pth"
-    save_weights(small(), path)
+    save_weights({path: small()})
     before = (other := small("batch")).state_dict()["model.1.weight"].clone()
     with pytest.raises(UserError, match=r"missing.*unknown.*such as model\.\S+\).*--norm"):
         load_weights(other, path)

@@ -7,23 +7,27 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim import SGD
+from torch.optim import Adam
 
 from models import create_model
-from models.schedules import create_scheduler, lr_factor
+from models.schedules import Schedule, lr_factor
 from tests.conftest import Options
+
+
+def scheduled(**changed: Any) -> tuple[Adam, Schedule]:
+    """An optimizer and its schedule, with small round settings but for those that are given."""
+    settings = {"epoch_count": 1, "n_epochs": 3, "n_epochs_decay": 4, "lr_decay_iters": 2, "lr": 1.0, "beta1": 0.5}
+    optimizer = Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    return optimizer, Schedule(optimizer, argparse.Namespace(**settings | changed))
 
 
 def rates(epochs: int, **changed: Any) -> list[float]:
     """The learning rate in each epoch of a run, by way of its optimizer."""
-    settings = {"epoch_count": 1, "n_epochs": 3, "n_epochs_decay": 4, "lr_decay_iters": 2} | changed
-    optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = create_scheduler(optimizer, argparse.Namespace(**settings))
+    optimizer, schedule = scheduled(**changed)
     seen = []
     for _ in range(epochs):
         seen.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
+        schedule.step(1.0)
     return seen
 
 
@@ -33,8 +37,8 @@ def test_linear_holds_and_then_falls_evenly() -> None:
 
 
 def test_linear_of_the_defaults() -> None:
-    opt = argparse.Namespace(lr_policy="linear", epoch_count=1, n_epochs=100, n_epochs_decay=100)
-    assert [lr_factor(opt, epoch) for epoch in (0, 99, 100, 199)] == pytest.approx([1, 1, 100 / 101, 1 / 101])
+    opt = argparse.Namespace(lr_policy="linear", n_epochs=100, n_epochs_decay=100)
+    assert [lr_factor(opt, epoch, 1) for epoch in (0, 99, 100, 199)] == pytest.approx([1, 1, 100 / 101, 1 / 101])
 
 
 def test_linear_goes_on_where_epoch_count_says() -> None:
@@ -73,3 +77,48 @@ def test_plateau_looks_at_the_epochs_mean_generator_loss(options: Options) -> No
     assert epoch(3.0) == pytest.approx(0.2)  # better: patience anew
     assert [epoch(9.0) for _ in range(6)] == pytest.approx([0.2] * 5 + [0.04])
     assert all(o.param_groups[0]["lr"] == pytest.approx(0.04) for o in model.optimizers.values())
+
+
+# Going on with what was saved.
+
+
+def restored(epochs: int, before: dict[str, Any], after: dict[str, Any], measure: float = 1.0) -> Adam:
+    """The optimizer of a run that goes on, with changed options, after so many epochs."""
+    optimizer, schedule = scheduled(**before)
+    for _ in range(epochs):
+        schedule.step(measure)
+    going_on, its_schedule = scheduled(**after)
+    going_on.load_state_dict(optimizer.state_dict())
+    its_schedule.load_state_dict(schedule.state_dict())
+    return going_on
+
+
+@pytest.mark.parametrize("policy", ["linear", "step", "cosine", "plateau"])
+def test_a_restored_rate_is_bit_for_bit_that_of_before(policy: str) -> None:
+    for epochs in range(8):
+        optimizer, schedule = scheduled(lr_policy=policy, lr=0.0003)
+        for _ in range(epochs):
+            schedule.step(1.0)
+        going_on = restored(epochs, {"lr_policy": policy, "lr": 0.0003}, {"lr_policy": policy, "lr": 0.0003})
+        assert going_on.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+
+
+def test_more_epochs_give_the_rates_of_a_longer_run() -> None:
+    # After 5 epochs of 3 + 4 the rate is 0.4; of 8 + 4 it is still 1.
+    assert restored(5, {"lr_policy": "linear"}, {"lr_policy": "linear"}).param_groups[0]["lr"] == pytest.approx(0.4)
+    longer = restored(5, {"lr_policy": "linear"}, {"lr_policy": "linear", "n_epochs": 8})
+    assert longer.param_groups[0]["lr"] == 1
+
+
+def test_a_changed_rate_and_momentum_take_effect() -> None:
+    changed = restored(5, {"lr_policy": "linear"}, {"lr_policy": "linear", "lr": 0.5, "beta1": 0.9})
+    assert changed.param_groups[0]["lr"] == pytest.approx(0.2)
+    assert changed.param_groups[0]["betas"] == (0.9, 0.999)
+    # Eight epochs without progress: one fifth has been taken, and half of that rate is asked for.
+    plateau = restored(8, {"lr_policy": "plateau"}, {"lr_policy": "plateau", "lr": 0.5})
+    assert plateau.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_another_policy_takes_over_at_the_epoch_that_is_reached() -> None:
+    assert restored(5, {"lr_policy": "linear"}, {"lr_policy": "step"}).param_groups[0]["lr"] == pytest.approx(0.01)
+    assert restored(8, {"lr_policy": "plateau"}, {"lr_policy": "linear"}).param_groups[0]["lr"] == 0

@@ -126,11 +126,36 @@ TRAINING = {
     "a run",
     "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: train first, or check "
     "--name, --epoch and --checkpoints_dir",
-    "--name mine --continue_train --ngf 2": "checkpoints/mine/latest_state.pt does not fit this run's net_G_A: "
+    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with other networks or domains; "
+    "start a new one (--init_from mine takes over what fits), or --force it",
+    "--name mine --continue_train --ngf 2 --force": "checkpoints/mine/latest_state.pt does not fit this run's net_G_A: "
     "continue with the network options it was started with",
+    "--name mine --continue_train --dataroot others": "--dataroot others is not what the run was trained on: trainB "
+    "had 1 images of ~ bytes in all, and has 2 of ~; restore it, or go on with it as it is by --force",
+    "--name mine --continue_train --init_from one": "--continue_train goes on with a run's own weights, --init_from "
+    "starts a new run: give one",
+    "--force": "--force is for --continue_train: a new run has nothing that could not fit",
+    "--init_partial": "--init_partial is for --init_from RUN_OR_FILE, which is not given",
+    "--name new --init_from nothing": "--init_from nothing is no run in --checkpoints_dir checkpoints, no folder and "
+    "no file",
+    "--name new --init_from tiles": "--init_from tiles: tiles has none of latest_net_G_A.pth, latest_net_G_B.pth, "
+    "latest_net_D_A.pth, latest_net_D_B.pth",
+    "--name new --init_from checkpoints/bare/latest_net_G.pth": "--init_from checkpoints/bare/latest_net_G.pth: its "
+    "name does not say for which network it is: call it latest_net_G_A.pth or latest_net_G_B.pth or "
+    "latest_net_D_A.pth or latest_net_D_B.pth",
+    "--name new --netG resnet_6blocks --init_from checkpoints/mine/latest_net_G_A.pth": "--init_from "
+    "checkpoints/mine/latest_net_G_A.pth fits only in part (netG_A: ~ parameters from "
+    "checkpoints/mine/latest_net_G_A.pth; netG_B: no file; ~): --init_partial takes over what fits",
+    "--name new --norm batch --init_from mine": "--init_from mine fits only in part (netG_A: ~ parameters are "
+    "missing, ~",
+    "--epoch ../../x": "--epoch '../../x' is no part of a file's name",
+    "--phase ../x": "--phase '../x' is no part of a file's name",
+    "--time_limit 0": "--time_limit: '0' is not a number above 0",
     "--name mine --continue_train --lambda_GAN 0": "checkpoints/mine/latest_state.pt holds other objects than this run "
     "has (~net_D_A~): continue with the options it was started with",
-    "--name cut_off --continue_train": "checkpoints/cut_off/latest_state.pt can't be read as a file of weights: ~",
+    "--name cut_off --continue_train": "checkpoints/cut_off/latest_state.pt is damaged (its SHA-256 sum is another), "
+    "and there is no state from before: --continue_train --epoch N --epoch_count N+1 goes on from the weights of epoch "
+    "N, with new optimizers",
     "--checkpoints_dir options.txt": "--checkpoints_dir options.txt: options.txt/tiles_cycle_gan can't be made (Not a "
     "directory)",
 }
@@ -177,8 +202,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "flat",
         "nested/train/A",
         "nested/train/B",
+        "others/trainA",
     ):
         write_tiles(root / name, 1)
+    write_tiles(root / "others" / "trainB", 2)
     files = {
         **{"options.txt": "n_epochs: 3\n", "texts/trainA/a.txt": "", "texts/trainA/b.docx": "", "texts/trainB/c": ""},
         **{"broken.yaml": "n_epochs: [1,\n", "broken.json": "{n_epochs: 3}", "list.yaml": "- n_epochs\n- 3\n"},
@@ -214,12 +241,16 @@ def write_runs() -> None:
         if folder == "checkpoints/mine":
             model = create_model(opt)
             model.setup(opt)
-            run.hold(model)
+            run.hold(model, create_dataset(opt))
             run.save("latest")
             Path("checkpoints/bare").mkdir()
-            save_weights(model.netG_A, Path("checkpoints/bare/latest_net_G.pth"))
-        options.save(opt, run.folder)
+            save_weights({Path("checkpoints/bare/latest_net_G.pth"): model.netG_A})
+        options.save(opt, run.folder, {})
+        run.lock.release()
     Path("broken/one/options.json").write_text('{"options": ')
+    Path("broken/one/manifest.json").unlink()
+    for name in ("lost", "page", "cut_off"):
+        Path("checkpoints", name, "manifest.json").unlink(missing_ok=True)
     Path("checkpoints/page/latest_net_G_A.pth").write_text("<html>404 Not Found</html>")
     Path("checkpoints/cut_off").mkdir()
     whole = Path("checkpoints/mine/latest_state.pt").read_bytes()
@@ -234,10 +265,10 @@ def write_runs() -> None:
 def prepare_training(argv: list[str]) -> None:
     """What train.py does before its first step."""
     opt = TrainOptions().parse(argv)
-    create_dataset(opt)
+    dataset = create_dataset(opt)
     model = create_model(opt)
     model.setup(opt)
-    Run(opt).hold(model)
+    Run(opt).hold(model, dataset)
 
 
 def prepare_testing(argv: list[str]) -> None:

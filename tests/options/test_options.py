@@ -34,6 +34,8 @@ TRAIN = BOTH | {
     **{"model": "cycle_gan", "dataset_mode": "unaligned", "no_dropout": True, "load_size": 286, "phase": "train"},
     **{"display_freq": 400, "update_html_freq": 1000, "print_freq": 100, "no_html": False},
     **{"save_latest_freq": 5000, "save_epoch_freq": 5, "save_by_iter": False, "continue_train": False},
+    **{"save_every": None, "keep_checkpoints": 2, "time_limit": None, "force": False},
+    **{"init_from": None, "init_partial": False},
     **{"overwrite": False, "epoch_count": 1, "n_epochs": 100, "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002},
     **{"gan_mode": "lsgan", "lambda_gp": 10, "pool_size": 50, "lr_policy": "linear", "lr_decay_iters": 50},
     **{"ema_decay": 0, "lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "lambda_GAN": 1},
@@ -74,7 +76,7 @@ def run() -> Run:
         options, opt = TrainOptions(), train(*flags)
         folder = Path(opt.checkpoints_dir) / opt.name
         folder.mkdir(parents=True)
-        options.save(opt, folder)
+        options.save(opt, folder, {})
         return opt
 
     return save
@@ -113,7 +115,9 @@ def test_defaults_of_the_template() -> None:
 def test_switches_switch(name: str) -> None:
     if name == "no_dropout":
         assert train("--no_dropout").no_dropout is True and train("--dropout").no_dropout is False
-    elif name not in ("continue_train", "overwrite"):
+    elif name == "init_partial":
+        assert train("--init_partial", "--init_from", "other").init_partial is True
+    elif name not in ("continue_train", "overwrite", "force"):
         assert getattr(train(f"--{name}"), name) is True
 
 
@@ -215,7 +219,7 @@ def test_the_options_of_a_run_make_another_of_the_same(run: Run) -> None:
 def test_options_come_back_from_their_file(run: Run, here: Path) -> None:
     opt = run("--lr", "0.001", "--norm", "batch", "--dropout", "--max_dataset_size", "3")
     record = json.loads((here / "checkpoints" / "photos_cycle_gan" / "options.json").read_text())
-    assert record["options"] == without(opt, "is_train", "config", "continue_train", "overwrite")
+    assert record["options"] == without(opt, "is_train", "config", "continue_train", "overwrite", "force", "time_limit")
     assert record["run"]["dataroot"] == str(here / "photos")
     again = train("--continue_train")
     assert without(again, "continue_train") == without(opt, "continue_train")
@@ -238,7 +242,30 @@ def test_going_on_takes_over_all_of_the_run_but_the_machine(run: Run, capsys: py
     assert (opt.n_epochs, opt.lambda_A, opt.seed) == (9, 5, 7)
     assert (opt.num_threads, opt.device) == (4, "auto")
     assert (first.num_threads, first.device) == (2, "cpu")
-    assert capsys.readouterr().err == "note: --n_epochs 9, as given; the run has 3\n"
+    assert capsys.readouterr().err == (
+        "note: --n_epochs 9, with the learning rates of such a run from here on; until now 3\n"
+    )
+
+
+@pytest.mark.parametrize("flags", [["--netD", "pixel"], ["--ngf", "8"], ["--direction", "BtoA"], ["--dropout"]])
+def test_going_on_with_other_networks_or_domains_is_refused_unless_forced(
+    flags: list[str], run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run()
+    with pytest.raises(UserError, match=rf"^{flags[0].replace('dropout', 'no_dropout')} .*: the run has .*--force it$"):
+        train("--continue_train", *flags)
+    train("--continue_train", *flags, "--force")
+    assert "from here on, which no run trained in one go would give; until now" in capsys.readouterr().err
+
+
+def test_going_on_says_what_a_change_does(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    train("--continue_train", "--print_freq", "7", "--save_every", "3")
+    assert capsys.readouterr().err == "note: --print_freq 7; until now 100\nnote: --save_every 3.0; until now None\n"
+    assert train("--continue_train", "--lambda_A", "5").lambda_A == 5
+    assert capsys.readouterr().err == (
+        "note: --lambda_A 5.0 from here on, which no run trained in one go would give; until now 10.0\n"
+    )
 
 
 def test_going_on_knows_the_flags_of_the_runs_model(run: Run, here: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from util import checkpoint
 from util.checkpoint import Checkpoint, load_weights, save_weights, weights_path
 from util.errors import UserError
+from util.files import Summed
 from util.image_pool import ImagePool
 from util.progress import Progress
 
@@ -24,9 +26,10 @@ def test_names_of_weight_files() -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """The weights of a large linear layer."""
+    """The weights of a large linear layer, as they come from elsewhere: without a manifest."""
     path = tmp_path / "latest_net_G.pth"
-    save_weights(nn.Linear(50, 50), path)
+    save_weights({path: nn.Linear(50, 50)})
+    (tmp_path / "manifest.json").unlink()
     return path
 
 
@@ -75,7 +78,7 @@ def test_weights_on_disk_need_no_device_and_share_no_memory(saved: Path) -> None
     network = nn.Linear(100, 100)
     wide = nn.Linear(100, 100)
     wide.weight = nn.Parameter(network.weight.detach()[:, ::2].t())  # a view of a larger tensor
-    save_weights(wide, saved)
+    save_weights({saved: wide})
     weights = torch.load(saved, weights_only=True)
     assert weights["weight"].is_contiguous() and torch.equal(weights["weight"], wide.weight)
     assert saved.stat().st_size < 30_000  # 50 * 100 values of 4 bytes
@@ -90,7 +93,7 @@ def test_a_failed_write_keeps_the_old_weights(saved: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space left"):
-        save_weights(nn.Linear(3, 2), saved)
+        save_weights({saved: nn.Linear(3, 2)})
     with pytest.raises(OSError, match="No space left"):
         Checkpoint(saved.with_name("state.pt"), {}).save()
     assert saved.read_bytes() == before
@@ -141,11 +144,76 @@ def test_an_object_of_another_shape_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_no_state(saved: Path) -> None:
+    with pytest.raises(UserError, match=r"latest_net_G\.pth is damaged \(its SHA-256 sum is another\)"):
+        Checkpoint(saved, things(1)).load()
+
+
+def test_a_state_of_another_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "latest_state.pt"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "STATE_FORMAT", 99)
+        Checkpoint(path, things(1)).save()
     with pytest.raises(UserError, match="is no state of a run that this version can read"):
-        Checkpoint(saved, things(1)).load()
-    torch.save({"format": 99, "objects": {}}, saved)
-    with pytest.raises(UserError, match="is no state of a run that this version can read"):
-        Checkpoint(saved, things(1)).load()
-    saved.write_bytes(saved.read_bytes()[:200])
-    with pytest.raises(UserError, match="can't be read"):
-        Checkpoint(saved, things(1)).load()
+        Checkpoint(path, things(1)).load()
+
+
+def test_states_of_before_are_kept_and_found_where_newer_ones_are_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, objects = tmp_path / "latest_state.pt", things(1)
+    kept = Checkpoint(path, objects, keep=3)
+    for _ in range(5):
+        objects["progress"].count(1)
+        kept.save()
+    assert [file.name for file in kept.paths()] == ["latest_state.pt", "latest_state.1.pt", "latest_state.2.pt"]
+    steps = objects["progress"].step
+
+    def loaded_step() -> int:
+        again = things(2)
+        Checkpoint(path, again, keep=3).load()
+        return int(again["progress"].step)
+
+    assert loaded_step() == steps and capsys.readouterr().err == ""
+    path.write_bytes(path.read_bytes()[:-200])
+    content = bytearray((tmp_path / "latest_state.1.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "latest_state.1.pt").write_bytes(content)
+    assert loaded_step() == steps - 2
+    said = capsys.readouterr().err
+    assert "latest_state.pt is damaged" in said and "latest_state.1.pt is damaged" in said
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "latest_state.1.damaged",
+        "latest_state.2.pt",
+        "latest_state.damaged",
+    ]
+    (tmp_path / "latest_state.2.pt").write_bytes(b"")
+    with pytest.raises(UserError, match=r"latest_state\.pt is damaged .* --epoch N"):
+        loaded_step()
+
+
+@pytest.mark.parametrize("allowed", [0, 100, 5000])
+def test_a_disk_that_fills_up_while_saving_leaves_all_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    path, objects = tmp_path / "latest_state.pt", things(1)
+    Checkpoint(path, objects, keep=2).save()
+    save_weights({tmp_path / "latest_net_G.pth": objects["net_G"], tmp_path / "latest_net_D.pth": nn.Linear(9, 9)})
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    class Filling(Summed):
+        written = 0
+
+        def write(self, data: bytes) -> int:
+            Filling.written += len(data)
+            if Filling.written > allowed:
+                self.error = OSError(28, "No space left on device")
+                raise self.error
+            return super().write(data)
+
+    monkeypatch.setattr(checkpoint, "Summed", Filling)
+    with pytest.raises(OSError, match="No space left"):
+        Checkpoint(path, objects, keep=2).save()
+    Filling.written = 0
+    with pytest.raises(OSError, match="No space left"):
+        save_weights({tmp_path / "latest_net_G.pth": nn.Linear(3, 2), tmp_path / "latest_net_D.pth": nn.Linear(90, 90)})
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

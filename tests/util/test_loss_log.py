@@ -51,10 +51,16 @@ def test_nothing_is_taken_from_after_a_broken_line(path: Path) -> None:
     assert LossLog(path).records == RECORDS[:2]
 
 
-def test_what_is_trained_again_is_forgotten(path: Path) -> None:
+def test_what_is_trained_again_is_forgotten(tmp_path: Path) -> None:
+    log = LossLog(path := tmp_path / "losses.jsonl")
+    for record in RECORDS[:3]:
+        log.append(record)
+    saved = log.state_dict()
+    for record in RECORDS[3:]:
+        log.append(record)
     path.write_text(path.read_text() + '{"epoch": 1, "st')
     log = LossLog(path)
-    log.forget_after(3)
+    log.load_state_dict(saved)
     assert log.records == RECORDS[:3]
     log.append(RECORDS[3])
     assert LossLog(path).records == RECORDS[:4]

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from tests.conftest import Options
+from util.checkpoint import save_weights
+from util.progress import Progress
 from util.run import Run
 
 
@@ -19,11 +21,17 @@ class Model:
     def __init__(self, folder: Path) -> None:
         self.folder, self.net, self.loaded = folder, nn.Linear(2, 2), []
 
+    def networks(self) -> dict[str, nn.Module]:
+        return {"G": self.net}
+
+    def check_finite(self) -> None:
+        pass
+
     def state_objects(self) -> dict[str, Any]:
         return {"net_G": self.net}
 
     def save_networks(self, epoch: str) -> None:
-        (self.folder / f"{epoch}_net_G.pth").write_text("weights")
+        save_weights({self.folder / f"{epoch}_net_G.pth": self.net})
 
     def load_networks(self, epoch: str) -> None:
         self.loaded.append(epoch)
@@ -31,7 +39,7 @@ class Model:
 
 def held(options: Options, *flags: object) -> tuple[Run, Model]:
     run = Run(options("--n_epochs", 3, "--n_epochs_decay", 2, *flags))
-    run.hold(model := Model(run.folder))
+    run.hold(model := Model(run.folder), Progress())
     return run, model
 
 
@@ -51,8 +59,8 @@ def test_a_new_run_has_its_folder_and_begins_where_epoch_count_says(options: Opt
 
 
 def test_saving_writes_the_state_and_the_weights_of_each_name(trained: tuple[Run, Model]) -> None:
-    names = sorted(path.name for path in trained[0].folder.iterdir())
-    assert names == ["2_net_G.pth", "latest_net_G.pth", "latest_state.pt"]
+    names = sorted(path.name for path in trained[0].folder.iterdir() if path.name != ".lock")
+    assert names == ["2_net_G.pth", "latest_net_G.pth", "latest_state.pt", "losses.jsonl", "manifest.json"]
 
 
 def test_going_on_gives_everything_back(
@@ -94,7 +102,7 @@ def test_going_on_from_bare_weights_warns(
 
 def test_overwriting_removes_what_was_there(options: Options, trained: tuple[Run, Model]) -> None:
     run, _ = held(options, "--overwrite")
-    assert run.folder == trained[0].folder and list(run.folder.iterdir()) == []
+    assert run.folder == trained[0].folder and [path.name for path in run.folder.iterdir()] == [".lock"]
 
 
 def test_a_folder_without_a_run_is_nobodys(options: Options, tmp_path: Path) -> None:

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 
 import pytest
 
+from util import stop_signal
 from util.stop_signal import StopSignal
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_first_signal_is_a_wish_and_the_second_an_end(number: signal.Signals, code: int) -> None:
+def test_the_first_signal_is_a_wish_and_the_second_an_end(
+    number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "_exit", sys.exit)
     before = signal.getsignal(number)
     with StopSignal() as stop:
-        assert stop.requested is None and stop.exit_code == 0
+        assert not stop.requested and stop.exit_code == 0
         os.kill(os.getpid(), number)
-        assert stop.requested == number and stop.exit_code == code
+        assert stop.requested and stop.exit_code == code
         with pytest.raises(SystemExit) as caught:
             os.kill(os.getpid(), number)
         assert caught.value.code == code
     assert signal.getsignal(number) is before
+
+
+def test_a_time_limit_leaves_time_for_another_step_and_a_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    monkeypatch.setattr(stop_signal, "STARTED", 970.0)  # 30 seconds ago
+    stop, seen = StopSignal(time_limit=2), []
+    for seconds in (10, 4, 10, 10, 10, 10, 10, 10, 10):
+        clock += seconds
+        seen.append(stop.requested)
+    # Of 120 seconds 25 are kept: twice the longest step, 10, and 5. It is 94 after the seventh step.
+    assert seen == [False] * 7 + [True] * 2
+    assert stop.exit_code == 0

@@ -1,0 +1,37 @@
+"""What a result depends on besides its options: versions, and the command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "numpy", "Pillow")
+
+
+def provenance() -> dict[str, Any]:
+    """The versions of Python, of the packages that numbers depend on and of this code, and the command line."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"versions": {"python": platform.python_version(), **packages, "code": code_version()}, "command": sys.argv}
+
+
+def code_version() -> str:
+    """The commit of this checkout, with -dirty where files differ from it; "unknown" outside of one."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return described.stdout.strip()
+
+
+def changed_versions(before: dict[str, str]) -> str:
+    """In words, which versions are others now than in a record; empty where none is."""
+    now = provenance()["versions"]
+    return ", ".join(
+        f"{name} {before[name]} (now {now[name]})" for name in now if name in before and before[name] != now[name]
+    )
