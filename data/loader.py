@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,8 @@ from torch.utils.data import DataLoader
 from data.base_dataset import MOST_DRAWS, BaseDataset, Sample
 from data.fingerprint import difference, fingerprint
 from util.errors import UserError
+
+LONGEST_WAIT = 300  # seconds for a batch from a worker; then it is taken to hang, as where shared memory is full
 
 
 class EpochBatches:
@@ -67,6 +70,17 @@ def _start_worker(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _notice_deaths_at_the_next_batch() -> None:
+    """Torch raises the death of a worker where the main process happens to be, as in the middle of a training step."""
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _print_error(message: str) -> None:
     print(message, file=sys.stderr)
 
@@ -89,16 +103,17 @@ class Loader:
         self.batches = EpochBatches(
             len(dataset), opt.batch_size, shuffle=opt.is_train and not opt.serial_batches, seed=opt.seed
         )
-        workers = min(
-            opt.num_threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
-        self.loader: DataLoader[Any] = DataLoader(
-            dataset,  # type: ignore[arg-type]  # any object with __getitem__ will do
+        self.loader = self._create_loader(min(opt.num_threads, _cores()))
+
+    def _create_loader(self, workers: int) -> DataLoader[Any]:
+        return DataLoader(
+            self.dataset,  # type: ignore[arg-type]  # any object with __getitem__ will do
             batch_sampler=self.batches,
             num_workers=workers,
             collate_fn=collate,
             worker_init_fn=_start_worker,
             persistent_workers=workers > 0,
+            timeout=LONGEST_WAIT if workers else 0,
             generator=torch.Generator(),  # its own, or each epoch would draw from the global one
         )
 
@@ -137,7 +152,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         reports, any_read = self.reports, False
-        for batch in self.loader:
+        for batch in self._batches():
             self._report(batch, reports)
             if batch.pop("missing") and self.opt.is_train:
                 raise UserError(f"{MOST_DRAWS} images in a row of {self.opt.dataroot} can't be read: {self._example()}")
@@ -149,6 +164,23 @@ class Loader:
             self.say(f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files")
         if reports and not any_read:
             raise UserError(f"no image of {self.opt.dataroot} can be read: {self._example()}")
+
+    def _batches(self) -> Iterator[dict[str, Any]]:
+        """What the workers load; if one of them dies (out of memory) or hangs, the rest in this process, the same."""
+        done = 0
+        try:
+            batches = iter(self.loader)
+            _notice_deaths_at_the_next_batch()
+            for batch in batches:
+                yield batch
+                done += 1
+        except RuntimeError as error:
+            if not self.loader.num_workers or "DataLoader" not in str(error):
+                raise
+            self.say(f"warning: from here on one process loads images ({' '.join(str(error).split())})")
+            self.loader = self._create_loader(workers=0)
+            self.batches.start += done * self.opt.batch_size
+            yield from self.loader
 
     def _example(self) -> str:
         return "{}: {}".format(*next(iter(self.bad_images.items())))

@@ -6,6 +6,7 @@ or opened from disk as it is. Without a script a picture is a plain link to its 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class Picture:
     width: int
     """In pixels of the file, as is the height."""
     height: int
+    sha256: str = ""
+    """The sum of the file, in hexadecimal."""
 
 
 @contextmanager
@@ -61,7 +64,8 @@ def save_picture(folder: Path, file: str, name: str, image: np.ndarray) -> Pictu
     content = BytesIO()
     Image.fromarray(image).save(content, "PNG", compress_level=4)
     write_file(folder / file, content.getvalue())
-    return Picture(name, file, width=image.shape[1], height=image.shape[0])
+    total = hashlib.sha256(content.getvalue()).hexdigest()
+    return Picture(name, file, width=image.shape[1], height=image.shape[0], sha256=total)
 
 
 def address(file: str) -> str:

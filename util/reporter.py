@@ -65,6 +65,9 @@ class Reporter:
         if not opt.no_html:
             seen = None if run.from_weights else progress.images
             self.page = TrainingPage(folder / "web", opt.name, vars(opt), opt.display_winsize, seen=seen)
+            if self.page.left_out:
+                epochs = ", ".join(map(str, self.page.left_out))
+                self.say(f"warning: pictures of epoch {epochs} are damaged or gone: they are left out of the page")
             self._update_page(lambda page: page.update_curves(self.log.records))
         self.monitors = create_monitors(opt, self.log.records, self.say)
 

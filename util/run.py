@@ -69,9 +69,11 @@ class Run:
             self._empty()
         remove_left_over(self.folder)
         self.log = LossLog(self.folder / LOSSES, forced=opt.force)
+        if not opt.continue_train:
+            self.log.set_aside()  # of a run that ended before its first checkpoint
 
     def _has_begun(self) -> bool:
-        return any(path.suffix in (".pt", ".pth") or path.name == LOSSES for path in self.folder.glob("*"))
+        return any(path.suffix in (".pt", ".pth") for path in self.folder.glob("*"))
 
     def _empty(self) -> None:
         for path in self.folder.iterdir():
@@ -105,6 +107,8 @@ class Run:
             self.model.save_networks(name)
         if mended := sorted(set(damaged) - set(manifest.damaged(self.folder))):
             print(f"written anew out of {STATE}, as a save was cut off or they were damaged: {', '.join(mended)}")
+        if lost := sorted(set(damaged) - set(mended)):
+            print(f"warning: damaged or gone, which does not matter here: {', '.join(lost)}", file=sys.stderr)
         if self.progress.epoch > self.last_epoch:
             print(f"all {self.last_epoch} epochs are trained: more of --n_epochs or --n_epochs_decay go on")
         else:

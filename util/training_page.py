@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from dominate import tags
 
+from util.files import sha256
 from util.html import Picture, address, naming, page, picture_row, save_picture, write_file
 from util.loss_curves import HEIGHT, WIDTH, draw_loss_curves
 
@@ -31,12 +33,21 @@ class Samples:
     @classmethod
     def from_line(cls, line: str) -> Samples:
         """Read what `to_line` wrote; anything else is a ValueError, KeyError or TypeError."""
-        values = json.loads(line)
+        noted = json.loads(line)
+        values = noted["samples"]
+        if noted["sha256"] != _sum(values):
+            raise ValueError("the line is damaged")
         pictures = tuple(Picture(**picture) for picture in values["pictures"])
         return cls(int(values["epoch"]), int(values["images"]), pictures)
 
     def to_line(self) -> str:
-        return json.dumps(asdict(self)) + "\n"
+        values = asdict(self)
+        return json.dumps({"samples": values, "sha256": _sum(values)}) + "\n"
+
+    def is_whole(self, folder: Path) -> bool:
+        """Whether every picture's file is as it was written."""
+        files = ((folder / picture.file, picture.sha256) for picture in self.pictures)
+        return all(file.is_file() and sha256(file) == total for file, total in files)
 
 
 class TrainingPage:
@@ -72,6 +83,7 @@ class TrainingPage:
         self.status: list[str] = []
         self.curves: dict[str, str] = {}
         self.running = True
+        self.left_out: list[int] = []  # epochs whose pictures are not as they were written
         for samples in self._take_up(seen):
             self._add_row(samples)
         self._write(changed=0)
@@ -113,9 +125,10 @@ class TrainingPage:
                 samples = Samples.from_line(line)
             except (ValueError, KeyError, TypeError):
                 continue  # a line cut off when the run was killed
-            if seen is None or samples.images <= seen:
-                found[samples.epoch] = samples
-        kept = [found[epoch] for epoch in sorted(found)]
+            found[samples.epoch] = samples
+        rows = [found[epoch] for epoch in sorted(found) if seen is None or found[epoch].images <= seen]
+        kept = [samples for samples in rows if samples.is_whole(self.folder)]
+        self.left_out = [samples.epoch for samples in rows if samples not in kept]
         write_file(file, "".join(samples.to_line() for samples in kept))
         for left_over in self.folder.glob("earlier_*.html"):
             left_over.unlink()
@@ -189,6 +202,10 @@ def earlier(number: int) -> str:
 def curve_file(panel: str) -> str:
     """The file of a loss curve, whatever characters the loss has in its name."""
     return f"curve_{re.sub('[^A-Za-z0-9_.-]', '_', panel)}.svg"
+
+
+def _sum(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _render(tag: Any) -> str:

@@ -6,6 +6,7 @@ import argparse
 import copy
 import multiprocessing
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -209,6 +210,70 @@ def test_signals_are_for_the_main_process(spoiled: argparse.Namespace) -> None:
                 os.kill(worker.pid or 0, signal.SIGINT)
             batches.append(batch)
     assert same(batches, expected)
+
+
+def test_a_worker_that_dies_is_made_up_for(spoiled: argparse.Namespace) -> None:
+    expected, told = load(spoiled, epochs=2)
+    loader = create_dataset(with_workers(spoiled, 1))
+    said: list[str] = []
+    loader.say = said.append
+    batches = []
+    for epoch in (1, 2):
+        loader.set_epoch(epoch)
+        for batch in loader:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+            batches.append(batch)
+    assert same(batches, expected)
+    died = [message for message in said if "from here on one process loads images (DataLoader worker" in message]
+    assert len(died) == 1 and [message for message in said if message not in died] == told
+
+
+# Going on.
+
+
+def test_going_on_in_an_epoch_gives_its_rest_and_the_whole_count(spoiled: argparse.Namespace) -> None:
+    expected, told = load(spoiled, epochs=1)
+    loader = create_dataset(spoiled)
+    loader.say = lambda _: None
+    loader.set_epoch(1)
+    for count, _ in enumerate(loader, start=1):
+        if count == 2:
+            break
+    going_on, said = create_dataset(with_workers(spoiled, 1)), []
+    going_on.say = said.append
+    going_on.load_state_dict(loader.state_dict())
+    going_on.set_epoch(1, start=2 * spoiled.batch_size)
+    assert same(list(going_on), expected[2:])
+    assert said[-1] == told[-1] and "could not be read" in said[-1]
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "renamed", "grown"])
+def test_a_dataset_that_has_changed_is_not_gone_on_with_unless_forced(
+    options: Options, two_domains: Path, change: str
+) -> None:
+    before = create_dataset(options()).state_dict()
+    file = two_domains / "trainB" / "02.png"
+    if change == "added":
+        shutil.copy(file, file.with_name("new.png"))
+    elif change == "removed":
+        file.unlink()
+    elif change == "renamed":
+        file.rename(file.with_name("022.png"))
+    else:
+        file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(UserError, match=r"is not what the run was trained on: trainB ha[sd] .* by --force$"):
+        create_dataset(options()).load_state_dict(before)
+    forced = options()
+    forced.force = True
+    create_dataset(forced).load_state_dict(before)
+
+
+def test_a_dataset_that_has_moved_is_the_same(options: Options, two_domains: Path) -> None:
+    before = create_dataset(options()).state_dict()
+    moved = two_domains.rename(two_domains.with_name("elsewhere"))
+    create_dataset(options("--dataroot", moved)).load_state_dict(before)
 
 
 # Bad images.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,7 +17,8 @@ from util.html import Picture, address, meaning, page, picture_row, save_picture
 def test_an_image_is_saved_as_it_is(tmp_path: Path, shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     picture = save_picture(tmp_path, "images/sub/a.png", "real_A", image)
-    assert picture == Picture("real_A", "images/sub/a.png", width=7, height=5)
+    total = hashlib.sha256((tmp_path / "images/sub/a.png").read_bytes()).hexdigest()
+    assert picture == Picture("real_A", "images/sub/a.png", width=7, height=5, sha256=total)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / picture.file)), image)
     assert [file.name for file in (tmp_path / "images/sub").iterdir()] == ["a.png"]  # no temporary file left
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from util.errors import UserError
 from util.loss_log import LossLog
 
 RECORDS = [
@@ -65,6 +66,46 @@ def test_what_is_trained_again_is_forgotten(tmp_path: Path) -> None:
     log.append(RECORDS[3])
     assert LossLog(path).records == RECORDS[:4]
     assert path.read_text().count("\n") == 4
+
+
+def test_a_line_that_could_not_be_written_follows_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LossLog(path := tmp_path / "losses.jsonl")
+    log.append(RECORDS[0])
+    path.rename(aside := tmp_path / "aside")
+    path.mkdir()  # where no file can be opened
+    for record in RECORDS[1:3]:
+        with pytest.raises(OSError):
+            log.append(record)
+    with pytest.raises(OSError):
+        log.state_dict()
+    path.rmdir()
+    aside.rename(path)
+    log.append(RECORDS[3])
+    assert LossLog(path).records == RECORDS[:4]
+
+
+def test_a_file_that_is_gone_is_written_anew_at_a_save(tmp_path: Path) -> None:
+    log = LossLog(path := tmp_path / "losses.jsonl")
+    log.append(RECORDS[0])
+    path.unlink()
+    log.state_dict()
+    assert LossLog(path).records == RECORDS[:1]
+
+
+def test_a_damaged_file_is_gone_on_with_only_by_force(path: Path) -> None:
+    saved = LossLog(path).state_dict()
+    content = path.read_bytes()
+    for damaged in (content[:-1], content.replace(b'"step": 3', b'"step": 7'), b""):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"losses\.jsonl is not as the run wrote it: .* --force"):
+            LossLog(path).load_state_dict(saved)
+        assert path.read_bytes() == damaged
+    path.write_bytes(content.replace(b'"step": 3', b'"step":: 3'))
+    forced = LossLog(path, forced=True)
+    forced.load_state_dict(saved)
+    assert forced.records == RECORDS[:2] and LossLog(path).records == RECORDS[:2]
 
 
 def test_a_number_that_json_does_not_know_is_an_error(path: Path) -> None:

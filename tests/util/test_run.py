@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +15,12 @@ import torch
 from torch import nn
 
 from tests.conftest import Options
-from util.checkpoint import save_weights
+from util.checkpoint import load_weights, save_weights
+from util.errors import TrainingDiverged, UserError
 from util.progress import Progress
 from util.run import Run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Model:
@@ -103,6 +111,114 @@ def test_going_on_from_bare_weights_warns(
 def test_overwriting_removes_what_was_there(options: Options, trained: tuple[Run, Model]) -> None:
     run, _ = held(options, "--overwrite")
     assert run.folder == trained[0].folder and [path.name for path in run.folder.iterdir()] == [".lock"]
+
+
+def test_states_of_before_are_kept(options: Options) -> None:
+    run, _ = held(options, "--keep_checkpoints", 3)
+    for _ in range(4):
+        run.save("latest")
+    assert sorted(path.name for path in run.folder.glob("*.pt")) == [
+        "latest_state.1.pt",
+        "latest_state.2.pt",
+        "latest_state.pt",
+    ]
+
+
+def test_weights_that_a_cut_off_save_left_behind_are_written_anew(
+    options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, model = trained
+    exported = (run.folder / "2_net_G.pth").read_bytes()
+    torch.nn.init.zeros_(model.net.weight)
+    run.progress.saved_as = ["latest", "3"]
+    run.checkpoint.save()  # killed here
+    (run.folder / "latest_net_G.pth").write_bytes(exported[:50])
+    run, model = held(options, "--continue_train")
+    assert "written anew out of latest_state.pt" in (said := capsys.readouterr().out) and "latest_net_G.pth" in said
+    for name in ("latest", "3"):
+        load_weights(model.net, run.folder / f"{name}_net_G.pth")
+        assert not model.net.weight.any()
+    assert (run.folder / "2_net_G.pth").read_bytes() == exported
+
+
+def test_a_full_disk_pauses_saving(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = held(options)
+    said: list[str] = []
+    run.say = said.append
+    run.save("latest")
+    before = (run.folder / "latest_state.pt").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(run.checkpoint, "save", lambda: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        run.progress.count(1)
+        run.save("latest")
+        assert not run.is_saved
+    assert (run.folder / "latest_state.pt").read_bytes() == before
+    assert said[0].startswith("warning: step 1 is not saved ([Errno 28] No space left on device)")
+    assert said[1].startswith("error: the end of the run is not saved")
+    run.save("latest")
+    assert run.is_saved and (run.folder / "latest_state.pt").read_bytes() != before
+
+
+def test_a_model_that_has_diverged_is_not_saved(options: Options, trained: tuple[Run, Model]) -> None:
+    run, model = trained
+    before = (run.folder / "latest_state.pt").read_bytes()
+
+    def diverged() -> None:
+        raise TrainingDiverged("G_A = nan")
+
+    model.check_finite = diverged  # type: ignore[method-assign]
+    with pytest.raises(TrainingDiverged):
+        run.save("latest")
+    assert (run.folder / "latest_state.pt").read_bytes() == before
+
+
+def test_a_save_is_due_by_images_or_by_minutes(options: Options) -> None:
+    run, _ = held(options, "--save_latest_freq", 3, "--save_every", 2)
+    seen = []
+    for seconds in (10, 20, 30, 40, 121, 122, 123):
+        run.progress.count(1)
+        run.progress.seconds = seconds
+        seen.append(run.is_due())
+        if seconds == 40:
+            run.save("latest")  # by hand
+            assert run.progress.saved_at == 40
+    # By images the third and sixth; by minutes none, as it is 160 that is two minutes after 40.
+    assert seen == [False, False, True, False, False, True, False]
+    run.progress.seconds = 160
+    assert run.is_due()
+
+
+def test_losses_of_a_run_without_a_checkpoint_are_set_aside(options: Options) -> None:
+    run, _ = held(options, "--name", "short")
+    run.log.append({"epoch": 1, "step": 1, "images": 1, "seconds": 1.0, "lr": 1.0})
+    again, _ = held(options, "--name", "short")
+    assert again.log.records == [] and (again.folder / "losses_1.jsonl").is_file()
+
+
+def test_only_one_process_trains_in_a_folder(options: Options, trained: tuple[Run, Model]) -> None:
+    trained[0].lock.release()
+    folder = trained[0].folder
+    holding = (
+        f"import os, sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from pathlib import Path; from util.lock import Lock\n"
+        f"lock = Lock(Path({str(folder)!r})); print(os.getpid(), flush=True)\n"
+        "child = os.fork()\n"
+        "time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", holding], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert other.stdout is not None
+        pid = int(other.stdout.readline())
+        with pytest.raises(UserError, match=rf"is in use: process {pid} on {socket.gethostname()} .*; wait for it, or"):
+            held(options, "--continue_train")
+        with pytest.raises(UserError, match="is in use"):
+            held(options, "--overwrite")
+        assert (folder / "latest_state.pt").is_file()
+        os.kill(pid, signal.SIGKILL)  # its child, as a loader's worker would, lives on
+        other.wait()
+        held(options, "--continue_train")
+    finally:
+        os.killpg(other.pid, signal.SIGKILL)
 
 
 def test_a_folder_without_a_run_is_nobodys(options: Options, tmp_path: Path) -> None:

@@ -88,6 +88,23 @@ def test_rows_of_a_run_that_is_over_are_dropped(tmp_path: Path, seen: int | None
     assert epochs_on(tmp_path / "index.html")[:2] == newest
 
 
+def test_damaged_pictures_and_records_are_left_out(tmp_path: Path) -> None:
+    fill(TrainingPage(tmp_path, "run", {}), range(1, 6))
+    flip_a_bit(tmp_path / "images/epoch002_fake_B.png")
+    (tmp_path / "images/epoch003_fake_B.png").unlink()
+    record = tmp_path / "samples.jsonl"
+    record.write_text(record.read_text().replace('"images": 40', '"images": 41'))
+    page = TrainingPage(tmp_path, "run", {})
+    assert epochs_on(tmp_path / "index.html") == [5, 1]
+    assert page.left_out == [2, 3]
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
 def test_only_a_running_page_loads_itself_anew(tmp_path: Path) -> None:
     page = TrainingPage(tmp_path, "run", {})
     fill(page, range(1, 3))

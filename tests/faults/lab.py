@@ -1,0 +1,124 @@
+"""A small training run that faults are tried on, and the comparison with the one that nothing happened to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+# Six tiles of each domain, three epochs, 18 steps: with batch norm, dropout, pools that are full after three steps, an
+# average, and a save at every step, so that a random moment often falls into one.
+OPTIONS = [
+    *("--netG", "resnet_6blocks", "--netD", "n_layers", "--n_layers_D", "2", "--ngf", "4", "--ndf", "4"),
+    *("--norm", "batch", "--dropout", "--load_size", "36", "--crop_size", "32", "--max_dataset_size", "6"),
+    *("--pool_size", "3", "--ema_decay", "0.9", "--n_epochs", "2", "--n_epochs_decay", "1", "--seed", "1"),
+    *("--print_freq", "1", "--update_html_freq", "2", "--save_latest_freq", "1", "--save_epoch_freq", "1"),
+    *("--display_id", "0", "--device", "cpu"),
+]
+# What may be different: how long it took, and what follows from that.
+OF_TIME = {"seconds", "saved_at"}
+VARIANTS = {
+    "lsgan": ["--num_threads", "0"],
+    "wgangp": ["--num_threads", "2", "--gan_mode", "wgangp", "--lr_policy", "plateau"],
+}
+
+
+class Lab:
+    """A folder with the dataset, the undisturbed runs (one for each of VARIANTS), and those of the trials."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs = folder / "checkpoints"
+        script = ROOT / "scripts" / "make_map_dataset.py"
+        size = ["--world_width", "1024", "--tile", "64", "--stride", "64", "--block", "128"]
+        command = [sys.executable, str(script), "--out", str(folder / "maps"), *size]
+        subprocess.run(command, check=True, capture_output=True)
+        for variant in VARIANTS:
+            done = self.finish(self.start(variant, variant))
+            assert done.returncode == 0, done.stderr
+
+    def start(self, name: str, variant: str, *options: str) -> subprocess.Popen[str]:
+        """Begin a training of that name."""
+        return self._run("train.py", "--name", name, *OPTIONS, *VARIANTS[variant], *options)
+
+    def go_on(self, name: str, variant: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Go on with that training, which remembers its options, to its end."""
+        of_the_machine = ["--device", "cpu", *VARIANTS[variant][:2]]
+        return self.finish(self._run("train.py", "--name", name, "--continue_train", *of_the_machine, *options))
+
+    def translate(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Translate two tiles with that run."""
+        common = ["--num_test", "2", "--num_threads", "0", "--device", "cpu", "--results_dir", str(self.folder / name)]
+        return self.finish(self._run("test.py", "--name", name, *common, *options))
+
+    def finish(self, process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+        """Wait for the end."""
+        out, errors = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+    def differences(self, name: str, variant: str, pictures: bool = True) -> list[str]:
+        """What is not bit for bit as in the undisturbed run: entries of the state, weights, losses, pictures."""
+        found = _differences(_state(self.runs / variant), _state(self.runs / name), "state")
+        found += _differences(_weights(self.runs / variant), _weights(self.runs / name), "weights")
+        found += _differences(_losses(self.runs / variant), _losses(self.runs / name), "losses")
+        if pictures:
+            found += _differences(_pictures(self.runs / variant), _pictures(self.runs / name), "pictures")
+        return found
+
+    def forget(self, name: str) -> None:
+        """Remove what a trial left."""
+        shutil.rmtree(self.runs / name, ignore_errors=True)
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def _run(self, program: str, *options: str) -> subprocess.Popen[str]:
+        where = ["--dataroot", str(self.folder / "maps"), "--checkpoints_dir", str(self.runs)]
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / program), *where, *options],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+def _state(folder: Path) -> Any:
+    objects = torch.load(folder / "latest_state.pt", weights_only=True)["objects"]
+    del objects["losses"]  # length and sum of a file that has seconds in it; the file itself is compared
+    return objects
+
+
+def _weights(folder: Path) -> Any:
+    return {path.name: torch.load(path, weights_only=True) for path in folder.glob("*.pth")}
+
+
+def _losses(folder: Path) -> Any:
+    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+
+def _pictures(folder: Path) -> Any:
+    rows = [json.loads(line)["samples"] for line in (folder / "web" / "samples.jsonl").read_text().splitlines()]
+    files = {path.name: path.read_bytes() for path in (folder / "web" / "images").iterdir()}
+    return {"rows": {row["epoch"]: row for row in rows}, "files": files}
+
+
+def _differences(one: Any, other: Any, place: str) -> list[str]:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        same = one.dtype == other.dtype and torch.equal(one, other)
+        return [] if same else [place]
+    if isinstance(one, dict) and isinstance(other, dict):
+        missing = [f"{place}.{key} (in one only)" for key in one.keys() ^ other.keys()]
+        common = (key for key in one.keys() & other.keys() if key not in OF_TIME)
+        return missing + [text for key in common for text in _differences(one[key], other[key], f"{place}.{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        if len(one) != len(other):
+            return [f"{place} ({len(one)} and {len(other)} entries)"]
+        pairs = enumerate(zip(one, other, strict=True))
+        return [text for i, (a, b) in pairs for text in _differences(a, b, f"{place}[{i}]")]
+    return [] if one == other else [place]

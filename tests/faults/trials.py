@@ -1,0 +1,167 @@
+"""What may happen to a run. A trial does it to one, goes on with it, and says in a word or two how that ended.
+
+Every outcome but an AssertionError is a promise kept: see docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.faults.lab import VARIANTS, Lab
+
+Process = subprocess.Popen[str]
+
+
+def kill(lab: Lab, seed: int) -> str:
+    """SIGKILL at a random moment, every other time while it is saving."""
+    chance, name = random.Random(seed), f"kill{seed}"
+    variant = chance.choice(list(VARIANTS))
+    process = lab.start(name, variant)
+    in_save = seed % 2 == 0 and _wait_for_save(lab, name, process, chance)
+    if not in_save:
+        _wait_for_moment(lab, name, process, chance)
+    process.kill()
+    process.communicate()
+    return ("killed in a save, " if in_save else "killed, ") + _resume(lab, name, variant)
+
+
+def stop(lab: Lab, seed: int) -> str:
+    """SIGINT or SIGTERM at a random moment: it has to save, and to exit as a shell expects."""
+    chance, name = random.Random(seed), f"stop{seed}"
+    variant, number = chance.choice(list(VARIANTS)), chance.choice([signal.SIGINT, signal.SIGTERM])
+    process = lab.start(name, variant)
+    _wait_for_moment(lab, name, process, chance)
+    process.send_signal(number)
+    sent = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    took = time.monotonic() - sent
+    # Before the first step there is nothing to save, and Python's own ways of ending hold.
+    assert process.returncode in (0, 128 + number, -number), (process.returncode, errors)
+    if "stopped, and saved" in errors:
+        assert took < 10, f"it took {took:.1f} s"
+    assert "Traceback" not in errors, errors
+    return f"{number.name}, " + _resume(lab, name, variant)
+
+
+def stop_twice(lab: Lab, seed: int) -> str:
+    """A second Ctrl-C shortly after the first: it exits at once, and what is saved is whole."""
+    chance, name = random.Random(seed), f"twice{seed}"
+    variant = chance.choice(list(VARIANTS))
+    process = lab.start(name, variant)
+    _wait_for_save(lab, name, process, chance)
+    process.send_signal(signal.SIGINT)
+    time.sleep(chance.uniform(0, 0.02))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode in (0, 130), process.returncode
+    return "SIGINT twice, " + _resume(lab, name, variant)
+
+
+def fill_disk(lab: Lab, seed: int) -> str:
+    """From a random moment on no file can grow beyond 1 kB; half of the time there is room again later."""
+    chance, name = random.Random(seed), f"full{seed}"
+    variant, there_is_room_again = chance.choice(list(VARIANTS)), seed % 2 == 0
+    process = lab.start(name, variant)
+    while not (lab.runs / name / "losses.jsonl").exists() and process.poll() is None:
+        time.sleep(0.001)  # its workers, which have memory of their own on a disk, have begun
+    time.sleep(chance.uniform(0, 1.5))
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+    time.sleep(chance.uniform(0, 1))
+    if there_is_room_again and process.poll() is None:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    done = lab.finish(process)
+    assert "Traceback" not in done.stderr, done.stderr
+    if "is not saved" not in done.stderr:
+        return "full, " + _resume(lab, name, variant, pictures=False)
+    assert done.returncode == (1 if "the end of the run is not saved" in done.stderr else 0), done.stderr
+    said = "saved again later" if done.returncode == 0 else "ended with 1"
+    return f"full, said, {said}, " + _resume(lab, name, variant, pictures=False)
+
+
+def damage(lab: Lab, seed: int) -> str:
+    """A random file of a run that was stopped half-way is cut off, or has a bit flipped, before it goes on."""
+    chance, name = random.Random(seed), f"damage{seed}"
+    shutil.copytree(stopped_half_way(lab), lab.runs / name)
+    file = chance.choice(sorted(path for path in (lab.runs / name).rglob("*") if path.is_file()))
+    content = bytearray(file.read_bytes())
+    if chance.random() < 0.5 or not content:
+        kind, content = "cut off", content[: chance.randrange(max(1, len(content)))]
+    else:
+        kind = "bit flipped"
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    file.write_bytes(content)
+
+    used = ""
+    if file.suffix == ".pth":
+        epoch = file.name.split("_net_")[0]
+        tested = lab.translate(name, "--epoch", epoch)
+        generators = "_net_G_" in file.name  # which are all that a test reads
+        assert tested.returncode == (2 if generators else 0), (file, tested.stderr)
+        assert file.name in tested.stderr or not generators, tested.stderr
+        used = ", refused by test.py" if generators else ""
+    done = lab.go_on(name, "lsgan")
+    told = done.stdout + done.stderr
+    assert "Traceback" not in told, told
+    if done.returncode:
+        assert done.returncode == 2 and file.name in done.stderr, (file, kind, done.stderr)
+        return _forget(lab, name, f"{kind}: clear error{used}")
+    different = lab.differences(name, "lsgan")
+    is_said = file.name in told or "pictures of epoch" in told or "is damaged" in told
+    if not different:
+        return _forget(lab, name, f"{kind}: {'repaired, and said' if is_said else 'harmless'}{used}")
+    kept_as_it_is = file.name.split("_")[0].isdigit() or "pictures" in different[0]
+    assert is_said and kept_as_it_is, f"{file}, {kind}: silently wrong: {different[:5]}\n{told}"
+    return _forget(lab, name, f"{kind}: left out of what goes on, and said{used}")
+
+
+def stopped_half_way(lab: Lab) -> Path:
+    """The folder of a run that was stopped in its second epoch; made once."""
+    name = "half_way"
+    if not (lab.runs / name).is_dir():
+        process = lab.start(name, "lsgan")
+        log = lab.runs / name / "losses.jsonl"
+        while not log.is_file() or len(log.read_text().splitlines()) < 10:
+            time.sleep(0.01)
+        process.terminate()
+        assert lab.finish(process).returncode == 143
+    return lab.runs / name
+
+
+def _wait_for_moment(lab: Lab, name: str, process: Process, chance: random.Random) -> None:
+    """Wait a random part of the time that a run takes, once it has made its folder."""
+    while not (lab.runs / name / ".lock").exists() and process.poll() is None:
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0, 2.0))
+
+
+def _wait_for_save(lab: Lab, name: str, process: Process, chance: random.Random) -> bool:
+    """Wait for a random one of its saves, and a moment more; whether there was one."""
+    for _ in range(chance.randrange(1, 12)):
+        while not any((lab.runs / name).glob(".latest_*.tmp")):
+            if process.poll() is not None:
+                return False
+        time.sleep(chance.uniform(0, 0.01))
+    return True
+
+
+def _resume(lab: Lab, name: str, variant: str, pictures: bool = True) -> str:
+    """Go on to the end, or start again where nothing was saved yet; the end has to be as if nothing had happened."""
+    if not any((lab.runs / name).glob("*.pt")):
+        done, outcome = lab.finish(lab.start(name, variant, "--overwrite")), "before its first save: begun anew"
+    else:
+        done, outcome = lab.go_on(name, variant), "went on: bit for bit the same"
+    assert done.returncode == 0, done.stdout + done.stderr
+    different = lab.differences(name, variant, pictures)
+    assert not different, f"{name} ({variant}): {different[:5]}\n{done.stderr}"
+    return _forget(lab, name, outcome)
+
+
+def _forget(lab: Lab, name: str, outcome: str) -> str:
+    lab.forget(name)
+    return outcome
