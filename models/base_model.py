@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from util.errors import UserError
 from util.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ else:
     torch, finite_watch, schedules, checkpoint, runtime = lazy_import(
         "torch", "models.finite_watch", "models.schedules", "util.checkpoint", "util.runtime"
     )
+
+
+MOST_SKIPS = 30  # steps in a row that fp16 may skip: more than it takes to halve the largest factor down to 1
 
 
 @dataclass
@@ -69,6 +72,7 @@ class BaseModel(ABC):
         self.opt = opt
         self.is_train: bool = opt.is_train
         self.device = runtime.get_device(opt.device)
+        self.precision = runtime.Precision(opt.precision, self.device)
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.network_names: list[str] = []
         self.averaged_names: list[str] = []  # of those, the ones of which --ema_decay keeps an average
@@ -115,7 +119,7 @@ class BaseModel(ABC):
         if self.is_train:
             self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
             self.schedules = {name: schedules.Schedule(o, opt) for name, o in self.optimizers.items()}
-            self.watch = finite_watch.FiniteWatch(self.device)
+            self.watch = finite_watch.FiniteWatch(self.device, most_skips=MOST_SKIPS if self.precision.may_skip else 0)
             self.averages = self._create_averages(opt.ema_decay)
             self.epoch_loss = RunningMean()
         else:
@@ -132,7 +136,7 @@ class BaseModel(ABC):
         objects |= {f"optimizer_{name}": optimizer for name, optimizer in self.optimizers.items()}
         # After the optimizers: a schedule sets their rates anew.
         objects |= {f"schedule_{name}": schedule for name, schedule in self.schedules.items()}
-        return objects | {"epoch_loss": self.epoch_loss}
+        return objects | {"epoch_loss": self.epoch_loss, "precision": self.precision, "watch": self.watch}
 
     def save_networks(self, epoch: str) -> None:
         """Write <epoch>_net_<name>.pth for every network, the average where one is kept."""
@@ -168,6 +172,7 @@ class BaseModel(ABC):
         self.watch.begin_step()
         for phase in self.phases:
             self._run_phase(phase)
+        self.precision.end_step()
         for name, average in self.averages.items():
             average.update_parameters(getattr(self, f"net{name}"))
 
@@ -177,20 +182,22 @@ class BaseModel(ABC):
         phase.optimizer.zero_grad(set_to_none=True)
         terms: dict[str, Tensor] = {}
         for path in phase.paths:
-            new = path()
-            torch.stack([*new.values()]).sum().backward()
+            with self.precision.autocast():
+                new = path()
+            self.precision.backward(torch.stack([*new.values()]).sum())
             terms |= {name: term.detach() for name, term in new.items()}
         self.losses |= terms
         learning = (parameter for network in phase.networks for parameter in network.parameters())
-        self.watch.check(phase.name, terms, (parameter.grad for parameter in learning))
+        self.precision.unscale(phase.optimizer)
+        skip = self.watch.check(phase.name, terms, (parameter.grad for parameter in learning))
         # A fused optimizer leaves its weights alone where this flag, on the device, is 1.
         if getattr(phase.optimizer, "_step_supports_amp_scaling", False):
-            phase.optimizer.found_inf = self.watch.broken  # type: ignore[attr-defined]
+            phase.optimizer.found_inf = skip  # type: ignore[attr-defined]
         else:
             self.check_finite()  # an optimizer of the user's own, which must not be called then
         phase.optimizer.step()
         if phase is self.phases[0]:
-            self.epoch_loss.add(torch.stack([*terms.values()]).sum())
+            self.epoch_loss.add(torch.stack([*terms.values()]).sum(), skip == 0)
 
     def update_learning_rate(self) -> None:
         """Step every schedule, at the end of an epoch. plateau looks at the epoch's mean of the first phase's loss."""
@@ -204,6 +211,11 @@ class BaseModel(ABC):
         self.watch.raise_if_broken()
 
     @property
+    def skipped_steps(self) -> int:
+        """How many optimizer steps --precision fp16 has skipped so far, as their numbers overflowed."""
+        return int(self.watch.skipped)
+
+    @property
     def learning_rate(self) -> float:
         return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
 
@@ -211,7 +223,7 @@ class BaseModel(ABC):
 
     def test(self) -> None:
         """Compute the visuals without keeping what a backward pass would need."""
-        with torch.inference_mode():
+        with torch.inference_mode(), self.precision.autocast():
             self.forward()
 
     def eval(self) -> None:
@@ -229,7 +241,8 @@ class BaseModel(ABC):
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """The images of the last step, detached, by name; only those that were computed."""
-        return {name: getattr(self, name).detach() for name in self.visual_names if hasattr(self, name)}
+        visuals = {name: getattr(self, name).detach() for name in self.visual_names if hasattr(self, name)}
+        return {name: visual if visual.dtype == torch.float64 else visual.float() for name, visual in visuals.items()}
 
     def get_current_losses(self) -> dict[str, float]:
         """The weighted losses of the last step by name, as numbers. Raises TrainingDiverged, see `check_finite`."""
@@ -246,6 +259,7 @@ class BaseModel(ABC):
         for name, network in self.networks().items():
             millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
             lines.append((f"{network}\n" if verbose else "") + f"net{name}: {millions:.3f} M parameters")
+        lines += [self.precision.advice] if self.precision.advice else []
         return "\n".join(lines)
 
 
@@ -257,16 +271,16 @@ class RunningMean:
 
     def reset(self) -> None:
         self.total: Tensor | float = 0.0
-        self.count = 0
+        self.count: Tensor | int = 0
 
-    def add(self, value: Tensor) -> None:
-        self.total = self.total + value
-        self.count += 1
+    def add(self, value: Tensor, counts: Tensor) -> None:
+        """Add a value, if `counts`, both scalars."""
+        self.total = self.total + torch.where(counts, value, 0.0)
+        self.count = self.count + counts.long()
 
     def mean(self) -> float:
-        if self.count == 0:
-            raise UserError("there is no loss to take a mean of: the epoch had no batch")
-        return float(self.total) / self.count
+        """NaN of nothing."""
+        return float(self.total) / count if (count := int(self.count)) else math.nan
 
     def state_dict(self) -> dict[str, Any]:
         return {"total": self.total, "count": self.count}

@@ -14,15 +14,13 @@ from util.lazy import lazy_import
 
 if TYPE_CHECKING:
     import torch
-    import torch.nn.functional as F
     from torch import Tensor
 
     from models import discriminators, generators, losses
     from util import image_pool
 else:
-    torch, F, discriminators, generators, losses, image_pool = lazy_import(
+    torch, discriminators, generators, losses, image_pool = lazy_import(
         "torch",
-        "torch.nn.functional",
         "models.discriminators",
         "models.generators",
         "models.losses",
@@ -137,7 +135,7 @@ class CycleGANModel(BaseModel):
             terms["G_A"] = opt.lambda_GAN * losses.gan_loss(self.netD_A(self.fake_B), True, opt.gan_mode)
         if opt.lambda_A > 0:
             self.rec_A = self.netG_B(self.fake_B)
-            terms["cycle_A"] = opt.lambda_A * F.l1_loss(self.rec_A, self.real_A)
+            terms["cycle_A"] = opt.lambda_A * losses.l1_loss(self.rec_A, self.real_A)
         return terms
 
     def path_B(self) -> dict[str, Tensor]:
@@ -148,20 +146,20 @@ class CycleGANModel(BaseModel):
             terms["G_B"] = opt.lambda_GAN * losses.gan_loss(self.netD_B(self.fake_A), True, opt.gan_mode)
         if opt.lambda_B > 0:
             self.rec_B = self.netG_A(self.fake_A)
-            terms["cycle_B"] = opt.lambda_B * F.l1_loss(self.rec_B, self.real_B)
+            terms["cycle_B"] = opt.lambda_B * losses.l1_loss(self.rec_B, self.real_B)
         return terms
 
     def identity_B(self) -> dict[str, Tensor]:
         """G_A leaves images of B as they are."""
         self.idt_A = self.netG_A(self.real_B)
         weight = self.opt.lambda_identity * self.opt.lambda_B
-        return {"idt_A": weight * F.l1_loss(self.idt_A, self.real_B)}
+        return {"idt_A": weight * losses.l1_loss(self.idt_A, self.real_B)}
 
     def identity_A(self) -> dict[str, Tensor]:
         """G_B leaves images of A as they are."""
         self.idt_B = self.netG_B(self.real_A)
         weight = self.opt.lambda_identity * self.opt.lambda_A
-        return {"idt_B": weight * F.l1_loss(self.idt_B, self.real_A)}
+        return {"idt_B": weight * losses.l1_loss(self.idt_B, self.real_A)}
 
     # The discriminators' objective (section 7.1), on fakes made before the generators' step.
 

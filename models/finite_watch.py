@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,13 +16,17 @@ from util.errors import TrainingDiverged
 class FiniteWatch:
     """Looks at every phase of every step without making the host wait for the device.
 
-    From the first number that is not finite on, `broken` is 1 (until then 0), which fused optimizers take for a
-    flag to leave the weights alone; the host learns of it by `raise_if_broken`.
+    A step with a number that is not finite is skipped, by a flag on the device that fused optimizers take. From the
+    first such step on (with fp16, whose factor has to be found: from the one after `most_skips` in a row) the run
+    counts as broken, and every step is skipped; the host learns of it by `raise_if_broken`.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.broken = torch.zeros((), device=device)
+    def __init__(self, device: torch.device, most_skips: int = 0) -> None:
+        self.most_skips = most_skips
         self.step = 0  # the one that is going on, counted from 1
+        self.skipped = torch.zeros((), device=device)  # how many phases' steps were skipped
+        self._in_a_row: dict[str, Tensor] = {}  # by phase
+        self._broken = torch.zeros((), device=device)
         self._at = torch.zeros((), device=device)  # the first broken step
         self._names: dict[str, list[str]] = {}  # of the losses of a phase
         self._first: dict[str, Tensor] = {}  # a phase's losses and gradient norm where it was the first to break
@@ -29,19 +34,33 @@ class FiniteWatch:
     def begin_step(self) -> None:
         self.step += 1
 
-    def check(self, phase: str, losses: Mapping[str, Tensor], gradients: Iterable[Tensor | None]) -> None:
-        """Look at the losses of a phase (scalars) and at the norm of the gradients that they gave."""
+    def check(self, phase: str, losses: Mapping[str, Tensor], gradients: Iterable[Tensor | None]) -> Tensor:
+        """Look at a phase's losses (scalars) and the norm of its gradients; returns 1.0 to skip its step, else 0.0."""
         norm = get_total_norm([gradient for gradient in gradients if gradient is not None])
         values = torch.stack([*losses.values(), norm]).float()
-        is_first = (self.broken == 0) & ~values.isfinite().all()
+        is_wrong = ~values.isfinite().all()
+        before = self._in_a_row.get(phase, torch.zeros_like(self._broken))
+        self._in_a_row[phase] = (before + 1) * is_wrong
+        breaks = (self._broken == 0) & (self._in_a_row[phase] > self.most_skips)
         self._names[phase] = list(losses)
-        self._first[phase] = torch.where(is_first, values, self._first.get(phase, torch.zeros_like(values)))
-        self._at = torch.where(is_first, self.step, self._at)
-        self.broken = torch.maximum(self.broken, is_first.float())
+        self._first[phase] = torch.where(breaks, values, self._first.get(phase, torch.zeros_like(values)))
+        self._at = torch.where(breaks, self.step, self._at)
+        self._broken = torch.maximum(self._broken, breaks.float())
+        self.skipped += is_wrong
+        return torch.maximum(self._broken, is_wrong.float())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Only of a run that is not broken: no other is saved."""
+        return {"skipped": self.skipped, "in_a_row": self._in_a_row}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        device = self._broken.device
+        self.skipped = state["skipped"].to(device)
+        self._in_a_row = {phase: count.to(device) for phase, count in state["in_a_row"].items()}
 
     def raise_if_broken(self) -> None:
-        """Wait for the device; raises TrainingDiverged if a number was not finite in any step so far."""
-        if not self.broken.item():
+        """Wait for the device; raises TrainingDiverged if the run is broken."""
+        if not self._broken.item():
             return
         for phase, values in self._first.items():
             *losses, gradient = values.tolist()

@@ -17,6 +17,7 @@ def gan_loss(logits: Tensor, target_is_real: bool, gan_mode: str) -> Tensor:
     lsgan: squared distance to 1 (0) (Mao et al. 2017). vanilla: cross-entropy (Goodfellow et al. 2014).
     wgangp: -mean (+mean), the Wasserstein critic (Arjovsky et al. 2017); see `gradient_penalty`.
     """
+    logits = in_full(logits)
     if gan_mode == "wgangp":
         return -logits.mean() if target_is_real else logits.mean()
     target = torch.full_like(logits, float(target_is_real))
@@ -25,6 +26,16 @@ def gan_loss(logits: Tensor, target_is_real: bool, gan_mode: str) -> Tensor:
     if gan_mode == "vanilla":
         return F.binary_cross_entropy_with_logits(logits, target)
     raise ValueError(f"gan_mode {gan_mode!r} is none of {GAN_MODES}")
+
+
+def l1_loss(output: Tensor, target: Tensor) -> Tensor:
+    """The mean absolute difference."""
+    return F.l1_loss(in_full(output), target)
+
+
+def in_full(values: Tensor) -> Tensor:
+    """In float32 what a network gave in 16 bits: too few to sum or square in."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def discriminator_loss(netD: nn.Module, real: Tensor, fake: Tensor, gan_mode: str, lambda_gp: float) -> Tensor:
@@ -43,8 +54,8 @@ def gradient_penalty(netD: Callable[[Tensor], Tensor], real: Tensor, fake: Tenso
     """Mean of (|gradient of D at a mix of a real and a fake image| - 1)^2 (Gulrajani et al. 2017, equation 3)."""
     # What pairs up: the last batch of an epoch is smaller, and a pool may hold images of another size.
     count, _, height, width = (min(sizes) for sizes in zip(real.shape, fake.shape, strict=True))
-    real, fake = (images[:count, :, :height, :width] for images in (real, fake))
+    real, fake = (in_full(images[:count, :, :height, :width]) for images in (real, fake))
     share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     mixed = (share * real + (1 - share) * fake).requires_grad_()
-    (gradient,) = torch.autograd.grad(netD(mixed).sum(), mixed, create_graph=True)
-    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    (gradient,) = torch.autograd.grad(in_full(netD(mixed)).sum(), mixed, create_graph=True)
+    return ((in_full(gradient).flatten(1).norm(dim=1) - 1) ** 2).mean()

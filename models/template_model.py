@@ -18,15 +18,13 @@ from util.lazy import lazy_import
 # Imported when first used, so that --help need not wait for torch. A model of your own may import as usual.
 if TYPE_CHECKING:
     import torch
-    import torch.nn.functional as F
     from torch import Tensor
 
     from models import discriminators, generators, losses
     from util import image_pool
 else:
-    torch, F, discriminators, generators, losses, image_pool = lazy_import(
+    torch, discriminators, generators, losses, image_pool = lazy_import(
         "torch",
-        "torch.nn.functional",
         "models.discriminators",
         "models.generators",
         "models.losses",
@@ -87,7 +85,7 @@ class TemplateModel(BaseModel):
         self.forward()
         return {
             "G": losses.gan_loss(self.netD(self.fake_B), True, self.opt.gan_mode),
-            "near": self.opt.lambda_near * F.l1_loss(self.fake_B, self.real_A),
+            "near": self.opt.lambda_near * losses.l1_loss(self.fake_B, self.real_A),
         }
 
     def judge(self) -> dict[str, Tensor]:

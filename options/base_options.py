@@ -195,6 +195,12 @@ def add_run_options(parser: OptionParser) -> None:
     group.add_argument("--epoch", default="latest", help="which weights to load: latest, or a number")
     group.add_argument("--load_iter", type=number(int, least=0), default=0, help="weights of this --save_by_iter")
     group.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument(
+        "--precision",
+        choices=("fp32", "tf32", "bf16", "fp16"),
+        default="fp32",
+        help="numbers that networks compute with",
+    )
     group.add_argument("--gpu_ids", metavar="IDS", help="as in other CycleGAN code: -1 is the CPU, 0 the first GPU")
     group.add_argument(
         "--seed", type=number(int, least=0, most=2**31 - 1), help="of everything random (default: drawn)"

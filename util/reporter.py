@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +25,7 @@ class Shown(Protocol):
     """What is shown of a model."""
 
     learning_rate: float
+    skipped_steps: int
     device: Any
 
     def check_finite(self) -> None: ...
@@ -82,6 +84,8 @@ class Reporter:
         for monitor in self.monitors:
             monitor.close()
         self.console.close()
+        if skipped := self.model.skipped_steps:
+            print(f"--precision fp16 skipped {skipped} steps of an optimizer, as numbers overflowed", file=sys.stderr)
         if isinstance(error, TrainingDiverged):
             error.step = self.progress.step - error.steps_ago
 

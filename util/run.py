@@ -147,7 +147,10 @@ class Run:
         except OSError as error:
             self.progress.saved_at = before
             self.failed_save = str(error)
-            self.say(f"warning: step {self.progress.step} is not saved ({error}): training goes on to the next save")
+            self.say(
+                f"warning: step {self.progress.step} is not saved as {', '.join(names)} ({error}): training goes on "
+                "to the next save"
+            )
 
     @property
     def is_saved(self) -> bool:

@@ -7,6 +7,7 @@ python -m tests.faults --share 0.1 --workers 4
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -37,10 +38,11 @@ def main() -> int:
                     outcomes[run.result()] += 1
                 except AssertionError as error:
                     failures.append(f"{trial.__name__}: {error}")
+                    print(failures[-1], file=sys.stderr, flush=True)
                     outcomes["BROKEN PROMISE"] += 1
             for outcome, times in sorted(outcomes.items()):
                 print(f"| {trial.__name__} | {outcome} | {times} |", flush=True)
-    print(f"\n{(time.monotonic() - start) / 60:.1f} minutes", *failures, sep="\n")
+    print(f"\n{(time.monotonic() - start) / 60:.1f} minutes")
     return 1 if failures else 0
 
 

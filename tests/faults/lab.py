@@ -65,12 +65,7 @@ class Lab:
 
     def differences(self, name: str, variant: str, pictures: bool = True) -> list[str]:
         """What is not bit for bit as in the undisturbed run: entries of the state, weights, losses, pictures."""
-        found = _differences(_state(self.runs / variant), _state(self.runs / name), "state")
-        found += _differences(_weights(self.runs / variant), _weights(self.runs / name), "weights")
-        found += _differences(_losses(self.runs / variant), _losses(self.runs / name), "losses")
-        if pictures:
-            found += _differences(_pictures(self.runs / variant), _pictures(self.runs / name), "pictures")
-        return found
+        return compare(self.runs / variant, self.runs / name, pictures)
 
     def forget(self, name: str) -> None:
         """Remove what a trial left."""
@@ -88,6 +83,14 @@ class Lab:
         )
 
 
+def compare(one: Path, other: Path, pictures: bool = True) -> list[str]:
+    """What is not bit for bit the same in two run folders."""
+    kinds = {"state": _state, "weights": _weights, "losses": _losses}
+    if pictures:
+        kinds["pictures"] = _pictures
+    return [text for kind, read in kinds.items() for text in _differences(read(one), read(other), kind)]
+
+
 def _state(folder: Path) -> Any:
     objects = torch.load(folder / "latest_state.pt", weights_only=True)["objects"]
     del objects["losses"]  # length and sum of a file that has seconds in it; the file itself is compared
@@ -95,7 +98,13 @@ def _state(folder: Path) -> Any:
 
 
 def _weights(folder: Path) -> Any:
-    return {path.name: torch.load(path, weights_only=True) for path in folder.glob("*.pth")}
+    found: dict[str, Any] = {}
+    for path in folder.glob("*.pth"):
+        try:
+            found[path.name] = torch.load(path, weights_only=True)
+        except Exception:  # a damaged file makes torch stumble in any way
+            found[path.name] = "unreadable"
+    return found
 
 
 def _losses(folder: Path) -> Any:

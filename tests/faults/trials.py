@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Set
 from pathlib import Path
 
 from tests.faults.lab import VARIANTS, Lab
@@ -77,11 +78,13 @@ def fill_disk(lab: Lab, seed: int) -> str:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     done = lab.finish(process)
     assert "Traceback" not in done.stderr, done.stderr
-    if "is not saved" not in done.stderr:
+    if "is not saved as" not in done.stderr:
         return "full, " + _resume(lab, name, variant, pictures=False)
     assert done.returncode == (1 if "the end of the run is not saved" in done.stderr else 0), done.stderr
     said = "saved again later" if done.returncode == 0 else "ended with 1"
-    return f"full, said, {said}, " + _resume(lab, name, variant, pictures=False)
+    # Weights of an epoch that ended while the disk was full are not to be had any more.
+    lost = {epoch for epoch in ("1", "2") if f"is not saved as latest, {epoch} (" in done.stderr}
+    return f"full, said, {said}, " + _resume(lab, name, variant, pictures=False, lost=lost)
 
 
 def damage(lab: Lab, seed: int) -> str:
@@ -150,7 +153,7 @@ def _wait_for_save(lab: Lab, name: str, process: Process, chance: random.Random)
     return True
 
 
-def _resume(lab: Lab, name: str, variant: str, pictures: bool = True) -> str:
+def _resume(lab: Lab, name: str, variant: str, pictures: bool = True, lost: Set[str] = frozenset()) -> str:
     """Go on to the end, or start again where nothing was saved yet; the end has to be as if nothing had happened."""
     if not any((lab.runs / name).glob("*.pt")):
         done, outcome = lab.finish(lab.start(name, variant, "--overwrite")), "before its first save: begun anew"
@@ -158,6 +161,7 @@ def _resume(lab: Lab, name: str, variant: str, pictures: bool = True) -> str:
         done, outcome = lab.go_on(name, variant), "went on: bit for bit the same"
     assert done.returncode == 0, done.stdout + done.stderr
     different = lab.differences(name, variant, pictures)
+    different = [place for place in different if not any(f"weights.{epoch}_net_" in place for epoch in lost)]
     assert not different, f"{name} ({variant}): {different[:5]}\n{done.stderr}"
     return _forget(lab, name, outcome)
 

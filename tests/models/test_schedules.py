@@ -65,7 +65,7 @@ def test_plateau_looks_at_the_epochs_mean_generator_loss(options: Options) -> No
 
     def epoch(*losses: float) -> float:
         for loss in losses:
-            model.epoch_loss.add(torch.tensor(loss))
+            model.epoch_loss.add(torch.tensor(loss), torch.tensor(True))
         for optimizer in model.optimizers.values():
             optimizer.step()
         model.update_learning_rate()

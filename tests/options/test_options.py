@@ -28,7 +28,7 @@ BOTH: dict[str, Any] = {
     **{"n_layers_D": 3, "norm": "instance", "norm_D": None, "init_type": "normal", "init_gain": 0.02},
     **{"direction": "AtoB", "serial_batches": False, "num_threads": 4, "batch_size": 1, "crop_size": 256},
     **{"max_dataset_size": None, "preprocess": "resize_and_crop", "no_flip": False, "on_bad_image": "skip"},
-    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix"},
+    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix", "precision": "fp32"},
 }
 TRAIN = BOTH | {
     **{"model": "cycle_gan", "dataset_mode": "unaligned", "no_dropout": True, "load_size": 286, "phase": "train"},

@@ -153,7 +153,7 @@ def test_a_full_disk_pauses_saving(options: Options, monkeypatch: pytest.MonkeyP
         run.save("latest")
         assert not run.is_saved
     assert (run.folder / "latest_state.pt").read_bytes() == before
-    assert said[0].startswith("warning: step 1 is not saved ([Errno 28] No space left on device)")
+    assert said[0].startswith("warning: step 1 is not saved as latest ([Errno 28] No space left on device)")
     assert said[1].startswith("error: the end of the run is not saved")
     run.save("latest")
     assert run.is_saved and (run.folder / "latest_state.pt").read_bytes() != before

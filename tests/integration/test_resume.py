@@ -1,0 +1,73 @@
+"""A run that is stopped after any step and continued ends bit for bit as one that was not stopped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import train
+from tests.conftest import write_tiles
+from tests.faults.lab import compare
+from util.stop_signal import StopSignal
+
+# Six images, three epochs: 18 steps; or 9 with two images a step.
+COMMON = [
+    *("--netG", "resnet_6blocks", "--ngf", "2", "--ndf", "2", "--netD", "n_layers", "--n_layers_D", "2"),
+    *("--load_size", "20", "--crop_size", "16", "--n_epochs", "2", "--n_epochs_decay", "1", "--pool_size", "3"),
+    *("--seed", "3", "--device", "cpu", "--num_threads", "0", "--display_id", "0", "--print_freq", "1"),
+    *("--update_html_freq", "2", "--save_epoch_freq", "1"),
+]
+KINDS = {
+    "lsgan, linear": [],
+    "vanilla, step, batch norm, dropout": [
+        *("--gan_mode", "vanilla", "--lr_policy", "step", "--lr_decay_iters", "1", "--norm", "batch", "--dropout"),
+    ],
+    "wgangp, plateau, average": ["--gan_mode", "wgangp", "--lr_policy", "plateau", "--ema_decay", "0.9"],
+    "cosine, no pool, workers": ["--lr_policy", "cosine", "--pool_size", "0", "--num_threads", "2"],
+    "two images a step": ["--batch_size", "2"],
+    "bf16": ["--precision", "bf16"],
+    "fp16": ["--precision", "fp16"],
+    "template": ["--model", "template", "--dataset_mode", "template"],
+}
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Path:
+    """Six images in each domain, one of them damaged."""
+    for name in ("trainA", "trainB"):
+        write_tiles(tmp_path / "tiles" / name, 6, width=24, height=20)
+    bad = tmp_path / "tiles" / "trainA" / "03.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    return tmp_path / "tiles"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopping_changes_nothing(kind: str, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataroot = tiles / "trainA" if kind == "template" else tiles
+
+    def run(name: str, *flags: str, stop_after: int | None = None) -> int:
+        asked = 0
+
+        def requested(self: StopSignal) -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == stop_after
+
+        where = ["--dataroot", str(dataroot), "--checkpoints_dir", str(tmp_path / "runs"), "--name", name]
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["train.py", *where, *flags])
+            patch.setattr(StopSignal, "requested", property(requested))
+            return train.main()
+
+    assert run("whole", *COMMON, *KINDS[kind]) == 0
+    per_epoch = 3 if kind == "two images a step" else 6
+    # In the middle of an epoch; at its end; at the beginning of the next one, and twice more.
+    for stops in ([2], [per_epoch], [per_epoch + 1, 1, per_epoch - 1]):
+        name = f"stopped{'_'.join(map(str, stops))}"
+        run(name, *COMMON, *KINDS[kind], stop_after=stops[0])
+        workers = ["--num_threads", "1" if "workers" in kind else "0"]
+        for stop in [*stops[1:], None]:
+            run(name, "--continue_train", "--device", "cpu", *workers, stop_after=stop)
+        assert compare(tmp_path / "runs" / "whole", tmp_path / "runs" / name) == []

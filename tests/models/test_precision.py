@@ -1,0 +1,107 @@
+"""--precision: the same training in fewer bits."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models import create_model
+from models.base_model import MOST_SKIPS, BaseModel
+from tests.conftest import Options
+from tests.models.test_cycle_gan import TINY, batch
+from util.checkpoint import Checkpoint
+from util.errors import TrainingDiverged
+
+
+def build(options: Options, *flags: object) -> BaseModel:
+    torch.manual_seed(0)
+    model = create_model(opt := options(*TINY, *flags))
+    model.setup(opt)
+    return model
+
+
+def step(model: BaseModel, seed: int = 0) -> dict[str, float]:
+    model.set_input(batch(model.opt, seed, dtype=torch.float32))
+    model.optimize_parameters()
+    return model.get_current_losses()
+
+
+@pytest.mark.parametrize("gan_mode", ["lsgan", "vanilla", "wgangp"])
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 1e-6), ("bf16", 2e-2), ("fp16", 3e-3)])
+def test_the_first_losses_are_those_of_fp32(options: Options, precision: str, tolerance: float, gan_mode: str) -> None:
+    # Without the gradient penalty, which on images so small depends on the last bit of the fakes.
+    flags = ["--gan_mode", gan_mode, "--lambda_gp", "0"]
+    plain = step(build(options, *flags))
+    model = build(options, *flags, "--precision", precision)
+    losses = step(model)
+    for name, value in plain.items():
+        assert losses[name] == pytest.approx(value, rel=tolerance, abs=tolerance), name
+    assert all(parameter.dtype == torch.float32 for parameter in model.netG_A.parameters())
+    assert all(visual.dtype == torch.float32 for visual in model.get_current_visuals().values())
+    assert f"note: --precision {precision} " in model.describe()
+
+
+def overflowing(model: BaseModel) -> Any:
+    """From now on a gradient is infinite, until the handle is removed."""
+    model.netG_A.requires_grad_(True)
+    return model.netG_A.model[-2].bias.register_hook(lambda gradient: gradient / 0)
+
+
+def settled(options: Options) -> BaseModel:
+    """A model whose factor has been found: its last step was not skipped."""
+    model = build(options, "--precision", "fp16")
+    before = -1
+    while model.skipped_steps != before:
+        before = model.skipped_steps
+        step(model)
+    return model
+
+
+def factor(model: BaseModel) -> float:
+    return float(model.precision.scaler.get_scale())
+
+
+def test_steps_that_overflow_are_skipped_and_counted(options: Options) -> None:
+    model = settled(options)
+    before, scale, skipped = copy.deepcopy(dict(model.netG_A.named_parameters())), factor(model), model.skipped_steps
+    handle = overflowing(model)
+    for seed in range(3):
+        step(model, seed)
+    assert all(torch.equal(value, before[name]) for name, value in model.netG_A.named_parameters())
+    assert model.skipped_steps == skipped + 3 and factor(model) == scale / 8
+    handle.remove()
+    step(model)
+    assert model.skipped_steps == skipped + 3
+    assert not all(torch.equal(value, before[name]) for name, value in model.netG_A.named_parameters())
+
+
+def test_too_many_skipped_in_a_row_are_a_fault(options: Options) -> None:
+    model = settled(options)
+    handle = overflowing(model)
+    for seed in range(MOST_SKIPS):
+        step(model, seed)
+    handle.remove()
+    step(model)  # the count begins anew
+    overflowing(model)
+    for seed in range(MOST_SKIPS):
+        step(model, seed)
+    with pytest.raises(TrainingDiverged, match="the gradient of G = ") as caught:
+        step(model)
+    assert caught.value.steps_ago == 0
+
+
+def test_the_factor_survives_a_restart(options: Options, tmp_path: Path) -> None:
+    model = settled(options)
+    handle = overflowing(model)
+    step(model)
+    handle.remove()
+    Checkpoint(tmp_path / "state.pt", model.state_objects()).save()
+    again = build(options, "--precision", "fp16", "--seed", 7)
+    Checkpoint(tmp_path / "state.pt", again.state_objects()).load()
+    assert factor(again) == factor(model) < 65536 and again.skipped_steps == model.skipped_steps > 0
+    for seed in range(2):
+        assert step(model, seed) == step(again, seed)
