@@ -25,6 +25,7 @@ def main() -> int:
 
     runtime.seed_everything(opt.seed)
     dataset = create_dataset(opt)
+    options.tell_differences(dataset.fingerprint)
     model = create_model(opt)
     model.setup(opt)
     run = Run(opt)  # only now, as --overwrite destroys a run

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 Fingerprint = dict[str, dict[str, int | str]]
 
@@ -21,19 +22,20 @@ def fingerprint(files: Mapping[str, Sequence[Path]]) -> Fingerprint:
 
 def _fingerprint(paths: Sequence[Path]) -> dict[str, int | str]:
     names = [str(path) for path in paths]
-    common = len(os.path.commonpath([os.path.dirname(name) for name in names])) if names else 0
+    # The first and the last in alphabetical order share what all share.
+    common = os.path.commonpath([os.path.dirname(min(names)), os.path.dirname(max(names))]) if names else ""
     total, size = hashlib.sha256(), 0
     for name in names:
         try:
             length = os.stat(name).st_size
         except OSError:
             length = -1
-        total.update(f"{name[common:]}\0{length}\n".encode(errors="surrogateescape"))
+        total.update(f"{name[len(common) :]}\0{length}\n".encode(errors="surrogateescape"))
         size += max(0, length)
     return {"files": len(names), "bytes": size, "sha256": total.hexdigest()}
 
 
-def difference(before: Fingerprint, now: Fingerprint) -> str:
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """In words, what is different; empty where nothing is."""
     told = []
     for folder in sorted(before.keys() | now.keys()):

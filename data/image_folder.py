@@ -16,10 +16,10 @@ def list_images(folder: Path, limit: int | None = None) -> tuple[list[Path], Cou
     Hidden files and folders are neither. A folder that is met twice, through a symbolic link, is read once.
     Raises UserError where there is no image.
     """
-    images: list[Path] = []
+    images: list[str] = []
     ignored: Counter[str] = Counter()
     seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(parent)
         if real in seen:
             folders.clear()
@@ -31,14 +31,18 @@ def list_images(folder: Path, limit: int | None = None) -> tuple[list[Path], Cou
                 continue
             extension = os.path.splitext(name)[1].lower()
             if extension in IMAGE_EXTENSIONS:
-                images.append(Path(parent, name))
+                images.append(os.path.join(parent, name))
             else:
                 ignored[extension or "no extension"] += 1
     if not images:
         others = f" among its {ignored.total()} files" if ignored else ""
         raise UserError(f"{folder} has no image{others}: expected files ending in {', '.join(IMAGE_EXTENSIONS)}")
-    images.sort()
-    return images[:limit], ignored
+    images.sort(key=lambda name: name.split(os.sep))  # as paths, folder by folder
+    return [Path(name) for name in images[:limit]], ignored
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename} can't be listed ({error.strerror}): make it readable, or remove it") from error
 
 
 def explain_missing(dataroot: Path, wanted: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def read_image(path: Path | str, channels: int, *, on_transparency: Callable[[],
     Returns uint8, or float32 where the file has more than 8 bits of grey; (channels, H, W) in 0..255 either way.
     Raises BadImage for a file that can't be decoded.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise BadImage(path, "is no file")  # a pipe would be waited for
     try:
         with Image.open(path) as image:
             if channels not in (1, 2, 3, 4):
@@ -63,6 +66,8 @@ def _reason(path: Path | str, error: Exception) -> str:
         return "is no longer there"
     if isinstance(error, PermissionError):
         return "can't be opened: no permission"
+    if isinstance(error, OSError) and error.strerror:  # of the system; Pillow's own have none
+        return f"can't be opened: {error.strerror}"
     if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
         return str(error)
     if Path(path).stat().st_size == 0:

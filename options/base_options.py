@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from data import DATASETS, PREPROCESS
+from data.fingerprint import difference
 from models import MODELS
 from models.architectures import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS
 from options import files
 from options.parser import HelpFormatter, OptionParser
 from util.arguments import number
 from util.errors import UserError
+from util.provenance import changed_versions
 
 
 class BaseOptions:
@@ -23,6 +25,7 @@ class BaseOptions:
 
     is_train: bool
     description: str
+    repeated: Mapping[str, Any]  # what --config says of a run besides its options
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """The options as a Namespace, checked. `argv` is the command line without the program's name.
@@ -33,7 +36,7 @@ class BaseOptions:
         parser = self._base_parser(add_help=False)
         given = parser.given(argv)
         config_file = given.get("config")
-        config = files.read_config(Path(config_file)) if config_file else {}
+        config, self.repeated = files.read_config(Path(config_file)) if config_file else ({}, {})
         # At first without the options that only the model or dataset of a run to restore may know.
         opt, _ = self._resolve(argv, config, {}, strict=False)
         _settle_name(opt)
@@ -56,6 +59,13 @@ class BaseOptions:
         """The options as text, a line each, with the default where it is another."""
         parser = self._parser_for(opt.model, opt.dataset_mode)
         return files.as_text(opt, {name: parser.get_default(name) for name in parser.options()})
+
+    def tell_differences(self, fingerprint: Mapping[str, Any]) -> None:
+        """Say why a run that repeats another by its options.json may end differently: versions, or the dataset."""
+        if versions := changed_versions(self.repeated.get("versions", {})):
+            print(f"note: results may differ from the run of --config, made with {versions}", file=sys.stderr)
+        if changed := difference(self.repeated.get("dataset", fingerprint), fingerprint):
+            print(f"note: the dataset is not the one of --config: {changed}", file=sys.stderr)
 
     def save(self, opt: argparse.Namespace, folder: Path, fingerprint: Mapping[str, Any]) -> None:
         """Write options.json and options.txt into the folder of the run, with the fingerprint of its dataset."""

@@ -20,8 +20,11 @@ TEXT = "options.txt"
 NOT_SAVED = ("is_train", "config", "continue_train", "overwrite", "force", "time_limit")
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The options in a .yaml or .json file, by name. The options.json of a run will do as well."""
+def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options in a .yaml or .json file, by name. The options.json of a run will do as well.
+
+    Also gives what the options.json of a run has besides (versions, the dataset's fingerprint); else nothing.
+    """
     if not path.is_file():
         raise UserError(f"--config {path} does not exist")
     if path.suffix.lower() not in (".json", ".yaml", ".yml"):
@@ -31,11 +34,13 @@ def read_config(path: Path) -> dict[str, Any]:
         content = json.loads(text) if path.suffix.lower() == ".json" else _read_yaml(text)
     except (OSError, ValueError) as error:
         raise UserError(f"--config {path} can't be read: {' '.join(str(error).split())}") from error
+    run: dict[str, Any] = {}
     if isinstance(content, dict) and isinstance(content.get("options"), dict):
+        run = content["run"] if isinstance(content.get("run"), dict) else {}
         content = content["options"]
     if not isinstance(content, dict):
         raise UserError(f"--config {path}: expected names and values of options, such as n_epochs: 20")
-    return {str(name).removeprefix("--"): value for name, value in content.items()}
+    return {str(name).removeprefix("--"): value for name, value in content.items()}, run
 
 
 def _read_yaml(text: str) -> Any:

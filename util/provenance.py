@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ def code_version() -> str:
     return described.stdout.strip()
 
 
-def changed_versions(before: dict[str, str]) -> str:
+def changed_versions(before: Mapping[str, str]) -> str:
     """In words, which versions are others now than in a record; empty where none is."""
+    if not before:
+        return ""
     now = provenance()["versions"]
     return ", ".join(
         f"{name} {before[name]} (now {now[name]})" for name in now if name in before and before[name] != now[name]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data import create_dataset
+from data.fingerprint import difference, fingerprint
 from data.image_folder import list_images
 from tests.conftest import Options, write_tiles
 from util.errors import UserError
@@ -133,3 +136,34 @@ def test_the_summary_counts_images_and_others(options: Options, two_domains: Pat
     assert create_dataset(options()).summary() == f"6 images in {a}, 4 images in {b} (2 other files ignored)"
     limited = create_dataset(options("--max_dataset_size", 3))
     assert limited.summary().startswith(f"3 images in {a}, 3 images in {b}") and len(limited) == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiles(tmp_path / "locked", 1)
+    scandir = os.scandir
+
+    def locked(path: Any) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(UserError, match=r"locked can't be listed \(Permission denied\): make it readable"):
+        list_images(tmp_path)
+
+
+def test_a_file_is_told_by_its_place_below_what_all_share(tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        for name in ("a/x.png", "a/y.png", "b/x.png"):
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).write_bytes(name.encode())
+    paths = [tmp_path / "here" / name for name in ("a/x.png", "a/y.png", "b/x.png")]
+    here = fingerprint({"images": paths})
+    assert here["images"]["files"] == 3 and here["images"]["bytes"] == 21
+    assert fingerprint({"images": [Path(str(path).replace("here", "there")) for path in paths]}) == here
+    assert difference(here, fingerprint({"images": paths[::-1]})) == "images has images of other names, sizes or order"
+    paths[0].unlink()
+    gone = fingerprint({"images": paths})
+    assert difference(here, gone) == "images had 3 images of 21 bytes in all, and has 3 of 14"
+    assert difference(here, {}) == "images is no longer there" and difference({}, here) == "images is new"
+    assert fingerprint({"images": []})["images"]["files"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -285,8 +286,18 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match=r"gone\.png: is no longer there"):
         read_image(tmp_path / "gone.png", 3)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(BadImage, match=r"folder\.png: can't be decoded \(IsADirectoryError"):
+    with pytest.raises(BadImage, match=r"folder\.png: is no file"):
         read_image(tmp_path / "folder.png", 3)
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    with pytest.raises(BadImage, match=r"loop\.png: can't be opened: Too many levels of symbolic links"):
+        read_image(tmp_path / "loop.png", 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadImage, match=r"pipe\.png: is no file"):
+        read_image(tmp_path / "pipe.png", 3)
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg", ".webp", ".bmp", ".tif", ".ppm"])

@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +58,9 @@ def names(batches: list[Batch], domain: str = "A") -> list[str]:
 def for_testing(opt: argparse.Namespace, **changed: Any) -> argparse.Namespace:
     """The options of a test on the same data."""
     return argparse.Namespace(**vars(opt) | {"is_train": False, "phase": "test"} | changed)
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def spoil(*paths: Path) -> None:
@@ -228,6 +233,20 @@ def test_a_worker_that_dies_is_made_up_for(spoiled: argparse.Namespace) -> None:
     assert same(batches, expected)
     died = [message for message in said if "from here on one process loads images (DataLoader worker" in message]
     assert len(died) == 1 and [message for message in said if message not in died] == told
+
+
+def test_a_program_that_ends_in_an_epoch_leaves_no_worker(two_domains: Path) -> None:
+    program = (
+        "from options import TrainOptions; from data import create_dataset; import multiprocessing\n"
+        f"opt = TrainOptions().parse(['--dataroot', {str(two_domains)!r}, '--num_threads', '1'])\n"
+        "batches = iter(create_dataset(opt)); next(batches)\n"
+        "print(*(worker.pid for worker in multiprocessing.active_children()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    (worker,) = map(int, done.stdout.split())
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
 
 
 # Going on.
