@@ -142,6 +142,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
             "give the --netG, --ngf, --norm, --no_dropout and channels it was trained with"
         )
     network.load_state_dict(adapt_old_weights(network, weights))
+    if not manifest.is_known(path):
+        print(f"note: {path} is from elsewhere (no {manifest.MANIFEST} has its sum): taken as it is", file=sys.stderr)
 
 
 def adapt_old_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

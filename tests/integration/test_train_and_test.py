@@ -92,7 +92,8 @@ def test_single_images_are_translated_by_weights_without_options(
     elsewhere.mkdir()
     shutil.copy(tmp_path / "checkpoints/trained/latest_net_G_A.pth", elsewhere / "latest_net_G.pth")
     network = ["--netG", "resnet_6blocks", "--ngf", "4", "--no_dropout", "--crop_size", "32", "--num_threads", "0"]
-    command("test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--num_test", 1)
+    done = command("test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--num_test", 1)
+    assert "note: checkpoints/elsewhere/latest_net_G.pth is from elsewhere" in done.stderr
     assert len(list((gallery(tmp_path) / "images").glob("*_fake.png"))) == 1
     message = command(
         "test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--norm", "batch", code=2
