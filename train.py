@@ -19,7 +19,7 @@ def main() -> int:
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
     from data import create_dataset
     from models import create_model
-    from util import runtime
+    from util import fine_tuning, runtime
     from util.reporter import Reporter
     from util.run import Run
 
@@ -28,6 +28,8 @@ def main() -> int:
     options.tell_differences(dataset.fingerprint)
     model = create_model(opt)
     model.setup(opt)
+    if opt.init_from:
+        fine_tuning.take_over(model.networks(), opt)
     run = Run(opt)  # only now, as --overwrite destroys a run
     run.hold(model, dataset)
     options.save(opt, run.folder, dataset.fingerprint)

@@ -58,8 +58,15 @@ class BaseDataset(ABC):
         return f"{len(self)} images"
 
     def read(self, path: Any, channels: int) -> Any:
-        """The decoded image, see `image_reader.read_image`; transparency is noted for the report."""
-        return image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+        """The decoded image, see `image_reader.read_image`; transparency is noted for the report.
+
+        Raises BadImage also for one so long and thin that --preprocess would make it enormous.
+        """
+        image = image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+        height, width = self.transform.target_size(image.shape[-2], image.shape[-1])
+        if height * width > image_reader.MOST_PIXELS:
+            raise image_reader.BadImage(path, f"would be scaled to {width}x{height} pixels: too long and thin")
+        return image
 
     def _note_transparency(self) -> None:
         self.transparent = True

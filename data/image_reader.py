@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from PIL import ExifTags, Image, ImageSequence
 from torch import Tensor
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # what Pillow refuses to open; below that it only warns
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _UPRIGHT = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -89,9 +92,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _read_pages(image: Image.Image, channels: int, on_transparency: Callable[[], None]) -> Tensor:
+    count = getattr(image, "n_frames", 1)
+    if count != channels:
+        raise ValueError(f"has {count} pages; {channels} channels are read from a TIFF with a page for each")
     pages = [_convert(page, 1, on_transparency) for page in ImageSequence.Iterator(image)]
-    if len(pages) != channels:
-        raise ValueError(f"has {len(pages)} pages; {channels} channels are read from a TIFF with a page for each")
     if len({page.size for page in pages}) > 1:
         raise ValueError("has pages of different sizes")
     return torch.from_numpy(np.stack([np.asarray(page) for page in pages]))

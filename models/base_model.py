@@ -147,8 +147,9 @@ class BaseModel(ABC):
 
     def load_networks(self, epoch: str) -> None:
         """Read <epoch>_net_<name>.pth for every network."""
-        for name, network in self.networks().items():
-            checkpoint.load_weights(network, checkpoint.weights_path(self.folder, epoch, name))
+        checkpoint.load_weights(
+            {checkpoint.weights_path(self.folder, epoch, name): network for name, network in self.networks().items()}
+        )
 
     def _create_averages(self, decay: float) -> dict[str, Any]:
         """Exponential moving averages of the networks that `averaged_names` lists; none if the decay is 0."""
@@ -181,6 +182,9 @@ class BaseModel(ABC):
             network.requires_grad_(any(network is learning for learning in phase.networks))
         phase.optimizer.zero_grad(set_to_none=True)
         terms: dict[str, Tensor] = {}
+        # Only fp16 goes on after a step that was skipped, whose forward pass may have spoilt the statistics of norms.
+        buffers = self._buffers() if self.precision.may_skip else []
+        before = [buffer.clone() for buffer in buffers]
         for path in phase.paths:
             with self.precision.autocast():
                 new = path()
@@ -193,11 +197,16 @@ class BaseModel(ABC):
         # A fused optimizer leaves its weights alone where this flag, on the device, is 1.
         if getattr(phase.optimizer, "_step_supports_amp_scaling", False):
             phase.optimizer.found_inf = skip  # type: ignore[attr-defined]
-        else:
-            self.check_finite()  # an optimizer of the user's own, which must not be called then
-        phase.optimizer.step()
+            phase.optimizer.step()
+        elif not skip.item():  # an optimizer of the user's own, which knows no flag
+            phase.optimizer.step()
+        for buffer, old in zip(buffers, before, strict=True):
+            buffer.copy_(torch.where(skip > 0, old, buffer))
         if phase is self.phases[0]:
             self.epoch_loss.add(torch.stack([*terms.values()]).sum(), skip == 0)
+
+    def _buffers(self) -> list[Tensor]:
+        return [buffer for network in self.networks().values() for buffer in network.buffers()]
 
     def update_learning_rate(self) -> None:
         """Step every schedule, at the end of an epoch. plateau looks at the epoch's mean of the first phase's loss."""
@@ -245,9 +254,13 @@ class BaseModel(ABC):
         return {name: visual if visual.dtype == torch.float64 else visual.float() for name, visual in visuals.items()}
 
     def get_current_losses(self) -> dict[str, float]:
-        """The weighted losses of the last step by name, as numbers. Raises TrainingDiverged, see `check_finite`."""
+        """The weighted losses of the last step by name, as numbers; without those of a step that fp16 skipped.
+
+        Raises TrainingDiverged, see `check_finite`.
+        """
         self.check_finite()
-        return {name: float(loss) for name, loss in self.losses.items()}
+        numbers = {name: float(loss) for name, loss in self.losses.items()}
+        return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
     def get_image_paths(self) -> list[str]:
         """The input files of the last batch."""

@@ -25,7 +25,7 @@ class BaseOptions:
 
     is_train: bool
     description: str
-    repeated: Mapping[str, Any]  # what --config says of a run besides its options
+    repeated: Mapping[str, Any]  # what --config, or the run that goes on, says of a run besides its options
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """The options as a Namespace, checked. `argv` is the command line without the program's name.
@@ -61,9 +61,9 @@ class BaseOptions:
         return files.as_text(opt, {name: parser.get_default(name) for name in parser.options()})
 
     def tell_differences(self, fingerprint: Mapping[str, Any]) -> None:
-        """Say why a run that repeats another by its options.json may end differently: versions, or the dataset."""
+        """Say why a run that goes on, or repeats another, may end differently: versions, or (repeating) the dataset."""
         if versions := changed_versions(self.repeated.get("versions", {})):
-            print(f"note: results may differ from the run of --config, made with {versions}", file=sys.stderr)
+            print(f"note: results may differ in the last bits from those of {versions}", file=sys.stderr)
         if changed := difference(self.repeated.get("dataset", fingerprint), fingerprint):
             print(f"note: the dataset is not the one of --config: {changed}", file=sys.stderr)
 
@@ -83,7 +83,10 @@ class BaseOptions:
 
     def _restored(self, checkpoints: Path, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """What that run's options.json has of the restorable options; a model given by hand brings its own dataset."""
-        run = files.read_run(checkpoints / name) or {}
+        record = files.read_record(checkpoints / name) or {"options": {}, "run": {}}
+        run = record["options"]
+        if self.is_train:
+            self.repeated = {"versions": record["run"].get("versions", {})}
         by_hand = "model" in given and given["model"] != run.get("model")
         model = given["model"] if by_hand else run.get("model", self._base_parser(False).get_default("model"))
         parser = self._parser_for(model, None if by_hand else run.get("dataset_mode"))
@@ -257,7 +260,6 @@ def add_data_options(parser: OptionParser) -> None:
     names = ", ".join(DATASETS.names())
     positive = number(int, least=1)
     parser.restored |= {"direction", "preprocess", "crop_size"}
-    parser.fixed |= {"dataset_mode", "direction"}
     group.add_argument("--dataset_mode", default="unaligned", help=f"{names}, or your own package.module:Class")
     group.add_argument("--direction", choices=("AtoB", "BtoA"), default="AtoB", help="BtoA swaps the two domains")
     group.add_argument("--serial_batches", action="store_true", help="take the images in order, not at random")

@@ -16,6 +16,7 @@ from util.provenance import provenance
 
 OPTIONS = "options.json"
 TEXT = "options.txt"
+OF_THE_START = ("init_from", "init_partial", "epoch")  # of a run, whatever is given when it goes on
 # Of one call, not of the run.
 NOT_SAVED = ("is_train", "config", "continue_train", "overwrite", "force", "time_limit")
 
@@ -29,14 +30,15 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise UserError(f"--config {path} does not exist")
     if path.suffix.lower() not in (".json", ".yaml", ".yml"):
         raise UserError(f"--config {path}: expected a file ending in .yaml or .json")
+    _refuse_damaged(path)
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix.lower() == ".json" else _read_yaml(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"--config {path} can't be read: {' '.join(str(error).split())}") from error
     run: dict[str, Any] = {}
     if isinstance(content, dict) and isinstance(content.get("options"), dict):
-        run = content["run"] if isinstance(content.get("run"), dict) else {}
+        run = _checked(content["run"]) if isinstance(content.get("run"), dict) else {}
         content = content["options"]
     if not isinstance(content, dict):
         raise UserError(f"--config {path}: expected names and values of options, such as n_epochs: 20")
@@ -55,14 +57,22 @@ def _read_yaml(text: str) -> Any:
 def save_run(folder: Path, opt: argparse.Namespace, as_text: str, fingerprint: Mapping[str, Any]) -> None:
     """Write options.json, which test.py reads, and the same for people in options.txt.
 
-    options.json also has what else the result depends on: versions, the command, the dataset's fingerprint.
+    options.json also has what else the result depends on: versions, the command, the dataset's fingerprint. A run that
+    goes on keeps what it began with, and notes under "continued" with which versions and command it does.
     """
     options = {name: value for name, value in vars(opt).items() if name not in NOT_SAVED}
     run = {"dataroot": str(Path(opt.dataroot).resolve()), **provenance(), "dataset": fingerprint}
+    record = read_record(folder) if opt.continue_train else None
+    if record is not None:
+        options |= {name: record["options"][name] for name in OF_THE_START if name in record["options"]}
+        began = record["run"]
+        run |= {name: began[name] for name in ("versions", "command") if name in began}
+        run["continued"] = [*began.get("continued", []), provenance()]
     content = {OPTIONS: json.dumps({"options": options, "run": run}, indent=2) + "\n", TEXT: as_text + "\n"}
-    sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in content.items()}
+    encoded = {name: text.encode("utf-8", "backslashreplace") for name, text in content.items()}
+    sums = {name: hashlib.sha256(text).hexdigest() for name, text in encoded.items()}
     manifest.record(folder, sums, old_is_valid=True)
-    for name, text in content.items():
+    for name, text in encoded.items():
         atomic_write(folder / name, text, durable=True)
 
 
@@ -75,31 +85,41 @@ def as_text(opt: argparse.Namespace, defaults: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _read_record(folder: Path) -> dict[str, Any] | None:
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What options.json holds: "options", all resolved ones, and "run", what else there is; None if it is missing."""
     path = folder / OPTIONS
-    if manifest.is_damaged(path):
-        raise UserError(f"{path} is not as its run wrote it: restore it; {manifest.REMEDY}")
+    _refuse_damaged(path)
     if not path.is_file():
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(record["options"], dict) and isinstance(record["run"], dict):
-            return dict(record)
-    except (ValueError, KeyError, TypeError):
+        options, run = record["options"], record["run"]
+        if isinstance(run, dict) and all(isinstance(options.get(name, ""), str) for name in ("model", "dataset_mode")):
+            return {"options": dict(options), "run": _checked(run)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise UserError(f"{path} can't be read: restore it, or remove it and give the options of the networks by hand")
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
-    """The resolved options of the run in that folder; None if it has no options.json."""
-    record = _read_record(folder)
-    return None if record is None else dict(record["options"])
+def _refuse_damaged(path: Path) -> None:
+    if manifest.is_damaged(path):
+        raise UserError(f"{path} is not as its run wrote it: restore it; {manifest.REMEDY}")
+
+
+def _checked(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What an options.json says of a run, without what another program may have put in place of it."""
+    versions, dataset = run.get("versions", {}), run.get("dataset", {})
+    right = isinstance(versions, dict) and isinstance(dataset, dict) and isinstance(run.get("continued", []), list)
+    right = right and all(
+        isinstance(folder, dict) and {"files", "bytes"} <= folder.keys() for folder in dataset.values()
+    )
+    return dict(run) if right else {"dataroot": run.get("dataroot")}
 
 
 def _dataroot(folder: Path) -> str | None:
     """The folder that a run was trained on; None where its options can't be read, which is another run's trouble."""
     try:
-        record = _read_record(folder)
+        record = read_record(folder)
     except UserError:
         return None
     return None if record is None else record["run"].get("dataroot")

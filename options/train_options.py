@@ -35,6 +35,7 @@ OF_THE_MACHINE = {
 }
 # What it shows and saves, and where the images are (their fingerprint is compared): of no effect on the numbers.
 HARMLESS = {"dataroot", "use_wandb", "wandb_project_name", "no_html", "save_every", "keep_checkpoints", "save_by_iter"}
+DOMAINS = {"dataset_mode", "direction"}
 HARMLESS_PREFIXES = ("display_", "print_", "update_html_", "save_latest_", "save_epoch_")
 
 
@@ -60,11 +61,13 @@ class TrainOptions(BaseOptions):
         """Refuse what would make another run of it, unless --force; say what other changes do."""
         for name, before in changed.items():
             now = getattr(opt, name)
-            if name in parser.fixed and not opt.force:
+            if name in parser.fixed:
                 raise UserError(
-                    f"--{name} {now}: the run has {before}, and can't go on with other networks or domains; start a "
-                    f"new one (--init_from {opt.name} takes over what fits), or --force it"
+                    f"--{name} {now}: the run has {before}, and can't go on with other networks: start a new run "
+                    f"(--init_from {opt.name} takes over what fits)"
                 )
+            if name in DOMAINS and not opt.force:
+                raise UserError(f"--{name} {now}: the run has {before}, and would go on with other images; --force it")
             harmless = name in HARMLESS or name.startswith(HARMLESS_PREFIXES)
             effect = "" if harmless else " from here on, which no run trained in one go would give"
             if name in ("n_epochs", "n_epochs_decay"):
@@ -81,6 +84,8 @@ class TrainOptions(BaseOptions):
             raise UserError("--continue_train goes on with a run's own weights, --init_from starts a new run: give one")
         if opt.force and not opt.continue_train:
             raise UserError("--force is for --continue_train: a new run has nothing that could not fit")
+        if opt.epoch != "latest" and not (opt.continue_train or opt.init_from):
+            raise UserError(f"--epoch {opt.epoch} says which weights to load, by --continue_train or --init_from RUN")
         if opt.init_partial and not opt.init_from:
             raise UserError("--init_partial is for --init_from RUN_OR_FILE, which is not given")
         last = opt.n_epochs + opt.n_epochs_decay

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from options import TrainOptions
+
+# One thread for each of the processes that tests run in and start: with more than there are cores they wait in turn.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 Options = Callable[..., argparse.Namespace]
 

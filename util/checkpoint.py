@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -29,10 +30,10 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
 
 
-def _read(path: Path) -> Any:
-    """What torch.save wrote, on the CPU, read without running any code that the file might hold."""
+def _read(path: Path, content: bytes | None = None) -> Any:
+    """What torch.save wrote, on the CPU, read without running any code that the file, or its content, might hold."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path if content is None else BytesIO(content), map_location="cpu", weights_only=True)
     # A damaged file makes torch stumble in any way, from struct.error to AssertionError.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -79,19 +80,26 @@ def save_weights(networks: Mapping[Path, nn.Module]) -> None:
             temporary_name(path).unlink(missing_ok=True)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file, by name. Raises UserError where its folder's manifest has another sum."""
-    if not path.is_file():
-        raise UserError(f"{path} is missing: train first, or check --name, --epoch and --checkpoints_dir")
-    if manifest.is_damaged(path):
-        raise UserError(
-            f"{path} is not as its run wrote it (a save was cut off, or the file is damaged): train.py "
-            f"--continue_train writes the latest weights anew; {manifest.REMEDY}"
-        )
-    weights = _read(path)
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise UserError(f"{path} holds no state dict of a network (tensors by name)")
-    return dict(weights)
+def read_weights(paths: Collection[Path]) -> dict[Path, dict[str, Tensor]]:
+    """The tensors, by name, of weight files of one folder.
+
+    Raises UserError for one that is missing, or not as the folder's manifest has it; one from elsewhere gets a note.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} is missing: train first, or check --name, --epoch and --checkpoints_dir")
+    found = {}
+    contents = manifest.read_files(next(iter(paths)).parent, [path.name for path in paths])
+    for path in paths:
+        weights = _read(path, contents[path.name])
+        if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+            raise UserError(f"{path} holds no state dict of a network (tensors by name)")
+        if not manifest.is_known(path):
+            print(
+                f"note: {path} is from elsewhere (no {manifest.MANIFEST} has its sum): taken as it is", file=sys.stderr
+            )
+        found[path] = dict(weights)
+    return found
 
 
 @dataclass
@@ -128,22 +136,20 @@ def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> Fit:
     )
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Read a weight file into a network; a UserError says what doesn't fit.
+def load_weights(networks: Mapping[Path, nn.Module]) -> None:
+    """Read weight files, of one folder, into networks; a UserError says what doesn't fit.
 
     Statistics that old files carry for instance norm are dropped; a count of batches that old files lack for
     batch norm is 0; both only where the network has it so.
     """
-    weights = read_weights(path)
-    fit = compare(network, weights)
-    if not fit.is_whole:
-        raise UserError(
-            f"{path} does not fit the network: {fit}; "
-            "give the --netG, --ngf, --norm, --no_dropout and channels it was trained with"
-        )
-    network.load_state_dict(adapt_old_weights(network, weights))
-    if not manifest.is_known(path):
-        print(f"note: {path} is from elsewhere (no {manifest.MANIFEST} has its sum): taken as it is", file=sys.stderr)
+    for path, weights in read_weights(networks.keys()).items():
+        fit = compare(networks[path], weights)
+        if not fit.is_whole:
+            raise UserError(
+                f"{path} does not fit the network: {fit}; "
+                "give the --netG, --ngf, --norm, --no_dropout and channels it was trained with"
+            )
+        networks[path].load_state_dict(adapt_old_weights(networks[path], weights))
 
 
 def adapt_old_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -226,9 +232,9 @@ class Checkpoint:
 
     def _restore(self, path: Path) -> None:
         content = _read(path)
-        if not isinstance(content, dict) or content.get("format") != STATE_FORMAT:
+        states = content.get("objects") if isinstance(content, dict) and content.get("format") == STATE_FORMAT else None
+        if not isinstance(states, dict):
             raise UserError(f"{path} is no state of a run that this version can read")
-        states = content["objects"]
         if states.keys() != self.objects.keys():
             different = ", ".join(sorted(states.keys() ^ self.objects.keys()))
             raise UserError(
@@ -240,18 +246,21 @@ class Checkpoint:
                 thing.load_state_dict(states[name])
             except UserError:
                 raise
-            except (RuntimeError, ValueError, KeyError) as error:
+            except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise UserError(
                     f"{path} does not fit this run's {name}: continue with the network options it was started with"
                 ) from error
 
 
 def _is_sealed(path: Path) -> bool:
-    """Whether a file ends with the right sum of all that stands before."""
-    length = path.stat().st_size - SEAL_LENGTH
-    if length < 0:
+    """Whether a file can be read and ends with the right sum of all that stands before."""
+    try:
+        length = path.stat().st_size - SEAL_LENGTH
+        if length < 0:
+            return False
+        with open(path, "rb") as file:
+            file.seek(length)
+            seal = file.read()
+        return seal == SEAL + sha256(path, length).encode()
+    except OSError:  # a bad disk
         return False
-    with open(path, "rb") as file:
-        file.seek(length)
-        seal = file.read()
-    return seal == SEAL + sha256(path, length).encode()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 CHUNK = 1 << 20  # bytes
 
@@ -35,7 +37,8 @@ def atomic_open(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
 def atomic_write(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     """Write a whole file at once; text as UTF-8."""
     with atomic_open(path, durable=durable) as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        # A file name on disk may hold bytes that are no text.
+        file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def temporary_name(path: Path) -> Path:
@@ -44,8 +47,8 @@ def temporary_name(path: Path) -> Path:
 
 
 def remove_left_over(folder: Path) -> None:
-    """Remove what a killed process was writing into a folder that nobody else is writing to."""
-    for temporary in folder.glob(".*.tmp"):
+    """Remove what a killed process was writing into a folder, or below, that nobody else is writing to."""
+    for temporary in folder.rglob(".*.tmp"):
         temporary.unlink(missing_ok=True)
 
 
@@ -62,6 +65,9 @@ def folder_to_disk(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network disks know no such thing for folders
+            raise
     finally:
         os.close(descriptor)
 
@@ -75,6 +81,11 @@ def sha256(path: Path, length: int | None = None) -> str:
             total.update(block)
             left -= len(block)
     return total.hexdigest()
+
+
+def json_sum(values: Any) -> str:
+    """The SHA-256 sum of values that JSON knows, whatever the order of their names."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 class Summed:

@@ -20,6 +20,7 @@ def take_over(networks: Mapping[str, nn.Module], opt: argparse.Namespace) -> Non
     --init_partial, which leaves the rest as it was drawn; and where nothing fits at all.
     """
     files = find_files(opt.init_from, networks, Path(opt.checkpoints_dir), opt.epoch)
+    all_weights = read_weights(files.values())
     lines, is_whole, taken = [], True, 0
     for name, network in networks.items():
         path = files.get(name)
@@ -27,7 +28,7 @@ def take_over(networks: Mapping[str, nn.Module], opt: argparse.Namespace) -> Non
             lines.append(f"net{name}: no file")
             is_whole = False
             continue
-        weights = read_weights(path)
+        weights = all_weights[path]
         fit = compare(network, weights)
         is_whole &= fit.is_whole
         taken += len(fit.matching)

@@ -27,6 +27,7 @@ class ImagePool:
         images = images.detach()
         if self.size == 0:
             return images
+        images = images.nan_to_num()  # of a step that fp16 skips: it is forgotten, but the pool would remember
         exchanged = [self._exchange(image) for image in images]
         if len(images) > 1:
             exchanged = [

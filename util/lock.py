@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -31,8 +32,12 @@ class Lock:
         self._file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115  # kept open as long as it is held
         try:
             self._take()
-        except OSError:
+        except OSError as error:
             self._file.close()
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise UserError(
+                    f"{self.path} can't be locked ({error.strerror}): choose a --checkpoints_dir on a disk with locks"
+                ) from error
             raise UserError(
                 f"{folder} is in use: {self._holder()}; wait for it, or give this run another --name"
             ) from None

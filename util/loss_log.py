@@ -75,8 +75,8 @@ class LossLog:
         whole = hashlib.sha256(kept).hexdigest() == state["sha256"]
         if not whole and not self.forced:
             raise UserError(
-                f"{self.path} is not as the run wrote it: restore it, or go on with the lines that can be read by "
-                "--force"
+                f"{self.path} is not as the run wrote it: restore it (going on from bare weights leaves the old one as "
+                f"{self.path.stem}_1.jsonl), or go on with the lines that can be read by --force"
             )
         self._take(kept)
         atomic_write(self.path, bytes(self._content), durable=True)

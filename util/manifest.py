@@ -1,18 +1,19 @@
 """manifest.json: the SHA-256 sums of what a run wrote, by which damage is noticed.
 
-It holds the weights, the options and the page's record. The state carries its own sum, and that of losses.jsonl;
-samples.jsonl those of the pictures.
+It holds the weights and the options. The state carries its own sum, and that of losses.jsonl; samples.jsonl has those
+of the pictures.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from util.errors import UserError
-from util.files import atomic_write, sha256
+from util.files import atomic_write, json_sum, sha256
 
 MANIFEST = "manifest.json"
 REMEDY = f"if you changed it on purpose, remove {MANIFEST} beside it, and files are taken as they are"
@@ -26,42 +27,64 @@ def record(folder: Path, sums: Mapping[str, str], *, old_is_valid: bool = False)
     With `old_is_valid` a file may also be as it was noted before: a crash between the two leaves it so. Without,
     as for the weights of several networks, the files are valid only all together.
     """
-    noted = _read(folder / MANIFEST) or {}
+    noted = _read(folder)
     for name, new in sums.items():
         before = [old for old in noted.get(name, [])[:1] if old != new] if old_is_valid else []
         noted[name] = [new, *before]
-    content = {"files": noted, "sha256": _seal(noted)}
+    content = {"files": noted, "sha256": json_sum(noted)}
     atomic_write(folder / MANIFEST, json.dumps(content, indent=1) + "\n", durable=True)
+
+
+def read_files(folder: Path, names: Collection[str]) -> dict[str, bytes]:
+    """The content of files that belong together, as one manifest has them; those it does not know, as they are.
+
+    Looks a second time where one is not as it should be: a training may be writing them. Then raises UserError.
+    """
+    damaged = ""
+    for attempt in range(2):
+        time.sleep(attempt)
+        sums = _read(folder)
+        contents = {name: (folder / name).read_bytes() for name in names}
+        wrong = [name for name, content in contents.items() if not _matches(content, sums.get(name))]
+        if not wrong:
+            return contents
+        damaged = wrong[0]
+    raise UserError(
+        f"{folder / damaged} is not as its run wrote it (a save was cut off, or the file is damaged): train.py "
+        f"--continue_train writes the latest weights anew; {REMEDY}"
+    )
 
 
 def is_known(path: Path) -> bool:
     """Whether the manifest beside a file has its sum."""
-    return path.name in (_read(path.with_name(MANIFEST)) or {})
+    return path.name in _read(path.parent)
 
 
 def is_damaged(path: Path) -> bool:
     """Whether the manifest beside a file has another sum than the file."""
-    sums = (_read(path.with_name(MANIFEST)) or {}).get(path.name)
-    return sums is not None and (not path.is_file() or sha256(path) not in sums)
+    return path.name in damaged(path.parent, [path.name])
 
 
-def damaged(folder: Path) -> list[str]:
-    """The files of a folder's manifest that are missing or have another sum."""
-    return [name for name in _read(folder / MANIFEST) or {} if is_damaged(folder / name)]
+def damaged(folder: Path, names: Collection[str] | None = None) -> list[str]:
+    """Which files of a folder's manifest, or which of these names, are missing or have another sum."""
+    noted = _read(folder)
+    looked_at = noted.keys() if names is None else noted.keys() & set(names)
+    return [name for name in looked_at if not (folder / name).is_file() or sha256(folder / name) not in noted[name]]
 
 
-def _read(path: Path) -> Sums | None:
+def _matches(content: bytes, sums: Collection[str] | None) -> bool:
+    return sums is None or hashlib.sha256(content).hexdigest() in sums
+
+
+def _read(folder: Path) -> Sums:
+    path = folder / MANIFEST
     if not path.is_file():
-        return None
+        return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         files: Sums = content["files"]
-        if content["sha256"] == _seal(files):
+        if content["sha256"] == json_sum(files):
             return files
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise UserError(f"{path} is damaged: remove it, and the files beside it are taken as they are")
-
-
-def _seal(files: Sums) -> str:
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

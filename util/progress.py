@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -79,7 +80,8 @@ class Console:
             self.bar.set_postfix(numbers, refresh=False)
             return
         values = "  ".join(f"{name} {value:.3f}" for name, value in numbers.items())
-        print(f"{title}, {self.done:,} of {self.total:,} images, {self._time_left()} left: {values}", flush=True)
+        with suppress(OSError):  # the file that it goes to may be on a full disk, or its reader gone
+            print(f"{title}, {self.done:,} of {self.total:,} images, {self._time_left()} left: {values}", flush=True)
 
     def _time_left(self) -> str:
         elapsed = time.perf_counter() - self.start
@@ -88,7 +90,8 @@ class Console:
 
     def say(self, message: str) -> None:
         """A sentence on stderr, which does not disturb the bar."""
-        tqdm.write(message, file=sys.stderr)
+        with suppress(OSError):
+            tqdm.write(message, file=sys.stderr)
 
     def close(self) -> None:
         self.bar.close()

@@ -8,16 +8,23 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_import("torch")
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "numpy", "Pillow")
 
 
 def provenance() -> dict[str, Any]:
-    """The versions of Python, of the packages that numbers depend on and of this code, and the command line."""
-    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"versions": {"python": platform.python_version(), **packages, "code": code_version()}, "command": sys.argv}
+    """The versions of Python, of the packages that numbers depend on and of this code, the threads, and the command."""
+    versions = {"python": platform.python_version(), "code": code_version(), "threads": str(torch.get_num_threads())}
+    return {"versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES}, "command": sys.argv}
 
 
 def code_version() -> str:

@@ -64,6 +64,7 @@ class Reporter:
         self.console = Console(progress.images + images_left, progress.images)
         self.say = run.say = dataset.say = self.console.say
         self.page: TrainingPage | None = None
+        self._page_failed = False
         if not opt.no_html:
             seen = None if run.from_weights else progress.images
             self.page = TrainingPage(folder / "web", opt.name, vars(opt), opt.display_winsize, seen=seen)
@@ -136,5 +137,8 @@ class Reporter:
         try:
             update(self.page)
         except (OSError, UserError) as error:
-            self.say(f"the page can't be written ({error}): training goes on without it")
-            self.page = None
+            if not self._page_failed:
+                self.say(f"warning: the page can't be written ({error}): training goes on, and tries again")
+            self._page_failed = True
+        else:
+            self._page_failed = False

@@ -7,11 +7,9 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from torch import nn
-
-from util import fine_tuning, manifest, runtime
+from util import manifest, runtime
 from util.checkpoint import Checkpoint, Stateful
 from util.errors import UserError
 from util.files import remove_left_over
@@ -26,7 +24,7 @@ LOSSES = "losses.jsonl"
 class Trained(Protocol):
     """What a run needs of a model."""
 
-    def networks(self) -> dict[str, nn.Module]: ...
+    def networks(self) -> Mapping[str, Any]: ...
 
     def state_objects(self) -> Mapping[str, Stateful]: ...
 
@@ -89,8 +87,6 @@ class Run:
         objects = {"dataset": dataset, **model.state_objects(), "random": runtime.RandomState()}
         objects |= {"progress": self.progress, "losses": self.log}
         self.checkpoint = Checkpoint(self.folder / STATE, objects, keep=self.opt.keep_checkpoints)
-        if self.opt.init_from:
-            fine_tuning.take_over(model.networks(), self.opt)
         if not self.opt.continue_train:
             return
         if self.checkpoint.paths() and self.opt.epoch == "latest":
@@ -105,10 +101,11 @@ class Run:
         damaged = manifest.damaged(self.folder)
         for name in self.progress.saved_as:
             self.model.save_networks(name)
-        if mended := sorted(set(damaged) - set(manifest.damaged(self.folder))):
+        written = {f"{name}_net_{network}.pth" for name in self.progress.saved_as for network in self.model.networks()}
+        if mended := sorted(written & set(damaged)):
             print(f"written anew out of {STATE}, as a save was cut off or they were damaged: {', '.join(mended)}")
-        if lost := sorted(set(damaged) - set(mended)):
-            print(f"warning: damaged or gone, which does not matter here: {', '.join(lost)}", file=sys.stderr)
+        if lost := [name for name in sorted(set(damaged) - written) if (self.folder / name).is_file()]:
+            print(f"warning: damaged, which does not matter here: {', '.join(lost)}", file=sys.stderr)
         if self.progress.epoch > self.last_epoch:
             print(f"all {self.last_epoch} epochs are trained: more of --n_epochs or --n_epochs_decay go on")
         else:
@@ -137,7 +134,7 @@ class Run:
         save. Raises TrainingDiverged rather than save what a number that is not finite has reached.
         """
         self.model.check_finite()
-        before, self.progress.saved_at = self.progress.saved_at, self.progress.seconds
+        self.progress.saved_at = self.progress.seconds
         self.progress.saved_as = list(names)
         try:
             self.checkpoint.save()
@@ -145,7 +142,6 @@ class Run:
                 self.model.save_networks(name)
             self.failed_save = ""
         except OSError as error:
-            self.progress.saved_at = before
             self.failed_save = str(error)
             self.say(
                 f"warning: step {self.progress.step} is not saved as {', '.join(names)} ({error}): training goes on "

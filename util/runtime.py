@@ -95,7 +95,7 @@ class Precision:
 
 
 class RandomState:
-    """Torch's random state on every device, as an object that a checkpoint can save and load."""
+    """Torch's random state on the CPU and on CUDA devices, as an object that a checkpoint can save and load."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}

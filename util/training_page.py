@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from dominate import tags
 
-from util.files import sha256
+from util.files import json_sum, sha256
 from util.html import Picture, address, naming, page, picture_row, save_picture, write_file
 from util.loss_curves import HEIGHT, WIDTH, draw_loss_curves
 
@@ -35,14 +34,16 @@ class Samples:
         """Read what `to_line` wrote; anything else is a ValueError, KeyError or TypeError."""
         noted = json.loads(line)
         values = noted["samples"]
-        if noted["sha256"] != _sum(values):
+        if noted["sha256"] != json_sum(values):
             raise ValueError("the line is damaged")
+        if any(picture["width"] < 1 or picture["height"] < 1 for picture in values["pictures"]):
+            raise ValueError("a picture has no size")
         pictures = tuple(Picture(**picture) for picture in values["pictures"])
         return cls(int(values["epoch"]), int(values["images"]), pictures)
 
     def to_line(self) -> str:
         values = asdict(self)
-        return json.dumps({"samples": values, "sha256": _sum(values)}) + "\n"
+        return json.dumps({"samples": values, "sha256": json_sum(values)}) + "\n"
 
     def is_whole(self, folder: Path) -> bool:
         """Whether every picture's file is as it was written."""
@@ -156,7 +157,7 @@ class TrainingPage:
             firsts = epochs[: needed * ROWS_PER_PAGE : ROWS_PER_PAGE]
             links = (tags.a(f"from {epoch}", href=earlier(number)) for number, epoch in enumerate(firsts))
             content.append(_render(tags.nav("Earlier epochs:", *reversed(list(links)), cls="pages")))
-        state = f"{'training' if self.running else 'finished'}, as of {datetime.now():%Y-%m-%d %H:%M}"
+        state = f"{'training' if self.running else 'ended'}, as of {datetime.now():%Y-%m-%d %H:%M}"
         reload_seconds = RELOAD_SECONDS if self.running else 0
         write_file(
             self.folder / "index.html",
@@ -202,10 +203,6 @@ def earlier(number: int) -> str:
 def curve_file(panel: str) -> str:
     """The file of a loss curve, whatever characters the loss has in its name."""
     return f"curve_{re.sub('[^A-Za-z0-9_.-]', '_', panel)}.svg"
-
-
-def _sum(values: Any) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _render(tag: Any) -> str:

@@ -440,3 +440,10 @@ def test_a_loader_is_as_long_as_its_images(options: Options) -> None:
     assert isinstance(loader, Loader) and len(loader) == 5
     assert len(list(loader)) == 2
     assert loader.summary().startswith("5 images in ")
+
+
+def test_an_image_that_would_be_scaled_to_an_enormous_one_is_left_out(options: Options, two_domains: Path) -> None:
+    Image.new("RGB", (1, 60_000)).save(two_domains / "trainA" / "thin.png")
+    batches, said = load(options("--preprocess", "scale_width", "--serial_batches", "--load_size", 64))
+    assert len(batches) == 7
+    assert any("thin.png: would be scaled to 64x" in text for text in said), said

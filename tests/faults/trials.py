@@ -146,10 +146,11 @@ def _wait_for_moment(lab: Lab, name: str, process: Process, chance: random.Rando
 def _wait_for_save(lab: Lab, name: str, process: Process, chance: random.Random) -> bool:
     """Wait for a random one of its saves, and a moment more; whether there was one."""
     for _ in range(chance.randrange(1, 12)):
-        while not any((lab.runs / name).glob(".latest_*.tmp")):
-            if process.poll() is not None:
-                return False
-        time.sleep(chance.uniform(0, 0.01))
+        for begins in (False, True):  # wait for the end of the one that may be going on, then for the next
+            while any((lab.runs / name).glob(".latest_*.tmp")) is not begins:
+                if process.poll() is not None:
+                    return False
+    time.sleep(chance.uniform(0, 0.01))
     return True
 
 

@@ -334,8 +334,10 @@ def test_a_gradient_that_is_not_finite_counts_as_well(build: Build) -> None:
 def test_an_optimizer_that_knows_no_flag_is_not_called(build: Build) -> None:
     model = build(*TINY)
     model.phases[0].optimizer = torch.optim.SGD(model.netG_A.parameters(), lr=1.0)
-    with pytest.raises(TrainingDiverged, match="G_A = nan"):
-        broken_step(model)
+    broken_step(model)
+    with pytest.raises(TrainingDiverged, match="G_A = nan") as caught:
+        model.check_finite()
+    assert caught.value.steps_ago == 0
     assert all(value.isfinite().all() for value in model.netG_A.parameters())
 
 
@@ -360,9 +362,9 @@ def test_the_average_is_saved_in_place_of_the_last_weights(build: Build, tmp_pat
         f"latest_net_{name}.pth" for name in ("D_A", "D_B", "G_A", "G_B")
     ]
     saved = copy.deepcopy(model.netG_A)
-    load_weights(saved, model.folder / "latest_net_G_A.pth")
+    load_weights({model.folder / "latest_net_G_A.pth": saved})
     torch.testing.assert_close(saved.state_dict()[key], expected)
-    load_weights(saved := copy.deepcopy(model.netD_A), model.folder / "latest_net_D_A.pth")
+    load_weights({model.folder / "latest_net_D_A.pth": (saved := copy.deepcopy(model.netD_A))})
     assert torch.equal(next(saved.parameters()), next(model.netD_A.parameters()))
 
 

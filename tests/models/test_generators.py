@@ -171,7 +171,7 @@ def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
     saved, loaded = small("batch"), small("batch")
     saved(torch.rand(2, 3, 16, 16))  # moves the running statistics
     save_weights({tmp_path / "latest_net_G.pth": saved})
-    load_weights(loaded, tmp_path / "latest_net_G.pth")
+    load_weights({tmp_path / "latest_net_G.pth": loaded})
     assert all(
         torch.equal(a, b) for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True)
     )
@@ -185,14 +185,14 @@ def test_statistics_of_old_instance_norm_files_are_dropped(tmp_path: Path) -> No
         old |= {f"{norm}.running_mean": torch.zeros(2), f"{norm}.running_var": torch.ones(2)}
         old |= {f"{norm}.num_batches_tracked": torch.tensor(7)}
     torch.save(old, tmp_path / "old.pth")
-    load_weights(network, tmp_path / "old.pth")
+    load_weights({tmp_path / "old.pth": network})
     assert all(torch.equal(value, old[name]) for name, value in network.state_dict().items())
 
 
 def test_statistics_that_belong_to_no_instance_norm_are_refused(tmp_path: Path) -> None:
     torch.save(small().state_dict() | {"model.1.running_mean": torch.zeros(2)}, tmp_path / "odd.pth")
     with pytest.raises(UserError, match=r"odd\.pth does not fit.*1 unknown.*model\.1\.running_mean"):
-        load_weights(small(), tmp_path / "odd.pth")
+        load_weights({tmp_path / "odd.pth": small()})
 
 
 def test_an_old_batch_norm_file_needs_no_batch_counts_but_its_statistics(tmp_path: Path) -> None:
@@ -200,12 +200,12 @@ def test_an_old_batch_norm_file_needs_no_batch_counts_but_its_statistics(tmp_pat
     network(torch.rand(2, 3, 16, 16))
     old = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "old.pth")
-    load_weights(network, tmp_path / "old.pth")
+    load_weights({tmp_path / "old.pth": network})
     assert network.state_dict()["model.2.num_batches_tracked"] == 0
     assert torch.equal(network.state_dict()["model.2.running_mean"], old["model.2.running_mean"])
     torch.save({name: value for name, value in old.items() if name != "model.5.running_var"}, tmp_path / "less.pth")
     with pytest.raises(UserError, match=r"1 parameters are missing.*model\.5\.running_var"):
-        load_weights(network, tmp_path / "less.pth")
+        load_weights({tmp_path / "less.pth": network})
 
 
 def test_weights_of_other_networks_are_refused_by_name(tmp_path: Path) -> None:
@@ -213,10 +213,10 @@ def test_weights_of_other_networks_are_refused_by_name(tmp_path: Path) -> None:
     save_weights({path: small()})
     before = (other := small("batch")).state_dict()["model.1.weight"].clone()
     with pytest.raises(UserError, match=r"missing.*unknown.*such as model\.\S+\).*--norm"):
-        load_weights(other, path)
+        load_weights({path: other})
     assert torch.equal(other.state_dict()["model.1.weight"], before)
     with pytest.raises(UserError, match=r"model\.10\.conv_block\.6.*--no_dropout"):
-        load_weights(small(dropout=True), path)
+        load_weights({path: small(dropout=True)})
     wider = create_generator("resnet_6blocks", input_nc=1, output_nc=3, ngf=2)
     with pytest.raises(UserError, match=r"1 of another shape \(such as model\.1\.weight\)"):
-        load_weights(wider, path)
+        load_weights({path: wider})

@@ -105,3 +105,23 @@ def test_the_factor_survives_a_restart(options: Options, tmp_path: Path) -> None
     assert factor(again) == factor(model) < 65536 and again.skipped_steps == model.skipped_steps > 0
     for seed in range(2):
         assert step(model, seed) == step(again, seed)
+
+
+@pytest.mark.parametrize("kind", ["fused", "other"])
+def test_a_forward_pass_that_overflows_leaves_no_trace(options: Options, kind: str) -> None:
+    model = build(options, "--precision", "fp16", "--norm", "batch", "--ema_decay", "0.9")
+    if kind == "other":
+        model.phases[0].optimizer = torch.optim.SGD(model.netG_A.parameters(), lr=0.01)
+    step(model)
+    before = copy.deepcopy({name: dict(network.state_dict()) for name, network in model.networks().items()})
+    data = batch(model.opt, 1, dtype=torch.float32)
+    data["A"][0, 0, 0, 0] = float("nan")
+    model.set_input(data)
+    model.optimize_parameters()
+    shown = model.get_current_losses()
+    assert "cycle_A" not in shown and all(torch.tensor(value).isfinite() for value in shown.values())
+    for name in ("G_A", "G_B"):
+        for key, value in model.networks()[name].state_dict().items():
+            assert torch.equal(value, before[name][key]), (name, key)
+    assert all(value.isfinite().all() for value in model.averages["G_A"].state_dict().values())
+    assert all(image.isfinite().all() for image in model.fake_B_pool.images)

@@ -17,6 +17,7 @@ from data import create_dataset
 from models import create_model
 from options import TestOptions, TrainOptions
 from tests.conftest import SMALL, write_tiles
+from util import fine_tuning
 from util.checkpoint import save_weights
 from util.errors import UserError
 from util.run import Run
@@ -126,10 +127,11 @@ TRAINING = {
     "a run",
     "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: train first, or check "
     "--name, --epoch and --checkpoints_dir",
-    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with other networks or domains; "
-    "start a new one (--init_from mine takes over what fits), or --force it",
-    "--name mine --continue_train --ngf 2 --force": "checkpoints/mine/latest_state.pt does not fit this run's net_G_A: "
-    "continue with the network options it was started with",
+    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with other networks: start a "
+    "new run (--init_from mine takes over what fits)",
+    "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB, and would go on with other "
+    "images; --force it",
+    "--epoch 5 --name new": "--epoch 5 says which weights to load, by --continue_train or --init_from RUN",
     "--name mine --continue_train --dataroot others": "--dataroot others is not what the run was trained on: trainB "
     "had 1 images of ~ bytes in all, and has 2 of ~; restore it, or go on with it as it is by --force",
     "--name mine --continue_train --init_from one": "--continue_train goes on with a run's own weights, --init_from "
@@ -251,7 +253,8 @@ def write_runs() -> None:
     Path("broken/one/manifest.json").unlink()
     for name in ("lost", "page", "cut_off"):
         Path("checkpoints", name, "manifest.json").unlink(missing_ok=True)
-    Path("checkpoints/page/latest_net_G_A.pth").write_text("<html>404 Not Found</html>")
+    for name in ("G_A", "G_B"):
+        Path(f"checkpoints/page/latest_net_{name}.pth").write_text("<html>404 Not Found</html>")
     Path("checkpoints/cut_off").mkdir()
     whole = Path("checkpoints/mine/latest_state.pt").read_bytes()
     Path("checkpoints/cut_off/latest_state.pt").write_bytes(whole[: len(whole) // 2])
@@ -268,6 +271,8 @@ def prepare_training(argv: list[str]) -> None:
     dataset = create_dataset(opt)
     model = create_model(opt)
     model.setup(opt)
+    if opt.init_from:
+        fine_tuning.take_over(model.networks(), opt)
     Run(opt).hold(model, dataset)
 
 
@@ -344,3 +349,15 @@ def test_a_mistake_leaves_no_folder_behind_and_destroys_none(flags: list[str], m
         train.main()
     assert sorted(Path("checkpoints/mine").iterdir()) == before and len(before) > 4
     assert not Path("checkpoints/never").exists()
+
+
+@pytest.mark.parametrize("source", ["typo", "checkpoints/bare", "checkpoints/page"])
+def test_overwriting_waits_until_the_weights_to_start_from_are_read(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in Path("checkpoints/mine").iterdir()}
+    flags = ["--name", "mine", "--overwrite", "--init_from", source, *shlex.split(TINY)]
+    monkeypatch.setattr(sys, "argv", ["train.py", "--dataroot", "tiles", *flags])
+    with pytest.raises(UserError):
+        train.main()
+    assert {path: path.read_bytes() for path in Path("checkpoints/mine").iterdir()} == before

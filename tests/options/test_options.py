@@ -247,14 +247,20 @@ def test_going_on_takes_over_all_of_the_run_but_the_machine(run: Run, capsys: py
     )
 
 
-@pytest.mark.parametrize("flags", [["--netD", "pixel"], ["--ngf", "8"], ["--direction", "BtoA"], ["--dropout"]])
-def test_going_on_with_other_networks_or_domains_is_refused_unless_forced(
-    flags: list[str], run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("flags", [["--netD", "pixel"], ["--ngf", "8"], ["--norm_D", "none"], ["--dropout"]])
+def test_going_on_with_other_networks_is_refused(flags: list[str], run: Run) -> None:
     run()
-    with pytest.raises(UserError, match=rf"^{flags[0].replace('dropout', 'no_dropout')} .*: the run has .*--force it$"):
-        train("--continue_train", *flags)
-    train("--continue_train", *flags, "--force")
+    for force in ([], ["--force"]):
+        option = flags[0].replace("dropout", "no_dropout")
+        with pytest.raises(UserError, match=rf"^{option} .*: the run has .* networks"):
+            train("--continue_train", *flags, *force)
+
+
+def test_going_on_with_other_images_has_to_be_forced(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    with pytest.raises(UserError, match=r"^--direction BtoA: the run has AtoB, .*--force it$"):
+        train("--continue_train", "--direction", "BtoA")
+    train("--continue_train", "--direction", "BtoA", "--force")
     assert "from here on, which no run trained in one go would give; until now" in capsys.readouterr().err
 
 
@@ -383,7 +389,7 @@ def test_gpu_ids_say_what_the_device_is(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_load_iter_names_the_weights() -> None:
-    assert train("--load_iter", "2000").epoch == "iter_2000"
+    assert train("--load_iter", "2000", "--init_from", "other").epoch == "iter_2000"
     assert train().epoch == "latest"
 
 
@@ -426,3 +432,45 @@ def test_every_option_is_explained(name: str) -> None:
     options = TrainOptions() if MODELS.find(name).trainable else TestOptions()
     for action in options._parser_for(name, None).options().values():
         assert action.help, action.dest
+
+
+# Damaged or crafted files.
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"options": {"model": 5}, "run": {}}', "[" * 100_000, '{"options": {"model": "cycle_gan"}, "run": 3}', "[]"],
+    ids=["model", "deep", "run", "list"],
+)
+def test_an_options_file_that_is_none_is_named(content: str, here: Path) -> None:
+    (here / "checkpoints" / "odd").mkdir(parents=True)
+    (here / "checkpoints" / "odd" / "options.json").write_text(content)
+    with pytest.raises(UserError, match=r"odd/options\.json can't be read: restore it"):
+        test("--name", "odd")
+
+
+@pytest.mark.parametrize("run", ['"versions": "x"', '"versions": {}, "dataset": []', '"dataset": {"trainA": {}}'])
+def test_odd_records_in_a_config_are_passed_over(run: str, here: Path) -> None:
+    (here / "odd.json").write_text('{"options": {"lambda_A": 5}, "run": {' + run + "}}")
+    options = TrainOptions()
+    assert options.parse(["--dataroot", "photos", "--config", "odd.json"]).lambda_A == 5
+    options.tell_differences({"trainA": {"files": 1, "bytes": 2, "sha256": ""}})
+
+
+def test_a_config_that_its_run_wrote_otherwise_is_refused(run: Run, here: Path) -> None:
+    run()
+    path = here / "checkpoints" / "photos_cycle_gan" / "options.json"
+    path.write_text(path.read_text().replace('"lr": 0.0002', '"lr": 0.0003'))
+    with pytest.raises(UserError, match=r"options\.json is not as its run wrote it: restore it; if you changed it on"):
+        train("--config", path, "--name", "again")
+
+
+def test_a_run_that_went_on_remembers_how_it_began(run: Run, here: Path) -> None:
+    run("--init_from", "other", "--epoch", "3")
+    options = TrainOptions()
+    opt = options.parse(["--dataroot", "photos", "--continue_train", "--lambda_A", "5"])
+    options.save(opt, here / "checkpoints" / "photos_cycle_gan", {})
+    record = json.loads((here / "checkpoints" / "photos_cycle_gan" / "options.json").read_text())
+    kept = {name: record["options"][name] for name in ("init_from", "epoch", "lambda_A")}
+    assert kept == {"init_from": "other", "epoch": "3", "lambda_A": 5}
+    assert len(record["run"]["continued"]) == 1 and "torch" in record["run"]["continued"][0]["versions"]

@@ -55,7 +55,7 @@ def test_a_file_that_holds_no_weights_is_named(content: bytes, tmp_path: Path, m
     path = tmp_path / "latest_net_G.pth"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"latest_net_G\.pth (can't be read as a file of weights|holds no state dict)"):
-        load_weights(nn.Linear(3, 2), path)
+        load_weights({path: nn.Linear(3, 2)})
     assert not (tmp_path / "executed").exists()
 
 
@@ -64,14 +64,14 @@ def test_a_weight_file_cut_off_anywhere_is_named(saved: Path) -> None:
     for length in range(0, len(content) - 1, 97):
         saved.write_bytes(content[:length])
         with pytest.raises(UserError, match=r"latest_net_G\.pth can't be read as a file of weights: \S+"):
-            load_weights(nn.Linear(3, 2), saved)
+            load_weights({saved: nn.Linear(3, 2)})
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"weight": [1.0]}, {"model": {"weight": torch.zeros(2, 3)}}])
 def test_something_else_than_a_state_dict_is_refused(content: object, saved: Path) -> None:
     torch.save(content, saved)
     with pytest.raises(UserError, match="holds no state dict of a network"):
-        load_weights(nn.Linear(3, 2), saved)
+        load_weights({saved: nn.Linear(3, 2)})
 
 
 def test_weights_on_disk_need_no_device_and_share_no_memory(saved: Path) -> None:

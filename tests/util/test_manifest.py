@@ -48,3 +48,29 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, damage: tuple[bytes, bytes]
     file.write_bytes(file.read_bytes().replace(*damage, 1))
     with pytest.raises(UserError, match=r"manifest\.json is damaged: remove it"):
         manifest.is_damaged(tmp_path / "options.json")
+
+
+def test_files_that_belong_together_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(content: bytes) -> None:
+        total = hashlib.sha256(content).hexdigest()
+        manifest.record(tmp_path, dict.fromkeys(("a.pth", "b.pth"), total))
+        for name in ("a.pth", "b.pth"):
+            (tmp_path / name).write_bytes(content)
+
+    save(b"one")
+    slept: list[float] = []
+    monkeypatch.setattr(manifest.time, "sleep", slept.append)
+    read_bytes = Path.read_bytes
+
+    def while_training_saves(path: Path) -> bytes:
+        content = read_bytes(path)
+        if path.name == "a.pth" and len(slept) == 1:
+            save(b"two")
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", while_training_saves)
+    assert manifest.read_files(tmp_path, ["a.pth", "b.pth"]) == {"a.pth": b"two", "b.pth": b"two"}
+    assert slept == [0, 1]
+    (tmp_path / "b.pth").write_bytes(b"0ne")
+    with pytest.raises(UserError, match=r"b\.pth is not as its run wrote it"):
+        manifest.read_files(tmp_path, ["a.pth", "b.pth"])

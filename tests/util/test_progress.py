@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +87,16 @@ def test_without_a_terminal_a_report_is_a_line(capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr()
     assert printed.out.startswith("epoch 2/3, 1,500 of 2,000 images, 00:00 left: G_A 0.123  D_A 2.000\n")
     assert printed.err == "bad image x.png: is empty\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no disk that is always full")
+def test_a_console_that_takes_nothing_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr(sys, "stderr", full)
+        console = Console(10, 0)
+        console.report("epoch 1", {"G_A": 1.0})
+        console.say("a warning")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()

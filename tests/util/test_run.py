@@ -136,7 +136,7 @@ def test_weights_that_a_cut_off_save_left_behind_are_written_anew(
     run, model = held(options, "--continue_train")
     assert "written anew out of latest_state.pt" in (said := capsys.readouterr().out) and "latest_net_G.pth" in said
     for name in ("latest", "3"):
-        load_weights(model.net, run.folder / f"{name}_net_G.pth")
+        load_weights({run.folder / f"{name}_net_G.pth": model.net})
         assert not model.net.weight.any()
     assert (run.folder / "2_net_G.pth").read_bytes() == exported
 

@@ -111,7 +111,7 @@ def test_only_a_running_page_loads_itself_anew(tmp_path: Path) -> None:
     assert 'data-reload="30"' in (tmp_path / "index.html").read_text(encoding="utf-8")
     page.finish()
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "data-reload=" not in text and "finished" in text
+    assert "data-reload=" not in text and "ended" in text
     assert epochs_on(tmp_path / "index.html") == [2, 1]
 
 
