@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("demo"), help="folder for the dataset, the run and the gallery"
     )
-    parser.add_argument("--epochs", type=int, default=16, help="on whole tiles, half of them at a falling rate")
+    parser.add_argument("--epochs", type=int, default=44, help="on whole tiles, half of them at a falling rate")
     arguments, others = parser.parse_known_args()
     dataset, checkpoints, results = (arguments.out / name for name in ("maps", "checkpoints", "results"))
     where = ["--dataroot", str(dataset), "--checkpoints_dir", str(checkpoints), "--name", NAME]

@@ -124,9 +124,13 @@ class Reporter:
 
     def _show_images(self, arrays: dict[str, np.ndarray], to_page: bool, to_monitors: bool) -> None:
         progress = self.progress
+
+        def add_all(page: TrainingPage) -> None:
+            page.add_samples(progress.epoch, progress.images, arrays)
+            page.update_curves(self.log.records)
+
         if to_page:
-            self._update_page(lambda page: page.add_samples(progress.epoch, progress.images, arrays))
-            self._update_page(lambda page: page.update_curves(self.log.records))
+            self._update_page(add_all)
         if to_monitors:
             for monitor in self.monitors:
                 monitor.show_images(arrays, progress.epoch, progress.images)
