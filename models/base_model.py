@@ -222,7 +222,7 @@ class BaseModel(ABC):
     @property
     def skipped_steps(self) -> int:
         """How many optimizer steps --precision fp16 has skipped so far, as their numbers overflowed."""
-        return int(self.watch.skipped)
+        return int(self.watch.skipped) if self.precision.may_skip else 0
 
     @property
     def learning_rate(self) -> float:
