@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -114,6 +115,8 @@ def main() -> int:
             complete(page)
         serve(arguments.port, arguments.env_path)
     except KeyboardInterrupt:
+        # Python would complain of connections that tornado had just begun to serve.
+        warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
         print("visdom: stopped")
     return 0
 
