@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data.base_dataset import MOST_DRAWS, BaseDataset, Sample
-from data.fingerprint import difference, fingerprint
+from data.fingerprint import Fingerprint, difference, fingerprint
 from util.errors import UserError
 
 LONGEST_WAIT = 300  # seconds for a batch from a worker; then it is taken to hang, as where shared memory is full
@@ -107,7 +108,6 @@ class Loader:
         self.bad_images: dict[str, str] = {}  # what was wrong with a file, by path
         self.transparent = False
         self.reports: Counter[str] = Counter()  # how often a file was bad in this epoch, by path
-        self.fingerprint = fingerprint(dataset.files())
         self.batches = EpochBatches(
             len(dataset), opt.batch_size, shuffle=opt.is_train and not opt.serial_batches, seed=opt.seed
         )
@@ -139,6 +139,11 @@ class Loader:
         if start == 0:
             self.reports.clear()
         self.batches.epoch, self.batches.start = epoch, start
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """What it is made of; taken when first asked for, as a test never asks."""
+        return fingerprint(self.dataset.files())
 
     def state_dict(self) -> dict[str, Any]:
         return {

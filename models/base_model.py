@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-    from models import finite_watch, schedules
+    from models import finite_watch, losses, schedules
     from util import checkpoint, runtime
 else:
-    torch, finite_watch, schedules, checkpoint, runtime = lazy_import(
-        "torch", "models.finite_watch", "models.schedules", "util.checkpoint", "util.runtime"
+    torch, finite_watch, losses, schedules, checkpoint, runtime = lazy_import(
+        "torch", "models.finite_watch", "models.losses", "models.schedules", "util.checkpoint", "util.runtime"
     )
 
 
@@ -211,8 +211,9 @@ class BaseModel(ABC):
     def update_learning_rate(self) -> None:
         """Step every schedule, at the end of an epoch. plateau looks at the epoch's mean of the first phase's loss."""
         self.check_finite()
+        measure = self.epoch_loss.mean()
         for schedule in self.schedules.values():
-            schedule.step(self.epoch_loss.mean())
+            schedule.step(measure)
         self.epoch_loss.reset()
 
     def check_finite(self) -> None:
@@ -250,8 +251,7 @@ class BaseModel(ABC):
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """The images of the last step, detached, by name; only those that were computed."""
-        visuals = {name: getattr(self, name).detach() for name in self.visual_names if hasattr(self, name)}
-        return {name: visual if visual.dtype == torch.float64 else visual.float() for name, visual in visuals.items()}
+        return {name: losses.in_full(getattr(self, name).detach()) for name in self.visual_names if hasattr(self, name)}
 
     def get_current_losses(self) -> dict[str, float]:
         """The weighted losses of the last step by name, as numbers; without those of a step that fp16 skipped.

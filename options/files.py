@@ -61,13 +61,14 @@ def save_run(folder: Path, opt: argparse.Namespace, as_text: str, fingerprint: M
     goes on keeps what it began with, and notes under "continued" with which versions and command it does.
     """
     options = {name: value for name, value in vars(opt).items() if name not in NOT_SAVED}
-    run = {"dataroot": str(Path(opt.dataroot).resolve()), **provenance(), "dataset": fingerprint}
+    now = provenance()
+    run = {"dataroot": str(Path(opt.dataroot).resolve()), **now, "dataset": fingerprint}
     record = read_record(folder) if opt.continue_train else None
     if record is not None:
         options |= {name: record["options"][name] for name in OF_THE_START if name in record["options"]}
         began = record["run"]
         run |= {name: began[name] for name in ("versions", "command") if name in began}
-        run["continued"] = [*began.get("continued", []), provenance()]
+        run["continued"] = [*began.get("continued", []), now]
     content = {OPTIONS: json.dumps({"options": options, "run": run}, indent=2) + "\n", TEXT: as_text + "\n"}
     encoded = {name: text.encode("utf-8", "backslashreplace") for name, text in content.items()}
     sums = {name: hashlib.sha256(text).hexdigest() for name, text in encoded.items()}

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ def provenance() -> dict[str, Any]:
     return {"versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES}, "command": sys.argv}
 
 
+@cache
 def code_version() -> str:
     """The commit of this checkout, with -dirty where files differ from it; "unknown" outside of one."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
