@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from models import architectures
 from models.base_model import BaseModel
+from util.errors import UserError
 from util.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class TestModel(BaseModel):
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         architectures.check_generator_size(opt)
+        if "/" in opt.model_suffix or "\\" in opt.model_suffix:
+            raise UserError(f"--model_suffix {opt.model_suffix!r} is no part of a file's name")
         if opt.model_suffix == "_B":  # a CycleGAN's G_B goes the other way
             opt.input_nc, opt.output_nc = opt.output_nc, opt.input_nc
 

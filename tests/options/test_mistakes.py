@@ -177,6 +177,7 @@ TESTING = {
     "--checkpoints_dir",
     "--name mine --epoch 30": "checkpoints/mine/30_net_G_A.pth is missing: ~",
     "--name mine --load_iter 2000": "checkpoints/mine/iter_2000_net_G_A.pth is missing: ~",
+    "--name mine --model test --model_suffix /../x": "--model_suffix '/../x' is no part of a file's name",
     "--name mine --model test": "checkpoints/mine/latest_net_G.pth is missing: ~",
     "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 parameters "
     "are missing, 4 unknown, 2 of another shape (such as model.~); give the --netG, --ngf, --norm, --no_dropout and "
