@@ -1,0 +1,112 @@
+"""What every model that trains has to do, on batches of its own dataset: the registry drives these."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from data import create_dataset
+from models import MODELS, create_model
+from models.base_model import BaseModel
+from tests.conftest import Options
+
+TRAINABLE = [name for name in MODELS.names() if MODELS.find(name).trainable]
+# What a model, or a way of using it, needs beside its own defaults and the small sizes of tests/conftest.py.
+VARIANTS: dict[str, list[str]] = {name: ["--model", name] for name in TRAINABLE}
+Build = Callable[..., BaseModel]
+
+
+@pytest.fixture
+def build(options: Options) -> Build:
+    """A model in float64, ready to train, whose weights are drawn by --seed but not so small that little flows."""
+
+    def build(variant: str) -> BaseModel:
+        torch.manual_seed(1)
+        opt = options("--pool_size", 0, "--batch_size", 2, "--init_gain", 0.2, *VARIANTS[variant])
+        model = create_model(opt)
+        for network in model.networks().values():
+            network.double()
+        model.setup(opt)
+        return model
+
+    return build
+
+
+def batches(model: BaseModel) -> Iterator[dict[str, Any]]:
+    """What the dataset of the model's options gives, in float64; class ids stay what they are."""
+    for batch in create_dataset(model.opt):
+        yield {
+            name: value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+            for name, value in batch.items()
+        }
+
+
+def train(model: BaseModel, steps: int) -> dict[str, float]:
+    """The losses of the last of so many steps."""
+    for _, batch in zip(range(steps), batches(model), strict=False):
+        model.set_input(batch)
+        model.optimize_parameters()
+    return model.get_current_losses()
+
+
+def test_every_trainable_model_is_swept() -> None:
+    assert set(TRAINABLE) <= set(VARIANTS) and len(TRAINABLE) > 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_gradient_reaches_every_parameter(variant: str, build: Build) -> None:
+    model = build(variant)
+    losses = train(model, 1)
+    assert losses and all(np.isfinite(value) for value in losses.values())
+    for net, network in model.networks().items():
+        for key, parameter in network.named_parameters():
+            assert parameter.grad is not None, f"{net}.{key}"
+            assert torch.isfinite(parameter.grad).all(), f"{net}.{key}"
+            if parameter.dim() > 1:  # a bias before an instance norm has the gradient 0
+                assert parameter.grad.abs().max() > 0, f"{net}.{key}"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_network_learns_and_every_visual_is_an_image(variant: str, build: Build) -> None:
+    model = build(variant)
+    before = copy.deepcopy(model.networks())
+    train(model, 2)
+    for net, network in model.networks().items():
+        assert any(not torch.equal(p, q) for p, q in zip(network.parameters(), before[net].parameters(), strict=True))
+    visuals = model.get_current_visuals()
+    assert set(visuals) == set(model.visual_names)
+    for shown in visuals.values():
+        assert shown.dim() == 4 and shown.shape[-2:] == (model.opt.crop_size, model.opt.crop_size)
+        assert shown.abs().max() <= 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_model_tests_as_it_trained(variant: str, build: Build) -> None:
+    model = build(variant)
+    train(model, 1)
+    model.folder.mkdir(parents=True)
+    model.save_networks("latest")
+    model.eval()
+    batch = next(batches(model))
+    model.set_input(batch)
+    model.test()
+    opt = copy.copy(model.opt)
+    opt.is_train = False
+    tested = create_model(opt)
+    for network in tested.networks().values():
+        network.double()
+    tested.setup(opt)
+    tested.eval()
+    tested.set_input(batch)
+    tested.test()
+    shown = tested.get_current_visuals()
+    assert any("fake" in visual for visual in shown)
+    assert all(torch.equal(value, model.get_current_visuals()[visual]) for visual, value in shown.items())
+    assert all("D" not in net for net in tested.networks())
+    assert [t.path for t in tested.translations(batch)]
