@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from data import create_dataset
 from models import MODELS, create_model
@@ -24,32 +22,21 @@ Build = Callable[..., BaseModel]
 
 @pytest.fixture
 def build(options: Options) -> Build:
-    """A model in float64, ready to train, whose weights are drawn by --seed but not so small that little flows."""
+    """A model that is ready to train, with weights that are always the same, and not so small that little flows."""
 
     def build(variant: str) -> BaseModel:
         torch.manual_seed(1)
         opt = options("--pool_size", 0, "--batch_size", 2, "--init_gain", 0.2, *VARIANTS[variant])
         model = create_model(opt)
-        for network in model.networks().values():
-            network.double()
         model.setup(opt)
         return model
 
     return build
 
 
-def batches(model: BaseModel) -> Iterator[dict[str, Any]]:
-    """What the dataset of the model's options gives, in float64; class ids stay what they are."""
-    for batch in create_dataset(model.opt):
-        yield {
-            name: value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
-            for name, value in batch.items()
-        }
-
-
 def train(model: BaseModel, steps: int) -> dict[str, float]:
-    """The losses of the last of so many steps."""
-    for _, batch in zip(range(steps), batches(model), strict=False):
+    """The losses of the last of so many steps, on what the dataset of the model's options gives."""
+    for _, batch in zip(range(steps), create_dataset(model.opt), strict=False):
         model.set_input(batch)
         model.optimize_parameters()
     return model.get_current_losses()
@@ -93,14 +80,12 @@ def test_every_model_tests_as_it_trained(variant: str, build: Build) -> None:
     model.folder.mkdir(parents=True)
     model.save_networks("latest")
     model.eval()
-    batch = next(batches(model))
+    batch = next(iter(create_dataset(model.opt)))
     model.set_input(batch)
     model.test()
     opt = copy.copy(model.opt)
     opt.is_train = False
     tested = create_model(opt)
-    for network in tested.networks().values():
-        network.double()
     tested.setup(opt)
     tested.eval()
     tested.set_input(batch)
