@@ -58,7 +58,8 @@ def main() -> int:
                 shown = dict(translation.visuals)
                 for name, truth in translation.truth.items():
                     scores.add(name, shown[name], truth)
-                    shown[name.replace("fake", "truth")] = truth
+                    if all(truth is not visual for visual in translation.visuals.values()):  # else it is shown already
+                        shown[name.replace("fake", "truth")] = truth
                 arrays = {name: images.to_array(image, opt.aspect_ratio) for name, image in shown.items()}
                 gallery.add_row(images.name_below(Path(opt.dataroot), opt.phase, translation.path), arrays)
                 for monitor in monitors:

@@ -63,10 +63,14 @@ class BaseDataset(ABC):
         Raises BadImage also for one so long and thin that --preprocess would make it enormous.
         """
         image = image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+        self.refuse_thin(path, image)
+        return image
+
+    def refuse_thin(self, path: Any, image: Any) -> None:
+        """Raises BadImage for an image (C, H, W), or a part of one, that --preprocess would make enormous."""
         height, width = self.transform.target_size(image.shape[-2], image.shape[-1])
         if height * width > image_reader.MOST_PIXELS:
             raise image_reader.BadImage(path, f"would be scaled to {width}x{height} pixels: too long and thin")
-        return image
 
     def _note_transparency(self) -> None:
         self.transparent = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.image_reader import IMAGE_EXTENSIONS
@@ -43,6 +44,33 @@ def list_images(folder: Path, limit: int | None = None) -> tuple[list[Path], Cou
 
 def _refuse(error: OSError) -> None:
     raise UserError(f"{error.filename} can't be listed ({error.strerror}): make it readable, or remove it") from error
+
+
+def match_names(folders: Sequence[Path]) -> tuple[list[tuple[Path, ...]], list[Path]]:
+    """The images of several folders that have the same name (their ending aside), together, in order; and the others.
+
+    Raises UserError where no name is in all of them, or one stands twice in a folder.
+    """
+    named = [_by_name(folder) for folder in folders]
+    common = set.intersection(*(set(names) for names in named))
+    if not common:
+        examples = " and ".join(str(next(iter(names.values()))) for names in named)
+        raise UserError(
+            f"{' and '.join(map(str, folders))} have no file name in common, such as {examples}: the two images of a "
+            "pair have the same name"
+        )
+    others = [path for names in named for name, path in names.items() if name not in common]
+    return [tuple(names[name] for names in named) for name in named[0] if name in common], others
+
+
+def _by_name(folder: Path) -> dict[Path, Path]:
+    """The images of a folder by their name below it, without the ending."""
+    found: dict[Path, Path] = {}
+    for path in list_images(folder)[0]:
+        other = found.setdefault(path.relative_to(folder).with_suffix(""), path)
+        if other != path:
+            raise UserError(f"{other} and {path.name} are two images of one name: remove one of them")
+    return found
 
 
 def explain_missing(dataroot: Path, wanted: list[str]) -> str:

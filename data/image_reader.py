@@ -47,13 +47,22 @@ def read_image(path: Path | str, channels: int, *, on_transparency: Callable[[],
     Returns uint8, or float32 where the file has more than 8 bits of grey; (channels, H, W) in 0..255 either way.
     Raises BadImage for a file that can't be decoded.
     """
+
+    def pixels_of(image: Image.Image) -> Tensor:
+        if channels not in (1, 2, 3, 4):
+            return _read_pages(image, channels, on_transparency)
+        return _to_tensor(_convert(_upright(image), channels, on_transparency), channels)
+
+    return _decode(path, pixels_of)
+
+
+def _decode(path: Path | str, read: Callable[[Image.Image], Tensor]) -> Tensor:
+    """What `read` makes of the opened file; raises BadImage, with a reason, whatever goes wrong."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise BadImage(path, "is no file")  # a pipe would be waited for
     try:
         with Image.open(path) as image:
-            if channels not in (1, 2, 3, 4):
-                return _read_pages(image, channels, on_transparency)
-            return _to_tensor(_convert(_upright(image), channels, on_transparency), channels)
+            return read(image)
     except BadImage:
         raise
     except Image.DecompressionBombError as error:
@@ -61,6 +70,25 @@ def read_image(path: Path | str, channels: int, *, on_transparency: Callable[[],
     # Pillow's decoders raise whatever a damaged file makes them stumble over.
     except Exception as error:
         raise BadImage(path, _reason(path, error)) from error
+
+
+def read_labels(path: Path | str, count: int) -> Tensor:
+    """Class ids 0..count-1, uint8 (1, H, W), of a file with a single channel; of one with a palette, the indices.
+
+    Raises BadImage for a file that can't be decoded, has colours, or holds other ids.
+    """
+
+    def ids_of(image: Image.Image) -> Tensor:
+        if image.mode not in ("1", "L", "P", *_SIXTEEN_BIT):
+            raise ValueError(f"is no map of class ids, which has a single channel: its pixels are {image.mode}")
+        ids = np.array(_upright(image)).astype(np.int64)
+        if not 0 <= ids.min() <= ids.max() < count:
+            raise ValueError(
+                f"holds class ids from {ids.min()} to {ids.max()}, and {count} classes are 0 to {count - 1}"
+            )
+        return torch.from_numpy(ids.astype(np.uint8))[None]
+
+    return _decode(path, ids_of)
 
 
 def _reason(path: Path | str, error: Exception) -> str:

@@ -44,16 +44,26 @@ class Transform:
 
     def __call__(self, image: Tensor, random: np.random.Generator) -> Tensor:
         """Transform with choices drawn for this image; when testing, crops are central."""
-        return self.apply(image, Choices.draw(random) if self.is_train else CENTRAL)
+        return self.apply(image, self.choose(random))
+
+    def choose(self, random: np.random.Generator) -> Choices:
+        """The choices for an image, or for several that belong together; when testing, crops are central."""
+        return Choices.draw(random) if self.is_train else CENTRAL
 
     def apply(self, image: Tensor, choices: Choices) -> Tensor:
         """(C, H, W) in 0..255, uint8 or float32, to float32 (C, H', W') in [-1, 1]."""
         image = resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
+        return self._crop_and_flip(image, choices).to(torch.float32).contiguous() / 127.5 - 1.0
+
+    def apply_to_labels(self, ids: Tensor, choices: Choices) -> Tensor:
+        """Class ids, uint8 (1, H, W), to uint8 (1, H', W'): as `apply` does it, but no id is mixed with another."""
+        ids = resize_labels(ids, *self.target_size(ids.shape[-2], ids.shape[-1]))
+        return self._crop_and_flip(ids, choices).contiguous()
+
+    def _crop_and_flip(self, image: Tensor, choices: Choices) -> Tensor:
         if "crop" in self.preprocess:
             image = crop(image, self.crop_size, choices)
-        if choices.flip and self.may_flip:
-            image = image.flip(-1)
-        return image.to(torch.float32).contiguous() / 127.5 - 1.0
+        return image.flip(-1) if choices.flip and self.may_flip else image
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """The height and width that an image is resized to, before any crop."""
@@ -82,6 +92,11 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
     resized = F.interpolate(batch, (height, width), mode="bicubic", antialias=True)
     return resized.squeeze(0).clamp_(0, 255)
+
+
+def resize_labels(ids: Tensor, height: int, width: int) -> Tensor:
+    """Each pixel takes the id that lies at its centre; no new ones come about."""
+    return F.interpolate(ids.unsqueeze(0), (height, width), mode="nearest-exact").squeeze(0)
 
 
 def crop(image: Tensor, size: int, choices: Choices) -> Tensor:

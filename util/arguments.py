@@ -1,4 +1,4 @@
-"""Types of command line arguments, for argparse."""
+"""What owners of command line options need for argparse: types of arguments, and marks."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def number(
         return value
 
     return parse
+
+
+def restored_from_run(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Mark options that networks are built by: test.py takes them from the run, and a run that goes on keeps them."""
+    for marks in ("restored", "fixed"):
+        getattr(parser, marks).update(names)

@@ -28,6 +28,8 @@ def to_array(image: Tensor, aspect_ratio: float = 1.0) -> np.ndarray:
 
 
 def name_below(dataroot: Path, phase: str, path: str) -> str:
-    """A file's name within its domain: relative to dataroot/testA or dataroot/testB, or else to dataroot."""
+    """A file's name within its domain: relative to dataroot/testA, testB or test, or else to dataroot."""
     parts = Path(path).relative_to(dataroot).parts if Path(path).is_relative_to(dataroot) else (Path(path).name,)
-    return str(Path(*parts[1:])) if len(parts) > 1 and parts[0] in (f"{phase}A", f"{phase}B") else str(Path(*parts))
+    return (
+        str(Path(*parts[1:])) if len(parts) > 1 and parts[0] in (phase, f"{phase}A", f"{phase}B") else str(Path(*parts))
+    )

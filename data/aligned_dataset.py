@@ -1,0 +1,123 @@
+"""Pairs of images: side by side in the files of <phase>, or under the same name in <phase>A and <phase>B."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.base_dataset import BaseDataset, Sample
+from util.arguments import number, restored_from_run
+from util.errors import UserError
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from data import image_folder, image_reader
+else:
+    np, image_folder, image_reader = lazy_import("numpy", "data.image_folder", "data.image_reader")
+
+
+class AlignedDataset(BaseDataset):
+    """A and B of a pair have one size, and are scaled, cropped and mirrored alike.
+
+    With --label_nc the input of the translation (A, or B with --direction BtoA) is a map of class ids.
+    """
+
+    @staticmethod
+    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
+        parser.add_argument_group("aligned").add_argument(
+            "--label_nc",
+            type=number(int, least=0, most=256),
+            default=0,
+            metavar="N",
+            help="the input is a PNG of class ids below N, of one channel; 0: an image",
+        )
+        restored_from_run(parser, "label_nc")
+
+    @staticmethod
+    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        if opt.label_nc:
+            if opt.input_nc not in (3, opt.label_nc):  # 3: not given
+                raise UserError(f"--input_nc {opt.input_nc}: with --label_nc {opt.label_nc} there are as many channels")
+            opt.input_nc = opt.label_nc
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        root = Path(opt.dataroot)
+        joined, folders = root / opt.phase, [root / f"{opt.phase}{domain}" for domain in "AB"]
+        self.folders: list[Path] = [joined]
+        self.others: list[Path] = []  # without a partner
+        if joined.is_dir() and not all((joined / domain).is_dir() for domain in "AB"):  # train/A, train/B: a mistake
+            if opt.label_nc:
+                raise UserError(
+                    f"--label_nc {opt.label_nc} needs two folders, {folders[0]} and {folders[1]}: class ids and an "
+                    f"image can't stand side by side, as in {joined}"
+                )
+            paths, _ = image_folder.list_images(joined, opt.max_dataset_size)
+            self.pairs = [(path, path) for path in paths]
+        elif all(folder.is_dir() for folder in folders):
+            self.folders = folders
+            pairs, self.others = image_folder.match_names(folders)
+            self.pairs = [(a, b) for a, b in pairs][: opt.max_dataset_size]
+        else:
+            missing = image_folder.explain_missing(root, [folder.name for folder in folders])
+            raise UserError(f"{missing}; or {joined}, where each image has A and B side by side")
+        self.source = "A" if opt.direction == "AtoB" else "B"
+        nc = {"A": opt.input_nc, "B": opt.output_nc}
+        self.channels = nc if opt.direction == "AtoB" else {"A": nc["B"], "B": nc["A"]}
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """The images of <phase>, or of the two folders."""
+        return {folder.name: [pair[i] for pair in self.pairs] for i, folder in enumerate(self.folders)}
+
+    def summary(self) -> str:
+        """How many pairs were found, and how many images without a partner."""
+        found = f"{len(self)} pairs in {' and '.join(map(str, self.folders))}"
+        if not self.others:
+            return found
+        return f"{found} ({len(self.others)} images left out, as no other has their name, such as {self.others[0]})"
+
+    def load(self, index: int, random: np.random.Generator) -> Sample:
+        """{"A", "B": images of a pair, "A_paths", "B_paths": their files}; class ids are uint8 (1, H, W)."""
+        paths = dict(zip("AB", self.pairs[index], strict=True))
+        if len(self.folders) == 1:
+            images = self._halves(paths["A"])
+        else:
+            images = {domain: self._read_side(domain, path) for domain, path in paths.items()}
+        if images["A"].shape[-2:] != images["B"].shape[-2:]:
+            sizes = [f"{image.shape[-1]}x{image.shape[-2]}" for image in images.values()]
+            raise image_reader.BadImage(paths["B"], f"has {sizes[1]} pixels, and its pair {paths['A']} has {sizes[0]}")
+        self.refuse_thin(paths["A"], images["A"])
+        choices = self.transform.choose(random)
+        sample: Sample = {f"{domain}_paths": str(path) for domain, path in paths.items()}
+        for domain, image in images.items():
+            apply = self.transform.apply_to_labels if self._is_label(domain) else self.transform.apply
+            sample[domain] = apply(image, choices)
+        return sample
+
+    def _is_label(self, domain: str) -> bool:
+        return self.opt.label_nc > 0 and domain == self.source
+
+    def _read_side(self, domain: str, path: Path) -> Tensor:
+        if self._is_label(domain):
+            return image_reader.read_labels(path, self.opt.label_nc)
+        return self.read(path, self.channels[domain])
+
+    def _halves(self, path: Path) -> dict[str, Tensor]:
+        """A and B out of an image with both; it is decoded once where both have the same channels."""
+        both = {
+            channels: image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+            for channels in set(self.channels.values())
+        }
+        left, right = (both[self.channels[domain]] for domain in "AB")
+        width = left.shape[-1]
+        if width % 2:
+            raise image_reader.BadImage(path, f"is {width} pixels wide: A and B side by side have an even width")
+        return {"A": left[..., : width // 2], "B": right[..., width // 2 :]}

@@ -1,0 +1,152 @@
+"""pix2pix: a generator that learns from pairs, judged beside its input (Isola et al. 2017)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from models import architectures
+from models.base_model import BaseModel, Phase, Translation
+from util.arguments import number
+from util.errors import UserError
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from models import discriminators, generators, labels, losses
+    from util import image_pool
+else:
+    torch, discriminators, generators, labels, losses, image_pool = lazy_import(
+        "torch",
+        "models.discriminators",
+        "models.generators",
+        "models.labels",
+        "models.losses",
+        "util.image_pool",
+    )
+
+
+class Pix2PixModel(BaseModel):
+    """G turns A into B; D tells pairs of A and a real B from pairs of A and what G made of it."""
+
+    @staticmethod
+    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
+        parser.set_defaults(norm="batch", netG="unet_256", dataset_mode="aligned")
+        if is_train:
+            parser.set_defaults(pool_size=0, gan_mode="vanilla")
+            weight = number(float, least=0)
+            group = parser.add_argument_group("pix2pix")
+            group.add_argument("--lambda_L1", type=weight, default=100.0, help="weight of |G(A) - B|; 0: none")
+            group.add_argument(
+                "--lambda_GAN", type=weight, default=1.0, help="weight of the GAN loss; 0: no discriminator"
+            )
+
+    @staticmethod
+    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        architectures.check_generator_size(opt)
+        if not is_train:
+            return
+        architectures.check_discriminator_size(opt)
+        if opt.lambda_L1 == opt.lambda_GAN == 0:
+            raise UserError("--lambda_L1 and --lambda_GAN are both 0: there is nothing to learn")
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.network_names = self.averaged_names = ["G"]
+        self.visual_names = ["real_A", "fake_B", "real_B"]
+        self.netG = self.place(generators.from_options(opt))
+        if self.is_train:
+            self.prepare_training(opt)
+
+    def prepare_training(self, opt: argparse.Namespace) -> None:
+        """Make the discriminator and the phases: D first, then G, which is judged by the D of after its step."""
+        if opt.lambda_GAN > 0:
+            self.network_names = ["G", "D"]
+            self.netD = self.place(discriminators.from_options(opt, opt.input_nc + opt.output_nc))
+            self.pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
+            judge = [self.judge_fake, self.judge_real]
+            if opt.gan_mode == "wgangp" and opt.lambda_gp > 0:
+                judge.append(self.penalize)
+            self.phases.append(Phase("D", [self.netD], self.adam(self.netD), judge))
+        self.phases.append(Phase("G", [self.netG], self.adam(self.netG), [self.generate]))
+
+    def state_objects(self) -> dict[str, Any]:
+        objects = super().state_objects()
+        return objects | ({"pool": self.pool} if self.opt.lambda_GAN > 0 else {})
+
+    @property
+    def label_nc(self) -> int:
+        """How many classes the input is a map of; 0 for an image. An option of the dataset."""
+        return getattr(self.opt, "label_nc", 0)
+
+    def set_input(self, batch: Mapping[str, Any]) -> None:
+        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        if self.is_train and not {"A", "B"} <= batch.keys():
+            raise UserError(
+                f"--dataset_mode {self.opt.dataset_mode} has no pairs, and --model {self.opt.model} learns from pairs: "
+                "use --dataset_mode aligned"
+            )
+        self.real_A = batch[A].to(self.device)
+        if self.label_nc:
+            self.real_A = labels.one_hot(self.real_A, self.label_nc)
+        if B in batch:
+            self.real_B = batch[B].to(self.device)
+        self.image_paths = batch[f"{A}_paths"]
+
+    def get_current_losses(self) -> dict[str, float]:
+        """D_real and D_fake, of which the objective has a half each, are told in full, as the field logs them."""
+        numbers = super().get_current_losses()
+        return {name: 2 * number if name in ("D_real", "D_fake") else number for name, number in numbers.items()}
+
+    def get_current_visuals(self) -> dict[str, Tensor]:
+        visuals = super().get_current_visuals()
+        return visuals | ({"real_A": labels.to_colours(visuals["real_A"])} if self.label_nc else {})
+
+    def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
+        """One for each pair, with its B as the truth."""
+        found = super().translations(batch)
+        for translation in found:
+            if "real_B" in translation.visuals:
+                translation.truth["fake_B"] = translation.visuals["real_B"]
+        return found
+
+    def forward(self) -> None:
+        self.fake_B = self.netG(self.real_A)
+
+    # The objective (equations 1 to 4), of which each term is logged with its weight.
+
+    def beside_input(self, image: Tensor) -> Tensor:
+        """What the discriminator looks at: input and image, as channels of one."""
+        return torch.cat([self.real_A, losses.in_full(image)], dim=1)
+
+    def judge_fake(self) -> dict[str, Tensor]:
+        """Is D's judgement of generated pairs "fake"? Makes fake_B, with a graph that waits for the phase of G."""
+        self.netG.requires_grad_()  # though it is D that learns: nothing of its loss goes there
+        self.forward()
+        self.fake_pair = self.pool.query(self.beside_input(self.fake_B))
+        return {"D_fake": 0.5 * losses.gan_loss(self.netD(self.fake_pair), False, self.opt.gan_mode)}
+
+    def judge_real(self) -> dict[str, Tensor]:
+        """Is D's judgement of real pairs "real"?"""
+        logits = self.netD(self.beside_input(self.real_B))
+        return {"D_real": 0.5 * losses.gan_loss(logits, True, self.opt.gan_mode)}
+
+    def penalize(self) -> dict[str, Tensor]:
+        """The gradient penalty of wgangp, between real and generated pairs."""
+        penalty = losses.gradient_penalty(self.netD, self.beside_input(self.real_B), self.fake_pair)
+        return {"D_gp": self.opt.lambda_gp * penalty}
+
+    def generate(self) -> dict[str, Tensor]:
+        """Is fake_B taken for real beside real_A, and near real_B?"""
+        opt, terms = self.opt, {}
+        if opt.lambda_GAN > 0:
+            logits = self.netD(self.beside_input(self.fake_B))
+            terms["G_GAN"] = opt.lambda_GAN * losses.gan_loss(logits, True, opt.gan_mode)
+        else:
+            self.forward()
+        if opt.lambda_L1 > 0:
+            terms["G_L1"] = opt.lambda_L1 * losses.l1_loss(self.fake_B, self.real_B)
+        return terms
