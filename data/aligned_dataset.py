@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.base_dataset import BaseDataset, Sample
-from util.arguments import number, restored_from_run
+from util.arguments import builds_networks, number
 from util.errors import UserError
 from util.lazy import lazy_import
 
@@ -36,7 +36,7 @@ class AlignedDataset(BaseDataset):
             metavar="N",
             help="the input is a PNG of class ids below N, of one channel; 0: an image",
         )
-        restored_from_run(parser, "label_nc")
+        builds_networks(parser, "label_nc")
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:

@@ -84,7 +84,7 @@ def read_labels(path: Path | str, count: int) -> Tensor:
         ids = np.array(_upright(image)).astype(np.int64)
         if not 0 <= ids.min() <= ids.max() < count:
             raise ValueError(
-                f"holds class ids from {ids.min()} to {ids.max()}, and {count} classes are 0 to {count - 1}"
+                f"holds class ids {ids.min()} to {ids.max()}, and --label_nc {count} takes 0 to {count - 1}"
             )
         return torch.from_numpy(ids.astype(np.uint8))[None]
 

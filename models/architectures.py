@@ -12,8 +12,9 @@ GENERATORS: dict[str, tuple[str, int, int]] = {
     "resnet_6blocks": ("resnet", 6, 4),
     "unet_256": ("unet", 8, 256),
     "unet_128": ("unet", 7, 128),
+    "global": ("resnet", 9, 16),
+    "local": ("local", 9, 32),
 }
-LEAST_SIZE = 8  # in pixels: a norm of less than 2x2 values, after two halvings, leaves nothing
 DISCRIMINATORS = ("basic", "n_layers", "pixel")
 NORMS = ("instance", "batch", "none", "syncbatch")
 INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
@@ -23,8 +24,9 @@ LR_POLICIES = ("linear", "step", "plateau", "cosine")
 
 def check_generator_size(opt: argparse.Namespace) -> None:
     """Raise UserError for a --crop_size that --netG can't take, or would give back in another size."""
-    multiple = GENERATORS[opt.netG][2]
-    least = max(multiple, LEAST_SIZE)
+    kind, _, multiple = GENERATORS[opt.netG]
+    # A norm of less than 2x2 values leaves nothing; a U-Net has none at its innermost level.
+    least = multiple if kind == "unet" else 2 * multiple
     if "crop" in opt.preprocess and (opt.crop_size % multiple or opt.crop_size < least):
         raise UserError(
             f"--crop_size {opt.crop_size} does not fit --netG {opt.netG}, which takes multiples of {multiple} from "
@@ -37,16 +39,17 @@ def least_size(n_layers: int) -> int:
     return 3 * 2**n_layers
 
 
-def check_discriminator_size(opt: argparse.Namespace) -> None:
-    """Raise UserError for a --crop_size that leaves --netD less than one patch."""
+def check_discriminator_size(opt: argparse.Namespace, scales: int = 1) -> None:
+    """Raise UserError for a --crop_size that leaves --netD less than one patch, at the coarsest of so many scales."""
     if opt.netD == "pixel" or "crop" not in opt.preprocess:
         return
     layers = 3 if opt.netD == "basic" else opt.n_layers_D
-    least = least_size(layers)
+    least = least_size(layers) * 2 ** (scales - 1)
     if opt.crop_size < least:
+        at_scales, other = (f" at {scales} scales", "a smaller --num_D") if scales > 1 else ("", "--netD pixel")
         raise UserError(
-            f"--crop_size {opt.crop_size} is too small for --netD {opt.netD} of {layers} layers, which needs {least}: "
-            "use --netD n_layers with a smaller --n_layers_D, or --netD pixel"
+            f"--crop_size {opt.crop_size} is too small for --netD {opt.netD} of {layers} layers{at_scales}, which "
+            f"needs {least}: use --netD n_layers with a smaller --n_layers_D, or {other}"
         )
 
 

@@ -6,11 +6,12 @@ The order of the layers gives the parameter names of the field's published weigh
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from models.architectures import least_size
-from models.layers import NORMS, needs_bias
+from models.layers import NORMS, halve, needs_bias
 from util.errors import UserError
 
 
@@ -24,6 +25,11 @@ def create_discriminator(
     if netD == "pixel":
         return PixelDiscriminator(input_nc, ndf=ndf, norm=norm)
     return PatchDiscriminator(input_nc, ndf=ndf, n_layers=3 if netD == "basic" else n_layers_D, norm=norm)
+
+
+def multiscale_from_options(opt: argparse.Namespace, input_nc: int) -> MultiscaleDiscriminator:
+    """--num_D of the discriminators that the options describe, for an image and for ever coarser copies of it."""
+    return MultiscaleDiscriminator([from_options(opt, input_nc) for _ in range(opt.num_D)])
 
 
 def from_options(opt: argparse.Namespace, input_nc: int) -> nn.Module:
@@ -55,12 +61,41 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises UserError for images that are smaller than `least_size`."""
+        self._refuse_small(x)
+        return self.model(x)
+
+    def _refuse_small(self, x: Tensor) -> None:
         if min(x.shape[-2:]) < self.least:
             raise UserError(
                 f"an image of {x.shape[-1]}x{x.shape[-2]} pixels is too small for this discriminator, which needs "
                 f"{self.least}: use --netD n_layers with a smaller --n_layers_D, or --netD pixel"
             )
-        return self.model(x)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What each layer gives, after its activation, and as the last one the logits; raises as `forward` does."""
+        self._refuse_small(x)
+        found = []
+        for layer in self.model:
+            x = layer(x)
+            if isinstance(layer, nn.LeakyReLU):
+                found.append(x)
+        return [*found, x]
+
+
+class MultiscaleDiscriminator(nn.Module):
+    """PatchDiscriminators for an image and for copies of half the size, a quarter, ... (Wang et al. 2018, 3.2)."""
+
+    def __init__(self, scales: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(scales)
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        """Of each scale, the finest first, what PatchDiscriminator.features gives."""
+        found = []
+        for i, scale in enumerate(self.scales):
+            x = halve(x) if i else x
+            found.append(scale.features(x))  # type: ignore[operator]  # of a PatchDiscriminator
+        return found
 
 
 class PixelDiscriminator(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import GENERATORS
-from models.layers import NORMS, needs_bias
+from models.layers import NORMS, halve, needs_bias
 from util.errors import UserError
 
 
@@ -25,9 +25,11 @@ def create_generator(
     use_dropout: bool = False,
 ) -> nn.Module:
     """The generator of that name (a key of GENERATORS), its weights not yet drawn."""
-    kind, depth, _ = GENERATORS[netG]
-    if kind == "resnet":
-        return ResnetGenerator(input_nc, output_nc, ngf=ngf, norm=norm, use_dropout=use_dropout, n_blocks=depth)
+    kind, depth, multiple = GENERATORS[netG]
+    if kind in ("resnet", "local"):
+        design = LocalEnhancer if kind == "local" else ResnetGenerator
+        downs = multiple.bit_length() - 1
+        return design(input_nc, output_nc, ngf=ngf, norm=norm, use_dropout=use_dropout, n_blocks=depth, num_downs=downs)
     return UnetGenerator(input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout)
 
 
@@ -66,29 +68,119 @@ class ResnetBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
+    """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2).
 
-    def __init__(self, input_nc: int, output_nc: int, *, ngf: int, norm: str, use_dropout: bool, n_blocks: int) -> None:
+    With 4 halvings, down and up by 16, it is the global generator of pix2pixHD (Wang et al. 2018, section 3.2).
+    """
+
+    def __init__(
+        self,
+        input_nc: int,
+        output_nc: int,
+        *,
+        ngf: int,
+        norm: str,
+        use_dropout: bool,
+        n_blocks: int,
+        num_downs: int = 2,
+    ) -> None:
         super().__init__()
-        bias = needs_bias(norm)
-
-        def block(convolution: nn.Module, channels: int) -> list[nn.Module]:
-            return [convolution, NORMS[norm](channels), nn.ReLU(inplace=True)]
-
-        layers = [nn.ReflectionPad2d(3), *block(nn.Conv2d(input_nc, ngf, 7, bias=bias), ngf)]
-        for channels in (ngf, 2 * ngf):
-            down = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)
-            layers += block(down, 2 * channels)
-        layers += [ResnetBlock(4 * ngf, norm=norm, use_dropout=use_dropout) for _ in range(n_blocks)]
-        for channels in (4 * ngf, 2 * ngf):
-            up = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
-            layers += block(up, channels // 2)
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), nn.Tanh()]
-        self.model = nn.Sequential(*layers)
+        self.multiple = 2**num_downs
+        widths = [ngf * 2**i for i in range(num_downs + 1)]
+        layers = first_layers(input_nc, ngf, norm)
+        for channels in widths[:-1]:
+            layers += down_layers(channels, norm)
+        layers += [ResnetBlock(widths[-1], norm=norm, use_dropout=use_dropout) for _ in range(n_blocks)]
+        for channels in widths[:0:-1]:
+            layers += up_layers(channels, norm)
+        self.model = nn.Sequential(*layers, *last_layers(ngf, output_nc))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sides that are no multiples of 4 come out rounded up to such; below 5 pixels, padding fails."""
+        """Sides that are no multiples of 4 come out rounded up to such; below 5 pixels, padding fails.
+
+        With more than two halvings, raises UserError for sides that are no multiples of what they make.
+        """
+        if self.multiple > 4:
+            require_multiple(x, self.multiple, "generator")
         return self.model(x)
+
+
+def first_layers(input_nc: int, ngf: int, norm: str) -> list[nn.Module]:
+    """A padded 7x7 convolution, norm and ReLU."""
+    convolution = nn.Conv2d(input_nc, ngf, 7, bias=needs_bias(norm))
+    return [nn.ReflectionPad2d(3), convolution, NORMS[norm](ngf), nn.ReLU(inplace=True)]
+
+
+def down_layers(channels: int, norm: str) -> list[nn.Module]:
+    """Half the size, twice the channels."""
+    convolution = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=needs_bias(norm))
+    return [convolution, NORMS[norm](2 * channels), nn.ReLU(inplace=True)]
+
+
+def up_layers(channels: int, norm: str) -> list[nn.Module]:
+    """Twice the size, half the channels."""
+    convolution = nn.ConvTranspose2d(
+        channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=needs_bias(norm)
+    )
+    return [convolution, NORMS[norm](channels // 2), nn.ReLU(inplace=True)]
+
+
+def last_layers(ngf: int, output_nc: int) -> list[nn.Module]:
+    """A padded 7x7 convolution to an image."""
+    return [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), nn.Tanh()]
+
+
+def require_multiple(x: Tensor, multiple: int, network: str) -> None:
+    """Raise UserError for an image (N, C, H, W) whose sides are not multiples of that."""
+    if x.shape[-1] % multiple or x.shape[-2] % multiple:
+        raise UserError(
+            f"an image of {x.shape[-1]}x{x.shape[-2]} pixels does not fit this {network}, which takes multiples of "
+            f"{multiple}: choose --crop_size so, with a --preprocess that crops"
+        )
+
+
+class LocalEnhancer(nn.Module):
+    """The global generator at half the size, and a shallow one around it (Wang et al. 2018, section 3.2, figure 3).
+
+    What the global one has before its last convolution is added to what the local one makes of the image itself.
+    The global part has 2 ngf filters and the parameter names that it has alone, so that it is trained first, at half
+    the size, and its weights are taken over.
+    """
+
+    LOCAL_BLOCKS = 3
+
+    def __init__(
+        self,
+        input_nc: int,
+        output_nc: int,
+        *,
+        ngf: int,
+        norm: str,
+        use_dropout: bool,
+        n_blocks: int,
+        num_downs: int,
+    ) -> None:
+        super().__init__()
+        self.multiple = 2**num_downs
+        whole = ResnetGenerator(
+            input_nc,
+            output_nc,
+            ngf=2 * ngf,
+            norm=norm,
+            use_dropout=use_dropout,
+            n_blocks=n_blocks,
+            num_downs=num_downs - 1,
+        )
+        self.model = whole.model[: -len(last_layers(ngf, output_nc))]
+        blocks = [ResnetBlock(2 * ngf, norm=norm, use_dropout=use_dropout) for _ in range(self.LOCAL_BLOCKS)]
+        # Named as in the published weights.
+        self.model1_1 = nn.Sequential(*first_layers(input_nc, ngf, norm), *down_layers(ngf, norm))
+        self.model1_2 = nn.Sequential(*blocks, *up_layers(2 * ngf, norm), *last_layers(ngf, output_nc))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raises UserError for sides that are no multiples of 2 ** num_downs."""
+        require_multiple(x, self.multiple, "generator")
+        return self.model1_2(self.model1_1(x) + self.model(halve(x)))
 
 
 class UnetGenerator(nn.Module):
@@ -109,11 +201,7 @@ class UnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises UserError for sides that are not multiples of 2 ** num_downs."""
-        if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
-            raise UserError(
-                f"an image of {x.shape[-1]}x{x.shape[-2]} pixels does not fit this U-Net, which takes multiples of "
-                f"{self.multiple}: choose --crop_size so, with a --preprocess that crops"
-            )
+        require_multiple(x, self.multiple, "U-Net")
         return self.model(x)
 
 

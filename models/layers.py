@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn import init
 
 Norm = Callable[[int], nn.Module]
@@ -22,6 +23,11 @@ NORMS: dict[str, Norm] = {
 def needs_bias(norm: str) -> bool:
     """Whether a convolution before this norm has a bias: batch norms bring a shift of their own."""
     return norm not in ("batch", "syncbatch")
+
+
+def halve(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) of half the size: the mean of 3x3 pixels of the image at every other one."""
+    return F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
 
 
 def initialize(network: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,20 @@ def gan_loss(logits: Tensor, target_is_real: bool, gan_mode: str) -> Tensor:
 def l1_loss(output: Tensor, target: Tensor) -> Tensor:
     """The mean absolute difference."""
     return F.l1_loss(in_full(output), target)
+
+
+def feature_matching_loss(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+    """How far the layers of discriminators see a generated image from a real one (Wang et al. 2018, equation 4).
+
+    `fake` and `real` are, for each discriminator, what its layers give and last its logits, which don't count. Layers
+    weigh as those of a discriminator with four do in the paper, whatever their number; discriminators are averaged.
+    """
+    differences = [
+        4
+        * torch.stack([l1_loss(x, in_full(y).detach()) for x, y in zip(of_fake[:-1], of_real[:-1], strict=True)]).mean()
+        for of_fake, of_real in zip(fake, real, strict=True)
+    ]
+    return torch.stack(differences).mean()
 
 
 def in_full(values: Tensor) -> Tensor:

@@ -67,15 +67,18 @@ class Pix2PixModel(BaseModel):
             self.network_names = ["G", "D"]
             self.netD = self.place(discriminators.from_options(opt, opt.input_nc + opt.output_nc))
             self.pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
-            judge = [self.judge_fake, self.judge_real]
-            if opt.gan_mode == "wgangp" and opt.lambda_gp > 0:
-                judge.append(self.penalize)
-            self.phases.append(Phase("D", [self.netD], self.adam(self.netD), judge))
+            self.phases.append(self.discriminator_phase([self.make_and_judge_fake, self.judge_real]))
         self.phases.append(Phase("G", [self.netG], self.adam(self.netG), [self.generate]))
+
+    def discriminator_phase(self, paths: list[Any]) -> Phase:
+        """The phase of D on these paths, and on that of the gradient penalty if there is one."""
+        if self.opt.gan_mode == "wgangp" and self.opt.lambda_gp > 0:
+            paths = [*paths, self.penalize]
+        return Phase("D", [self.netD], self.adam(self.netD), paths)
 
     def state_objects(self) -> dict[str, Any]:
         objects = super().state_objects()
-        return objects | ({"pool": self.pool} if self.opt.lambda_GAN > 0 else {})
+        return objects | ({"pool": self.pool} if "D" in self.network_names else {})
 
     @property
     def label_nc(self) -> int:
@@ -122,29 +125,39 @@ class Pix2PixModel(BaseModel):
         """What the discriminator looks at: input and image, as channels of one."""
         return torch.cat([self.real_A, losses.in_full(image)], dim=1)
 
-    def judge_fake(self) -> dict[str, Tensor]:
-        """Is D's judgement of generated pairs "fake"? Makes fake_B, with a graph that waits for the phase of G."""
+    def logits(self, pair: Tensor) -> Tensor:
+        """D's judgement of pairs."""
+        return self.netD(pair)
+
+    def gan_loss(self, pair: Tensor, target_is_real: bool) -> Tensor:
+        """How far D is from judging so."""
+        return losses.gan_loss(self.logits(pair), target_is_real, self.opt.gan_mode)
+
+    def make_and_judge_fake(self) -> dict[str, Tensor]:
+        """Make fake_B, for both phases: its graph waits for the phase of G."""
         self.netG.requires_grad_()  # though it is D that learns: nothing of its loss goes there
         self.forward()
+        return self.judge_fake()
+
+    def judge_fake(self) -> dict[str, Tensor]:
+        """Is D's judgement of generated pairs "fake"?"""
         self.fake_pair = self.pool.query(self.beside_input(self.fake_B))
-        return {"D_fake": 0.5 * losses.gan_loss(self.netD(self.fake_pair), False, self.opt.gan_mode)}
+        return {"D_fake": 0.5 * self.gan_loss(self.fake_pair, False)}
 
     def judge_real(self) -> dict[str, Tensor]:
         """Is D's judgement of real pairs "real"?"""
-        logits = self.netD(self.beside_input(self.real_B))
-        return {"D_real": 0.5 * losses.gan_loss(logits, True, self.opt.gan_mode)}
+        return {"D_real": 0.5 * self.gan_loss(self.beside_input(self.real_B), True)}
 
     def penalize(self) -> dict[str, Tensor]:
         """The gradient penalty of wgangp, between real and generated pairs."""
-        penalty = losses.gradient_penalty(self.netD, self.beside_input(self.real_B), self.fake_pair)
+        penalty = losses.gradient_penalty(self.logits, self.beside_input(self.real_B), self.fake_pair)
         return {"D_gp": self.opt.lambda_gp * penalty}
 
     def generate(self) -> dict[str, Tensor]:
         """Is fake_B taken for real beside real_A, and near real_B?"""
         opt, terms = self.opt, {}
         if opt.lambda_GAN > 0:
-            logits = self.netD(self.beside_input(self.fake_B))
-            terms["G_GAN"] = opt.lambda_GAN * losses.gan_loss(logits, True, opt.gan_mode)
+            terms["G_GAN"] = opt.lambda_GAN * self.gan_loss(self.beside_input(self.fake_B), True)
         else:
             self.forward()
         if opt.lambda_L1 > 0:

@@ -34,7 +34,7 @@ def number(
     return parse
 
 
-def restored_from_run(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Mark options that networks are built by: test.py takes them from the run, and a run that goes on keeps them."""
-    for marks in ("restored", "fixed"):
-        getattr(parser, marks).update(names)
+def builds_networks(parser: argparse.ArgumentParser, name: str, *, in_testing: bool = True) -> None:
+    """Mark an option that networks are built by: a run that goes on can't change it, and test.py takes it over."""
+    for marks in ("fixed", "restored") if in_testing else ("fixed",):
+        getattr(parser, marks).add(name)

@@ -30,6 +30,5 @@ def to_array(image: Tensor, aspect_ratio: float = 1.0) -> np.ndarray:
 def name_below(dataroot: Path, phase: str, path: str) -> str:
     """A file's name within its domain: relative to dataroot/testA, testB or test, or else to dataroot."""
     parts = Path(path).relative_to(dataroot).parts if Path(path).is_relative_to(dataroot) else (Path(path).name,)
-    return (
-        str(Path(*parts[1:])) if len(parts) > 1 and parts[0] in (phase, f"{phase}A", f"{phase}B") else str(Path(*parts))
-    )
+    in_a_domain = len(parts) > 1 and parts[0] in (phase, f"{phase}A", f"{phase}B")
+    return str(Path(*parts[in_a_domain:]))

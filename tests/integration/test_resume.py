@@ -30,6 +30,8 @@ KINDS = {
     "bf16": ["--precision", "bf16"],
     "fp16": ["--precision", "fp16"],
     "template": ["--model", "template", "--dataset_mode", "template"],
+    "pix2pix, pool, plateau": ["--model", "pix2pix", "--netG", "resnet_6blocks", "--lr_policy", "plateau"],
+    "pix2pix_hd": ["--model", "pix2pix_hd", "--num_D", "1", "--netG", "resnet_6blocks"],
 }
 
 

@@ -25,6 +25,8 @@ from tests.integration.conftest import ROOT, SMALL, Command
 # What every model is trained and tested with; a model or dataset that is missing here fails the test below.
 TRAINED = {
     "cycle_gan": ["--dataset_mode", "unaligned"],
+    "pix2pix": ["--dataset_mode", "aligned"],
+    "pix2pix_hd": ["--dataset_mode", "aligned", "--netG", "global"],
     "template": ["--dataset_mode", "template"],
 }
 ONLY_TESTED = {"test": "single"}

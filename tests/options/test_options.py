@@ -111,6 +111,35 @@ def test_defaults_of_the_template() -> None:
     assert opt.name == "photos_template"
 
 
+# What a model for pairs has instead of what CycleGAN has.
+PAIRED = {name: value for name, value in TRAIN.items() if name not in ("lambda_A", "lambda_B", "lambda_identity")} | {
+    **{"dataset_mode": "aligned", "pool_size": 0, "label_nc": 0}
+}
+
+
+def test_defaults_of_pix2pix() -> None:
+    opt = train("--model", "pix2pix")
+    own = {"model": "pix2pix", "netG": "unet_256", "norm": "batch", "no_dropout": False, "gan_mode": "vanilla"}
+    assert without(opt, "dataroot", "name", "seed", "is_train") == PAIRED | own | {"lambda_L1": 100, "lambda_GAN": 1}
+
+
+def test_defaults_of_pix2pix_hd() -> None:
+    opt = train("--model", "pix2pix_hd")
+    own = {"model": "pix2pix_hd", "netG": "global", "lambda_feat": 10, "lambda_vgg": 0, "num_D": 2}
+    expected = {name: value for name, value in PAIRED.items() if name != "lambda_GAN"} | own | {"niter_fix_global": 0}
+    assert without(opt, "dataroot", "name", "seed", "is_train") == expected
+
+
+def test_class_ids_settle_the_channels_and_are_restored(run: Run) -> None:
+    assert run("--model", "pix2pix_hd", "--label_nc", "35").input_nc == 35
+    opt = test()
+    assert (opt.model, opt.dataset_mode, opt.label_nc, opt.input_nc) == ("pix2pix_hd", "aligned", 35, 35)
+    with pytest.raises(UserError, match="^--label_nc 20: the run has 35, and can't go on with other networks"):
+        train("--model", "pix2pix_hd", "--continue_train", "--label_nc", "20")
+    with pytest.raises(UserError, match="^--num_D 3: the run has 2, and can't go on with other networks"):
+        train("--model", "pix2pix_hd", "--continue_train", "--num_D", "3")
+
+
 @pytest.mark.parametrize("name", [name for name in TRAIN if isinstance(TRAIN[name], bool)])
 def test_switches_switch(name: str) -> None:
     if name == "no_dropout":
@@ -123,7 +152,7 @@ def test_switches_switch(name: str) -> None:
 
 CHOICES = {
     "netD": ["basic", "n_layers", "pixel"],
-    "netG": ["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"],
+    "netG": ["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128", "global", "local"],
     "norm": ["instance", "batch", "none", "syncbatch"],
     "init_type": ["normal", "xavier", "kaiming", "orthogonal"],
     "direction": ["AtoB", "BtoA"],

@@ -40,6 +40,7 @@ def test_an_aspect_ratio_stretches_one_side(aspect_ratio: float, size: tuple[int
     [
         ("data/testA/a.png", "a.png"),
         ("data/testB/sub/a.png", "sub/a.png"),
+        ("data/test/a.png", "a.png"),
         ("data/photos/a.png", "photos/a.png"),
         ("data/a.png", "a.png"),
         ("elsewhere/testA/a.png", "a.png"),
