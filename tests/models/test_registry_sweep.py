@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from data import create_dataset
 from models import MODELS, create_model
@@ -17,15 +19,26 @@ from tests.conftest import Options
 TRAINABLE = [name for name in MODELS.names() if MODELS.find(name).trainable]
 # What a model, or a way of using it, needs beside its own defaults and the small sizes of tests/conftest.py.
 VARIANTS: dict[str, list[str]] = {name: ["--model", name] for name in TRAINABLE}
+PIX2PIX_HD = ["--model", "pix2pix_hd", "--netD", "n_layers", "--n_layers_D", "2"]
+VARIANTS |= {
+    "pix2pix of class ids": ["--model", "pix2pix", "--label_nc", "5"],
+    "pix2pix_hd": PIX2PIX_HD,
+    "pix2pix_hd, global": [*PIX2PIX_HD, "--netG", "global", "--ngf", "2"],
+    "pix2pix_hd, local": [*PIX2PIX_HD, "--netG", "local", "--ngf", "2", "--crop_size", "64", "--load_size", "64"],
+    "pix2pix_hd of class ids": [*PIX2PIX_HD, "--label_nc", "5"],
+}
 Build = Callable[..., BaseModel]
 
 
 @pytest.fixture
-def build(options: Options) -> Build:
+def build(options: Options, two_domains: Path) -> Build:
     """A model that is ready to train, with weights that are always the same, and not so small that little flows."""
 
     def build(variant: str) -> BaseModel:
         torch.manual_seed(1)
+        if "--label_nc" in VARIANTS[variant]:
+            for path in (two_domains / "trainA").iterdir():
+                Image.open(path).convert("L").point(lambda grey: grey % 5).save(path)
         opt = options("--pool_size", 0, "--batch_size", 2, "--init_gain", 0.2, *VARIANTS[variant])
         model = create_model(opt)
         model.setup(opt)

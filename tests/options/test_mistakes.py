@@ -86,26 +86,24 @@ TRAINING = {
     "to learn",
     "--model template --dataset_mode template --input_nc 1 --lambda_near 0": "--input_nc 1 and --output_nc 3 must be "
     "equal: A is made of B",
-    "--model pix2pix --lambda_L1 0 --lambda_GAN 0": "--lambda_L1 and --lambda_GAN are both 0: there is nothing to learn",
-    "--model pix2pix --netG unet_128": "--crop_size 32 does not fit --netG unet_128, ~",
+    "--model pix2pix --lambda_L1 0 --lambda_GAN 0": "--lambda_L1 and --lambda_GAN are both 0: there is nothing to "
+    "learn",
     "--model pix2pix --label_nc 300": "--label_nc: '300' is not a whole number at least 0 and at most 256",
     "--model pix2pix --label_nc 35 --input_nc 4": "--input_nc 4: with --label_nc 35 there are as many channels",
     "--model pix2pix --dataroot joined --label_nc 35": "--label_nc 35 needs two folders, joined/trainA and "
     "joined/trainB: class ids and an image can't stand side by side, as in joined/train",
-    "--model pix2pix --dataroot empty": "--dataroot empty holds nothing: expected trainA and trainB in it (see --phase);"
-    " or empty/train, where each image has A and B side by side",
-    "--model pix2pix_hd --netD n_layers --n_layers_D 2 --netG global --crop_size 40 --load_size 40": "--crop_size 40 "
-    "does not fit --netG global, which takes multiples of 16 from 32 on: use 32, or another --netG",
-    "--model pix2pix_hd": "--crop_size 32 is too small for --netD basic of 3 layers at 2 scales, which needs 48: use "
-    "--netD n_layers with a smaller --n_layers_D, or a smaller --num_D",
+    "--model pix2pix --dataroot empty": "--dataroot empty holds nothing: expected trainA and trainB in it (see "
+    "--phase); or empty/train, where each image has A and B side by side",
+    "--model pix2pix_hd --crop_size 40 --load_size 40": "--crop_size 40 does not fit --netG global, which takes "
+    "multiples of 16 from 32 on: use 32, or another --netG",
+    "--model pix2pix_hd --crop_size 32 --load_size 32": "--crop_size 32 is too small for --netD basic of 3 layers at 2 "
+    "scales, which needs 48: use --netD n_layers with a smaller --n_layers_D, or a smaller --num_D",
     "--model pix2pix_hd --netD pixel": "--netD pixel has no layers to match: use basic or n_layers with --model "
     "pix2pix_hd",
-    "--model pix2pix_hd --num_D 1 --niter_fix_global 3": "--niter_fix_global 3: only --netG local has a global part, not "
-    "resnet_6blocks",
-    "--model pix2pix_hd --num_D 1 --netG local --niter_fix_global 3 --crop_size 64 --load_size 64": "--niter_fix_global 3 "
-    "keeps the global part as it is, which a run of --netG global has to bring: give --init_from RUN --init_partial",
-    "--model pix2pix_hd --num_D 1 --lambda_vgg 5 --output_nc 1": "--lambda_vgg 5.0 is for colour images, not --output_nc "
-    "1",
+    "--model pix2pix_hd --niter_fix_global 3": "--niter_fix_global 3: only --netG local has a global part, not global",
+    "--model pix2pix_hd --netG local --niter_fix_global 3": "--niter_fix_global 3 keeps the global part as it is, "
+    "which a run of --netG global has to bring: give --init_from RUN --init_partial",
+    "--model pix2pix_hd --lambda_vgg 5 --output_nc 1": "--lambda_vgg 5.0 is for colour images, not --output_nc 1",
     "--n_epochs 0 --n_epochs_decay 0": "--epoch_count 1 is after the last epoch, which is 0 (--n_epochs and "
     "--n_epochs_decay together): there is nothing to train",
     "--epoch_count 201": "--epoch_count 201 is after the last epoch, which is 200 (~): there is nothing to train",

@@ -134,9 +134,9 @@ def test_class_ids_settle_the_channels_and_are_restored(run: Run) -> None:
     assert run("--model", "pix2pix_hd", "--label_nc", "35").input_nc == 35
     opt = test()
     assert (opt.model, opt.dataset_mode, opt.label_nc, opt.input_nc) == ("pix2pix_hd", "aligned", 35, 35)
-    with pytest.raises(UserError, match="^--label_nc 20: the run has 35, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--label_nc 20: the run has 35, and can't go on with other networks"):
         train("--model", "pix2pix_hd", "--continue_train", "--label_nc", "20")
-    with pytest.raises(UserError, match="^--num_D 3: the run has 2, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--num_D 3: the run has 2, and can't go on with other networks"):
         train("--model", "pix2pix_hd", "--continue_train", "--num_D", "3")
 
 
