@@ -65,6 +65,11 @@ class BaseModel(ABC):
         """Add the model's own flags, and change defaults with parser.set_defaults."""
 
     @staticmethod
+    def dependent_defaults(opt: argparse.Namespace) -> dict[str, Any]:
+        """Defaults, by name, that follow from the other options; what is given, or restored, wins over them."""
+        return {}
+
+    @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         """Settle what follows from other options; raise UserError for options that don't go together."""
 
@@ -202,14 +207,19 @@ class BaseModel(ABC):
             phase.optimizer.step()
         for buffer, old in zip(buffers, before, strict=True):
             buffer.copy_(torch.where(skip > 0, old, buffer))
-        if phase is self.phases[0]:
+        if phase is self.measured_phase:
             self.epoch_loss.add(torch.stack([*terms.values()]).sum(), skip == 0)
+
+    @property
+    def measured_phase(self) -> Phase:
+        """The phase whose loss the plateau policy looks at: the generators', called G, or else the first."""
+        return next((phase for phase in self.phases if phase.name == "G"), self.phases[0])
 
     def _buffers(self) -> list[Tensor]:
         return [buffer for network in self.networks().values() for buffer in network.buffers()]
 
     def update_learning_rate(self) -> None:
-        """Step every schedule, at the end of an epoch. plateau looks at the epoch's mean of the first phase's loss."""
+        """Step every schedule, at the end of an epoch. plateau looks at the epoch's mean of the generators' loss."""
         self.check_finite()
         measure = self.epoch_loss.mean()
         for schedule in self.schedules.values():

@@ -66,19 +66,31 @@ class ResnetBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
+    """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2).
+
+    Its first half can serve as an encoder, whose features have names: "pixels", the image itself; "down1" and
+    "down2", what the two convolutions that halve give, before their norm; "first_block" and "middle_block", what
+    these residual blocks give. Of nine blocks, the middle one is the fifth (Park et al. 2020, section 3).
+    `feature_channels` says how many channels each has, in the order of the layers.
+    """
 
     def __init__(self, input_nc: int, output_nc: int, *, ngf: int, norm: str, use_dropout: bool, n_blocks: int) -> None:
         super().__init__()
         bias = needs_bias(norm)
 
         def block(convolution: nn.Module, channels: int) -> list[nn.Module]:
-            return [convolution, NORMS[norm](channels), nn.ReLU(inplace=True)]
+            # Not in place where no norm makes a copy: the convolution's output is a feature.
+            return [convolution, NORMS[norm](channels), nn.ReLU(inplace=norm != "none")]
 
         layers = [nn.ReflectionPad2d(3), *block(nn.Conv2d(input_nc, ngf, 7, bias=bias), ngf)]
-        for channels in (ngf, 2 * ngf):
+        self.feature_channels = {"pixels": input_nc}
+        self._feature_places: dict[int, str] = {}  # in self.model, which of its layers gives which feature
+        for name, channels in (("down1", ngf), ("down2", 2 * ngf)):
+            self.feature_channels[name], self._feature_places[len(layers)] = 2 * channels, name
             down = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)
             layers += block(down, 2 * channels)
+        for name, number in (("first_block", 0), ("middle_block", (n_blocks - 1) // 2)):
+            self.feature_channels[name], self._feature_places[len(layers) + number] = 4 * ngf, name
         layers += [ResnetBlock(4 * ngf, norm=norm, use_dropout=use_dropout) for _ in range(n_blocks)]
         for channels in (4 * ngf, 2 * ngf):
             up = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
@@ -89,6 +101,22 @@ class ResnetGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Sides that are no multiples of 4 come out rounded up to such; below 5 pixels, padding fails."""
         return self.model(x)
+
+    def encode(self, x: Tensor) -> dict[str, Tensor]:
+        """The features of images by name, each (N, channels, height, width); no layer after the last is computed."""
+        return self._walk(x, last=max(self._feature_places))[1]
+
+    def translate(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What `forward` gives and what `encode` gives, in one pass."""
+        return self._walk(x, last=len(self.model) - 1)
+
+    def _walk(self, x: Tensor, last: int) -> tuple[Tensor, dict[str, Tensor]]:
+        features = {"pixels": x}
+        for place, layer in enumerate(self.model[: last + 1]):
+            x = layer(x)
+            if place in self._feature_places:
+                features[self._feature_places[place]] = x
+        return x, features
 
 
 class UnetGenerator(nn.Module):
