@@ -212,7 +212,7 @@ class BaseModel(ABC):
 
     @property
     def measured_phase(self) -> Phase:
-        """The phase whose loss the plateau policy looks at: the generators', called G, or else the first."""
+        """Whose loss --lr_policy plateau looks at: the generators', whatever comes first."""
         return next((phase for phase in self.phases if phase.name == "G"), self.phases[0])
 
     def _buffers(self) -> list[Tensor]:

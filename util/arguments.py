@@ -1,4 +1,4 @@
-"""Types of command line arguments, for argparse."""
+"""What owners of command line options need for argparse: types of arguments, and marks."""
 
 from __future__ import annotations
 
@@ -39,3 +39,9 @@ def number(
         return value
 
     return parse
+
+
+def builds_networks(parser: argparse.ArgumentParser, name: str, *, in_testing: bool = True) -> None:
+    """Mark an option that networks are built by: a run that goes on can't change it, and test.py takes it over."""
+    for marks in ("fixed", "restored") if in_testing else ("fixed",):
+        getattr(parser, marks).add(name)

@@ -141,6 +141,8 @@ def test_defaults_that_follow_from_an_option_give_way_to_what_is_given(run: Run,
     assert again.nce_idt is True and again.flip_equivariance is False
     assert train("--model", "cut", "--nce_idt").nce_idt is True
     assert test("--name", "mine").model == "cut"
+    with pytest.raises(UserError, match=r"^--netF_nc 8: the run has 256, and can't go on with other networks"):
+        train("--name", "mine", "--continue_train", "--netF_nc", "8")
 
 
 @pytest.mark.parametrize("name", [name for name in TRAIN if isinstance(TRAIN[name], bool)])
