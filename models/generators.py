@@ -6,6 +6,7 @@ The order and the nesting of the layers give the parameter names of the field's 
 from __future__ import annotations
 
 import argparse
+import functools
 
 import torch
 from torch import Tensor, nn
@@ -66,31 +67,19 @@ class ResnetBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2).
-
-    Its first half can serve as an encoder, whose features have names: "pixels", the image itself; "down1" and
-    "down2", what the two convolutions that halve give, before their norm; "first_block" and "middle_block", what
-    these residual blocks give. Of nine blocks, the middle one is the fifth (Park et al. 2020, section 3).
-    `feature_channels` says how many channels each has, in the order of the layers.
-    """
+    """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
 
     def __init__(self, input_nc: int, output_nc: int, *, ngf: int, norm: str, use_dropout: bool, n_blocks: int) -> None:
         super().__init__()
         bias = needs_bias(norm)
 
         def block(convolution: nn.Module, channels: int) -> list[nn.Module]:
-            # Not in place where no norm makes a copy: the convolution's output is a feature.
-            return [convolution, NORMS[norm](channels), nn.ReLU(inplace=norm != "none")]
+            return [convolution, NORMS[norm](channels), nn.ReLU(inplace=True)]
 
         layers = [nn.ReflectionPad2d(3), *block(nn.Conv2d(input_nc, ngf, 7, bias=bias), ngf)]
-        self.feature_channels = {"pixels": input_nc}
-        self._feature_places: dict[int, str] = {}  # in self.model, which of its layers gives which feature
-        for name, channels in (("down1", ngf), ("down2", 2 * ngf)):
-            self.feature_channels[name], self._feature_places[len(layers)] = 2 * channels, name
+        for channels in (ngf, 2 * ngf):
             down = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)
             layers += block(down, 2 * channels)
-        for name, number in (("first_block", 0), ("middle_block", (n_blocks - 1) // 2)):
-            self.feature_channels[name], self._feature_places[len(layers) + number] = 4 * ngf, name
         layers += [ResnetBlock(4 * ngf, norm=norm, use_dropout=use_dropout) for _ in range(n_blocks)]
         for channels in (4 * ngf, 2 * ngf):
             up = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
@@ -103,19 +92,48 @@ class ResnetGenerator(nn.Module):
         return self.model(x)
 
     def encode(self, x: Tensor) -> dict[str, Tensor]:
-        """The features of images by name, each (N, channels, height, width); no layer after the last is computed."""
+        """The features of images by the names of `feature_channels`: (N, channels, height, width).
+
+        No layer after the last of them is computed.
+        """
         return self._walk(x, last=max(self._feature_places))[1]
 
     def translate(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What `forward` gives and what `encode` gives, in one pass."""
         return self._walk(x, last=len(self.model) - 1)
 
+    @property
+    def feature_channels(self) -> dict[str, int]:
+        """The channels of the features that the first half gives as an encoder, by name, in the order of the layers.
+
+        "pixels" is the image itself; "down1" and "down2" are what the convolutions that halve give, before their norm;
+        "first_block" and "middle_block" are what these residual blocks give. Of nine blocks, the fifth is the middle
+        one (Park et al. 2020, section 3).
+        """
+        width = next(layer.in_channels for layer in self.model if isinstance(layer, nn.Conv2d))
+        channels = {"pixels": width}
+        for place, name in self._feature_places.items():
+            if isinstance(layer := self.model[place], nn.Conv2d):  # a block leaves the width as it is
+                width = layer.out_channels
+            channels[name] = width
+        return channels
+
+    @functools.cached_property
+    def _feature_places(self) -> dict[int, str]:
+        """Which layers of the model give features, and their names."""
+        kinds = list(enumerate(self.model))
+        downs = [place for place, layer in kinds if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)]
+        blocks = [place for place, layer in kinds if isinstance(layer, ResnetBlock)]
+        places = {place: f"down{number}" for number, place in enumerate(downs, 1)}
+        return places | {blocks[0]: "first_block", blocks[(len(blocks) - 1) // 2]: "middle_block"}
+
     def _walk(self, x: Tensor, last: int) -> tuple[Tensor, dict[str, Tensor]]:
         features = {"pixels": x}
         for place, layer in enumerate(self.model[: last + 1]):
             x = layer(x)
-            if place in self._feature_places:
-                features[self._feature_places[place]] = x
+            if name := self._feature_places.get(place):
+                # Where no norm makes a copy, the ReLU that follows would change it.
+                features[name] = x.clone() if isinstance(self.model[place + 1], nn.Identity) else x
         return x, features
 
 
