@@ -65,6 +65,11 @@ class BaseModel(ABC):
         """Add the model's own flags, and change defaults with parser.set_defaults."""
 
     @staticmethod
+    def dependent_defaults(opt: argparse.Namespace) -> dict[str, Any]:
+        """Defaults, by name, that follow from the other options; what is given, or restored, wins over them."""
+        return {}
+
+    @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         """Settle what follows from other options; raise UserError for options that don't go together."""
 

@@ -6,6 +6,7 @@ The order and the nesting of the layers give the parameter names of the field's 
 from __future__ import annotations
 
 import argparse
+import functools
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +104,51 @@ class ResnetGenerator(nn.Module):
         if self.multiple > 4:
             require_multiple(x, self.multiple, "generator")
         return self.model(x)
+
+    def encode(self, x: Tensor) -> dict[str, Tensor]:
+        """The features of images by the names of `feature_channels`: (N, channels, height, width).
+
+        No layer after the last of them is computed.
+        """
+        return self._walk(x, last=max(self._feature_places))[1]
+
+    def translate(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What `forward` gives and what `encode` gives, in one pass."""
+        return self._walk(x, last=len(self.model) - 1)
+
+    @property
+    def feature_channels(self) -> dict[str, int]:
+        """The channels of the features that the first half gives as an encoder, by name, in the order of the layers.
+
+        "pixels" is the image itself; "down1" and "down2" are what the convolutions that halve give, before their norm;
+        "first_block" and "middle_block" are what these residual blocks give. Of nine blocks, the fifth is the middle
+        one (Park et al. 2020, section 3).
+        """
+        width = next(layer.in_channels for layer in self.model if isinstance(layer, nn.Conv2d))
+        channels = {"pixels": width}
+        for place, name in self._feature_places.items():
+            if isinstance(layer := self.model[place], nn.Conv2d):  # a block leaves the width as it is
+                width = layer.out_channels
+            channels[name] = width
+        return channels
+
+    @functools.cached_property
+    def _feature_places(self) -> dict[int, str]:
+        """Which layers of the model give features, and their names."""
+        kinds = list(enumerate(self.model))
+        downs = [place for place, layer in kinds if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)]
+        blocks = [place for place, layer in kinds if isinstance(layer, ResnetBlock)]
+        places = {place: f"down{number}" for number, place in enumerate(downs, 1)}
+        return places | {blocks[0]: "first_block", blocks[(len(blocks) - 1) // 2]: "middle_block"}
+
+    def _walk(self, x: Tensor, last: int) -> tuple[Tensor, dict[str, Tensor]]:
+        features = {"pixels": x}
+        for place, layer in enumerate(self.model[: last + 1]):
+            x = layer(x)
+            if name := self._feature_places.get(place):
+                # Where no norm makes a copy, the ReLU that follows would change it.
+                features[name] = x.clone() if isinstance(self.model[place + 1], nn.Identity) else x
+        return x, features
 
 
 def first_layers(input_nc: int, ngf: int, norm: str) -> list[nn.Module]:

@@ -112,7 +112,11 @@ class BaseOptions:
         parser.set_defaults(**{name: value for name, value in restored.items() if name in parser.options()})
         elsewhere = config.keys() if not strict else set() if self.is_train else self._training_options(model)
         here = {name: value for name, value in config.items() if name in parser.options() or name not in elsewhere}
-        parser.set_defaults(**parser.convert("--config", here))
+        converted = parser.convert("--config", here)
+        parser.set_defaults(**converted)
+        first = parser.parse_known_args(argv, argparse.Namespace(is_train=self.is_train))[0]
+        dependent = MODELS.find(model).dependent_defaults(first)
+        parser.set_defaults(**{k: v for k, v in dependent.items() if k not in converted.keys() | restored.keys()})
         opt = parser.parse_strictly(argv) if strict else parser.parse_known_args(argv)[0]
         opt.is_train = self.is_train
         return opt, parser

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from util.arguments import boolean
 from util.errors import UserError
 
 _UNSET = object()
@@ -85,6 +86,8 @@ def _convert(action: argparse.Action, value: Any) -> Any:
         return value
     if value is None and action.default is None:
         return None
+    if isinstance(value, bool) and action.type is boolean:
+        return value
     if isinstance(value, bool | list | dict) or value is None:
         raise ValueError(f"expected a single value, not {value!r}")
     converted = action.type(str(value)) if callable(action.type) else str(value)

@@ -8,6 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 
+def boolean(text: str) -> bool:
+    """The type of an option that is given as True or False, as the field's commands have some."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return text.lower() == "true"
+
+
 def number(
     kind: type[int] | type[float],
     *,

@@ -136,6 +136,16 @@ def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> Fit:
     )
 
 
+def refuse_antialiased(path: Path, fit: Fit) -> None:
+    """Raise UserError for weights of networks that sample through a blur, as the authors of CUT published them."""
+    blurs = [name for name in fit.unknown if name.endswith(".filt")]
+    if blurs:
+        raise UserError(
+            f"{path} has antialiased sampling ({blurs[0]}), as published CUT weights have and no network here: only "
+            "those that were trained with --no_antialias --no_antialias_up can be loaded"
+        )
+
+
 def load_weights(networks: Mapping[Path, nn.Module]) -> None:
     """Read weight files, of one folder, into networks; a UserError says what doesn't fit.
 
@@ -144,6 +154,7 @@ def load_weights(networks: Mapping[Path, nn.Module]) -> None:
     """
     for path, weights in read_weights(networks.keys()).items():
         fit = compare(networks[path], weights)
+        refuse_antialiased(path, fit)
         if not fit.is_whole:
             raise UserError(
                 f"{path} does not fit the network: {fit}; "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from util.checkpoint import adapt_old_weights, compare, read_weights, weights_path
+from util.checkpoint import adapt_old_weights, compare, read_weights, refuse_antialiased, weights_path
 from util.errors import UserError
 
 
@@ -30,6 +30,7 @@ def take_over(networks: Mapping[str, nn.Module], opt: argparse.Namespace) -> Non
             continue
         weights = all_weights[path]
         fit = compare(network, weights)
+        refuse_antialiased(path, fit)
         is_whole &= fit.is_whole
         taken += len(fit.matching)
         rest = "" if fit.is_whole else f"; {fit}"

@@ -29,6 +29,11 @@ KINDS = {
     "two images a step": ["--batch_size", "2"],
     "bf16": ["--precision", "bf16"],
     "fp16": ["--precision", "fp16"],
+    "cut": ["--model", "cut", "--num_patches", "8", "--netF_nc", "4", "--ema_decay", "0.9"],
+    "fastcut, plateau": [
+        *("--model", "cut", "--CUT_mode", "FastCUT", "--num_patches", "8", "--netF_nc", "4", "--lr_policy", "plateau"),
+        *("--batch_size", "2"),
+    ],
     "template": ["--model", "template", "--dataset_mode", "template"],
     "pix2pix, pool, plateau": ["--model", "pix2pix", "--netG", "resnet_6blocks", "--lr_policy", "plateau"],
     "pix2pix_hd": ["--model", "pix2pix_hd", "--num_D", "1", "--netG", "resnet_6blocks"],
@@ -64,7 +69,7 @@ def test_stopping_changes_nothing(kind: str, tiles: Path, tmp_path: Path, monkey
             return train.main()
 
     assert run("whole", *COMMON, *KINDS[kind]) == 0
-    per_epoch = 3 if kind == "two images a step" else 6
+    per_epoch = 3 if "--batch_size" in KINDS[kind] else 6
     # In the middle of an epoch; at its end; at the beginning of the next one, and twice more.
     for stops in ([2], [per_epoch], [per_epoch + 1, 1, per_epoch - 1]):
         name = f"stopped{'_'.join(map(str, stops))}"

@@ -24,6 +24,7 @@ from tests.integration.conftest import ROOT, SMALL, Command
 
 # What every model is trained and tested with; a model or dataset that is missing here fails the test below.
 TRAINED = {
+    "cut": ["--dataset_mode", "unaligned"],
     "cycle_gan": ["--dataset_mode", "unaligned"],
     "pix2pix": ["--dataset_mode", "aligned"],
     "pix2pix_hd": ["--dataset_mode", "aligned", "--netG", "global"],

@@ -55,7 +55,7 @@ TRAINING = {
     "--device tpu": "--device: 'tpu' is none of auto, cpu, cuda, cuda:0 (and so on), mps",
     "--gpu_ids none": "--gpu_ids none: expected the number of a GPU, or -1 for the CPU",
     "--gpu_ids 0 --device cpu": "--gpu_ids 0 and --device cpu say the same thing: give one of them",
-    "--model cyclegan": "--model cyclegan is not known: choose one of cycle_gan, ~, or give a class of your own as "
+    "--model cyclegan": "--model cyclegan is not known: choose one of ~cycle_gan, ~, or give a class of your own as "
     "package.module:Class",
     "--model my_package.mine:Model": "--model my_package.mine:Model: no module my_package is found in this folder or "
     "on PYTHONPATH",
@@ -104,6 +104,15 @@ TRAINING = {
     "--model pix2pix_hd --netG local --niter_fix_global 3": "--niter_fix_global 3 keeps the global part as it is, "
     "which a run of --netG global has to bring: give --init_from RUN --init_partial",
     "--model pix2pix_hd --lambda_vgg 5 --output_nc 1": "--lambda_vgg 5.0 is for colour images, not --output_nc 1",
+    "--model cut --lambda_NCE 0 --lambda_GAN 0": "--lambda_GAN and --lambda_NCE are both 0: there is nothing to learn",
+    "--model cut --netG unet_256": "--netG unet_256 has no features to contrast: --model cut takes --netG "
+    "resnet_9blocks",
+    "--model cut --output_nc 1": "--lambda_NCE 1.0 needs equal channel counts, not --input_nc 3 and --output_nc 1: use "
+    "--lambda_NCE 0",
+    "--model cut --CUT_mode FasterCUT": "--CUT_mode: invalid choice: 'FasterCUT' (choose from ~CUT~FastCUT~)",
+    "--model cut --nce_idt maybe": "--nce_idt: 'maybe' is neither True nor False",
+    "--model cut --config cut.yaml": "--config: nce_idt: 'perhaps' is neither True nor False",
+    "--model cut --nce_T 0": "--nce_T: '0' is not a number above 0",
     "--n_epochs 0 --n_epochs_decay 0": "--epoch_count 1 is after the last epoch, which is 0 (--n_epochs and "
     "--n_epochs_decay together): there is nothing to train",
     "--epoch_count 201": "--epoch_count 201 is after the last epoch, which is 200 (~): there is nothing to train",
@@ -233,6 +242,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         **{"broken.yaml": "n_epochs: [1,\n", "broken.json": "{n_epochs: 3}", "list.yaml": "- n_epochs\n- 3\n"},
         **{"unknown.yaml": "n_epoch: 3\n", "range.yaml": "batch_size: 0\n", "choice.yaml": "norm: group\n"},
         **{"switch.yaml": "no_flip: maybe\n", "model.yaml": "model: 5\n", "null.yaml": "model: null\n"},
+        **{"cut.yaml": "nce_idt: perhaps\n"},
         **{"binary.yaml": "", "empty/.hidden": ""},
     }
     for name, text in files.items():

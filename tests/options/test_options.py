@@ -140,6 +140,40 @@ def test_class_ids_settle_the_channels_and_are_restored(run: Run) -> None:
         train("--model", "pix2pix_hd", "--continue_train", "--num_D", "3")
 
 
+CUT = {
+    **{"model": "cut", "CUT_mode": "CUT", "lambda_GAN": 1, "lambda_NCE": 1, "nce_idt": True, "nce_T": 0.07},
+    **{"flip_equivariance": False, "num_patches": 256, "netF_nc": 256, "n_epochs": 200, "n_epochs_decay": 200},
+    **{"init_type": "xavier", "pool_size": 0},
+}
+FASTCUT = CUT | {
+    **{"CUT_mode": "FastCUT", "lambda_NCE": 10, "nce_idt": False, "flip_equivariance": True},
+    **{"n_epochs": 150, "n_epochs_decay": 50},
+}
+
+
+@pytest.mark.parametrize("own", [CUT, FASTCUT])
+def test_defaults_of_cut(own: dict[str, Any]) -> None:
+    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity"}
+    expected = {name: value for name, value in TRAIN.items() if name not in cycle_gan} | own
+    opt = train("--model", "cut", "--CUT_mode", own["CUT_mode"])
+    assert without(opt, "dataroot", "name", "seed", "is_train") == expected
+
+
+def test_defaults_that_follow_from_an_option_give_way_to_what_is_given(run: Run, here: Path) -> None:
+    (here / "c.yaml").write_text("model: cut\nCUT_mode: FastCUT\nn_epochs: 7\nnce_idt: true\n")
+    opt = train("--config", "c.yaml", "--lambda_NCE", "3", "--flip_equivariance", "False")
+    assert (opt.n_epochs, opt.n_epochs_decay, opt.lambda_NCE) == (7, 50, 3)
+    assert opt.nce_idt is True and opt.flip_equivariance is False
+    run("--name", "mine", "--config", "c.yaml", "--flip_equivariance", "false")
+    again = train("--name", "mine", "--continue_train", "--lambda_NCE", "5")
+    assert (again.n_epochs, again.n_epochs_decay, again.lambda_NCE) == (7, 50, 5)
+    assert again.nce_idt is True and again.flip_equivariance is False
+    assert train("--model", "cut", "--nce_idt").nce_idt is True
+    assert test("--name", "mine").model == "cut"
+    with pytest.raises(UserError, match=r"^--netF_nc 8: the run has 256, and can't go on with other networks"):
+        train("--name", "mine", "--continue_train", "--netF_nc", "8")
+
+
 @pytest.mark.parametrize("name", [name for name in TRAIN if isinstance(TRAIN[name], bool)])
 def test_switches_switch(name: str) -> None:
     if name == "no_dropout":
