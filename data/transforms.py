@@ -48,7 +48,7 @@ class Transform:
         return self.apply(image, self.choose(random))
 
     def choose(self, random: np.random.Generator) -> Choices:
-        """Choices for one image, or several that belong together; in testing or with --augment none, crops are central."""
+        """Choices for an image, or several that belong together; in testing, or --augment none, crops are central."""
         return Choices.draw(random) if self.is_random else CENTRAL
 
     def apply(self, image: Tensor, choices: Choices) -> Tensor:

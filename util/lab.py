@@ -44,3 +44,18 @@ def _mix(colours: Tensor, matrix: tuple[tuple[float, ...], ...] | list[list[floa
 
 def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+
+
+# As networks take and give them: lightness as an image of one channel, colour as one of two, in [-1, 1].
+
+
+def split_colours(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """Images (..., 3, H, W) in [-1, 1] to L / 50 - 1 (..., 1, H, W) and a, b / 110 (..., 2, H, W)."""
+    lab = rgb_to_lab((rgb + 1) / 2)
+    return lab[..., :1, :, :] / 50 - 1, lab[..., 1:, :, :] / 110
+
+
+def join_colours(lightness: Tensor, colours: Tensor) -> Tensor:
+    """The way back, to images in [-1, 1]; what sRGB does not have is clipped."""
+    lab = torch.cat([(lightness + 1) * 50, colours * 110], dim=-3)
+    return lab_to_rgb(lab) * 2 - 1
