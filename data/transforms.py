@@ -40,15 +40,16 @@ class Transform:
         self.load_size: int = opt.load_size
         self.crop_size: int = opt.crop_size
         self.may_flip: bool = not opt.no_flip
-        self.is_train: bool = opt.is_train
+        # --augment, which models have that are judged by discriminators; of the others, images are always varied.
+        self.is_random: bool = opt.is_train and getattr(opt, "augment", "basic") != "none"
 
     def __call__(self, image: Tensor, random: np.random.Generator) -> Tensor:
-        """Transform with choices drawn for this image; when testing, crops are central."""
+        """Transform with choices drawn for this image."""
         return self.apply(image, self.choose(random))
 
     def choose(self, random: np.random.Generator) -> Choices:
-        """The choices for an image, or for several that belong together; when testing, crops are central."""
-        return Choices.draw(random) if self.is_train else CENTRAL
+        """Choices for an image, or several that belong together; in testing, or --augment none, crops are central."""
+        return Choices.draw(random) if self.is_random else CENTRAL
 
     def apply(self, image: Tensor, choices: Choices) -> Tensor:
         """(C, H, W) in 0..255, uint8 or float32, to float32 (C, H', W') in [-1, 1]."""

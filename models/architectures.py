@@ -20,6 +20,19 @@ NORMS = ("instance", "batch", "none", "syncbatch")
 INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
 GAN_MODES = ("lsgan", "vanilla", "wgangp")
 LR_POLICIES = ("linear", "step", "plateau", "cosine")
+AUGMENTATIONS = ("none", "basic", "diffaug")
+
+
+def add_augment_option(group: argparse._ArgumentGroup) -> None:
+    """--augment, for models whose discriminators judge images; its default is what --preprocess and --no_flip say."""
+    group.add_argument(
+        "--augment",
+        choices=AUGMENTATIONS,
+        default="basic",
+        help="none: crops are central, no flips; basic: random crops and flips, as --preprocess and --no_flip say; "
+        "diffaug: those, and discriminators see all images, real and generated, with changed colours, moved, and with "
+        "a part cut out (for small datasets)",
+    )
 
 
 def check_generator_size(opt: argparse.Namespace) -> None:

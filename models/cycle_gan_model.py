@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from models import discriminators, generators, losses
+    from models import augmentation, discriminators, generators, losses
     from util import image_pool
 else:
-    torch, discriminators, generators, losses, image_pool = lazy_import(
+    torch, augmentation, discriminators, generators, losses, image_pool = lazy_import(
         "torch",
+        "models.augmentation",
         "models.discriminators",
         "models.generators",
         "models.losses",
@@ -48,6 +49,7 @@ class CycleGANModel(BaseModel):
             group.add_argument(
                 "--lambda_GAN", type=weight, default=1.0, help="weight of the GAN loss; 0: no discriminators"
             )
+            architectures.add_augment_option(group)
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
@@ -58,6 +60,8 @@ class CycleGANModel(BaseModel):
         architectures.check_equal_channels(opt, "lambda_identity")
         if opt.lambda_A == opt.lambda_B == opt.lambda_GAN == 0:
             raise UserError("--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing to learn")
+        if opt.lambda_GAN == 0 and opt.augment == "diffaug":
+            raise UserError("--augment diffaug is for discriminators, and --lambda_GAN 0 has none: use --augment basic")
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
@@ -85,6 +89,7 @@ class CycleGANModel(BaseModel):
             self.network_names = ["G_A", "G_B", "D_A", "D_B"]
             self.netD_A = self.place(discriminators.from_options(opt, opt.output_nc))
             self.netD_B = self.place(discriminators.from_options(opt, opt.input_nc))
+            self.augment = augmentation.for_discriminators(opt.augment)
             self.fake_A_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
             self.fake_B_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed + 1)
             networks = [self.netD_A, self.netD_B]
@@ -132,7 +137,7 @@ class CycleGANModel(BaseModel):
         opt, terms = self.opt, {}
         self.fake_B = self.netG_A(self.real_A)
         if opt.lambda_GAN > 0:
-            terms["G_A"] = opt.lambda_GAN * losses.gan_loss(self.netD_A(self.fake_B), True, opt.gan_mode)
+            terms["G_A"] = opt.lambda_GAN * losses.gan_loss(self.netD_A(self.augment(self.fake_B)), True, opt.gan_mode)
         if opt.lambda_A > 0:
             self.rec_A = self.netG_B(self.fake_B)
             terms["cycle_A"] = opt.lambda_A * losses.l1_loss(self.rec_A, self.real_A)
@@ -143,7 +148,7 @@ class CycleGANModel(BaseModel):
         opt, terms = self.opt, {}
         self.fake_A = self.netG_B(self.real_B)
         if opt.lambda_GAN > 0:
-            terms["G_B"] = opt.lambda_GAN * losses.gan_loss(self.netD_B(self.fake_A), True, opt.gan_mode)
+            terms["G_B"] = opt.lambda_GAN * losses.gan_loss(self.netD_B(self.augment(self.fake_A)), True, opt.gan_mode)
         if opt.lambda_B > 0:
             self.rec_B = self.netG_A(self.fake_A)
             terms["cycle_B"] = opt.lambda_B * losses.l1_loss(self.rec_B, self.real_B)
@@ -165,10 +170,10 @@ class CycleGANModel(BaseModel):
 
     def judge_B(self) -> dict[str, Tensor]:
         """D_A tells real_B from images out of the pool."""
-        fake = self.fake_B_pool.query(self.fake_B)
-        return {"D_A": losses.discriminator_loss(self.netD_A, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}
+        real, fake = self.augment(self.real_B), self.augment(self.fake_B_pool.query(self.fake_B))
+        return {"D_A": losses.discriminator_loss(self.netD_A, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
     def judge_A(self) -> dict[str, Tensor]:
         """D_B tells real_A from images out of the pool."""
-        fake = self.fake_A_pool.query(self.fake_A)
-        return {"D_B": losses.discriminator_loss(self.netD_B, self.real_A, fake, self.opt.gan_mode, self.opt.lambda_gp)}
+        real, fake = self.augment(self.real_A), self.augment(self.fake_A_pool.query(self.fake_A))
+        return {"D_B": losses.discriminator_loss(self.netD_B, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from util.arguments import boolean
@@ -39,6 +39,14 @@ class OptionParser(argparse.ArgumentParser):
     def options(self) -> dict[str, argparse.Action]:
         """The options by name, without --help."""
         return {action.dest: action for action in self._actions if action.dest != "help"}
+
+    def withdraw(self, names: Collection[str]) -> None:
+        """Take the options of these names back, as if they had never been added."""
+        for action in [action for action in self._actions if action.dest in names]:
+            action.container._remove_action(action)  # type: ignore[attr-defined]  # its group
+            for flag in action.option_strings:
+                del self._option_string_actions[flag]
+            self._defaults.pop(action.dest, None)
 
     def parse_strictly(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse; a flag that does not exist is a UserError with the nearest one that does."""

@@ -45,3 +45,13 @@ def builds_networks(parser: argparse.ArgumentParser, name: str, *, in_testing: b
     """Mark an option that networks are built by: a run that goes on can't change it, and test.py takes it over."""
     for marks in ("fixed", "restored") if in_testing else ("fixed",):
         getattr(parser, marks).add(name)
+
+
+def not_restored(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Mark options that test.py does not take from the run: the model's defaults for testing hold."""
+    parser.restored.difference_update(names)  # type: ignore[attr-defined]  # models know no parser of ours
+
+
+def withdraw(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Take back options that a model has no use for: with it, there are none of these names."""
+    parser.withdraw(names)  # type: ignore[attr-defined]

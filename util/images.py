@@ -27,6 +27,12 @@ def to_array(image: Tensor, aspect_ratio: float = 1.0) -> np.ndarray:
     return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BICUBIC))
 
 
+def grid(images: Tensor, columns: int) -> Tensor:
+    """Images (N, C, H, W), N a multiple of `columns`, side by side in one, (C, N / columns * H, columns * W)."""
+    rows = images.unflatten(0, (-1, columns))
+    return rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+
+
 def name_below(dataroot: Path, phase: str, path: str) -> str:
     """A file's name within its domain: relative to dataroot/testA, testB or test, or else to dataroot."""
     parts = Path(path).relative_to(dataroot).parts if Path(path).is_relative_to(dataroot) else (Path(path).name,)

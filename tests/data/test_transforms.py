@@ -170,3 +170,10 @@ def test_sharp_edges_stay_in_range(kind: torch.dtype, channels: int) -> None:
     assert made.dtype == kind and made.shape == (channels, 71, 71)
     assert made.min() == 0 and made.max() == 255
     assert (made[0] == made[-1]).all()
+
+
+def test_without_augmentation_training_sees_the_centre_as_it_is() -> None:
+    bare, testing = transform("crop", augment="none"), transform("crop", is_train=False)
+    assert bare.choose(np.random.default_rng(0)) == CENTRAL
+    assert torch.equal(bare(image(40, 90), np.random.default_rng(0)), testing(image(40, 90), np.random.default_rng(0)))
+    assert transform("crop", augment="basic").choose(np.random.default_rng(0)) != CENTRAL

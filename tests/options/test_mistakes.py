@@ -84,6 +84,9 @@ TRAINING = {
     "--lambda_identity 0",
     "--lambda_A 0 --lambda_B 0 --lambda_GAN 0": "--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing "
     "to learn",
+    "--augment diffaug --lambda_GAN 0": "--augment diffaug is for discriminators, and --lambda_GAN 0 has none: use "
+    "--augment basic",
+    "--augment flips": "--augment: invalid choice: 'flips' (choose from ~none~basic~diffaug~)",
     "--model template --dataset_mode template --input_nc 1 --lambda_near 0": "--input_nc 1 and --output_nc 3 must be "
     "equal: A is made of B",
     "--model pix2pix --lambda_L1 0 --lambda_GAN 0": "--lambda_L1 and --lambda_GAN are both 0: there is nothing to "

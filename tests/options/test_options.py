@@ -40,7 +40,7 @@ TRAIN = BOTH | {
     **{"gan_mode": "lsgan", "lambda_gp": 10, "pool_size": 50, "lr_policy": "linear", "lr_decay_iters": 50},
     **{"ema_decay": 0, "lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "lambda_GAN": 1},
     **{"display_id": 1, "display_server": "http://localhost", "display_port": 8097, "display_env": "main"},
-    **{"display_ncols": 4},
+    **{"display_ncols": 4, "augment": "basic"},
 }
 TEST = BOTH | {
     **{"model": "test", "dataset_mode": "single", "no_dropout": False, "load_size": 256, "phase": "test", "seed": 0},
@@ -105,7 +105,7 @@ def test_flags_of_testing_have_their_defaults(here: Path) -> None:
 def test_defaults_of_the_template() -> None:
     opt = train("--model", "template", "--dataset_mode", "template")
     own = {"model": "template", "dataset_mode": "template", "lambda_near": 1, "coarseness": 4}
-    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity", "lambda_GAN"}
+    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity", "lambda_GAN", "augment"}
     expected = {name: value for name, value in TRAIN.items() if name not in cycle_gan} | own
     assert without(opt, "dataroot", "name", "seed", "is_train") == expected
     assert opt.name == "photos_template"
@@ -195,6 +195,7 @@ CHOICES = {
     "lr_policy": ["linear", "step", "plateau", "cosine"],
     "device": ["auto", "cpu", "cuda", "cuda:1", "mps"],
     "on_bad_image": ["skip", "error"],
+    "augment": ["none", "basic", "diffaug"],
 }
 
 

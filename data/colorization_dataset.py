@@ -1,0 +1,58 @@
+"""Colour images taken apart: their lightness, and the colours to give it back."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.base_dataset import BaseDataset, Sample
+from util.errors import UserError
+from util.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from data import image_folder
+    from util import lab
+else:
+    np, image_folder, lab = lazy_import("numpy", "data.image_folder", "util.lab")
+
+
+class ColorizationDataset(BaseDataset):
+    """Every image below <phase>, in CIE Lab: A is L / 50 - 1, one channel; B is a, b / 110, two channels."""
+
+    @staticmethod
+    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        if (opt.input_nc, opt.output_nc) != (1, 2):
+            raise UserError(
+                f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc}: --dataset_mode colorization goes from "
+                "lightness to two channels of colour: use --input_nc 1 and --output_nc 2"
+            )
+        if opt.direction != "AtoB":
+            raise UserError(f"--direction {opt.direction}: --dataset_mode colorization has no way back: use AtoB")
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.folder = Path(opt.dataroot) / opt.phase
+        if not self.folder.is_dir():
+            raise UserError(image_folder.explain_missing(Path(opt.dataroot), [opt.phase]))
+        self.paths, self.ignored = image_folder.list_images(self.folder, opt.max_dataset_size)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        return {self.folder.name: self.paths}
+
+    def summary(self) -> str:
+        """What was found in the folder."""
+        ignored = f" ({self.ignored.total()} other files ignored)" if self.ignored else ""
+        return f"{len(self)} images in {self.folder}{ignored}"
+
+    def load(self, index: int, random: np.random.Generator) -> Sample:
+        """{"A": lightness, "B": colours, "A_paths", "B_paths": the file of both}."""
+        path = self.paths[index]
+        lightness, colours = lab.split_colours(self.transform(self.read(path, 3), random))
+        return {"A": lightness, "B": colours, "A_paths": str(path), "B_paths": str(path)}
