@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import GENERATORS
+from models.convolutions import Convolution3x3, OutputConvolution, UpConvolution, choose_way
 from models.layers import NORMS, halve, needs_bias
 from util.errors import UserError
 
@@ -24,14 +25,21 @@ def create_generator(
     ngf: int = 64,
     norm: str = "instance",
     use_dropout: bool = False,
+    conv: str = "auto",
 ) -> nn.Module:
-    """The generator of that name (a key of GENERATORS), its weights not yet drawn."""
+    """The generator of that name (a key of GENERATORS), its weights not yet drawn; `conv` as in models/convolutions."""
     kind, depth, multiple = GENERATORS[netG]
+    network: nn.Module
     if kind in ("resnet", "local"):
         design = LocalEnhancer if kind == "local" else ResnetGenerator
         downs = multiple.bit_length() - 1
-        return design(input_nc, output_nc, ngf=ngf, norm=norm, use_dropout=use_dropout, n_blocks=depth, num_downs=downs)
-    return UnetGenerator(input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout)
+        network = design(
+            input_nc, output_nc, ngf=ngf, norm=norm, use_dropout=use_dropout, n_blocks=depth, num_downs=downs
+        )
+    else:
+        network = UnetGenerator(input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout)
+    choose_way(network, conv)
+    return network
 
 
 def from_options(opt: argparse.Namespace, *, backwards: bool = False) -> nn.Module:
@@ -44,6 +52,7 @@ def from_options(opt: argparse.Namespace, *, backwards: bool = False) -> nn.Modu
         ngf=opt.ngf,
         norm=opt.norm,
         use_dropout=not opt.no_dropout,
+        conv=opt.conv,
     )
 
 
@@ -55,17 +64,17 @@ class ResnetBlock(nn.Module):
         bias = needs_bias(norm)
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=bias),
+            Convolution3x3(channels, channels, bias=bias),
             NORMS[norm](channels),
             nn.ReLU(inplace=True),
         ]
         if use_dropout:
             layers.append(nn.Dropout(0.5))
-        layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), NORMS[norm](channels)]
+        layers += [nn.ReflectionPad2d(1), Convolution3x3(channels, channels, bias=bias), NORMS[norm](channels)]
         self.conv_block = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_block(x)
+        return self.conv_block(x) + x  # in this order the sum has the layout that the convolutions give
 
 
 class ResnetGenerator(nn.Module):
@@ -165,15 +174,13 @@ def down_layers(channels: int, norm: str) -> list[nn.Module]:
 
 def up_layers(channels: int, norm: str) -> list[nn.Module]:
     """Twice the size, half the channels."""
-    convolution = nn.ConvTranspose2d(
-        channels, channels // 2, 3, stride=2, padding=1, output_padding=1, bias=needs_bias(norm)
-    )
+    convolution = UpConvolution(channels, channels // 2, bias=needs_bias(norm))
     return [convolution, NORMS[norm](channels // 2), nn.ReLU(inplace=True)]
 
 
 def last_layers(ngf: int, output_nc: int) -> list[nn.Module]:
     """A padded 7x7 convolution to an image."""
-    return [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), nn.Tanh()]
+    return [nn.ReflectionPad2d(3), OutputConvolution(ngf, output_nc, 7), nn.Tanh()]
 
 
 def require_multiple(x: Tensor, multiple: int, network: str) -> None:

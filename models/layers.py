@@ -5,15 +5,32 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import init
+
+
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """Instance norm without parameters, which does not change the layout of images on a CPU.
+
+    Torch's own copies images whose channels come last, there and back; its batch norm of a single image does not,
+    and is the same.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        if not (last and x.device.type == "cpu" and x.dtype == torch.float32):
+            return super().forward(x)
+        images = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in x.split(1)]
+        return images[0] if len(images) == 1 else torch.cat(images)
+
 
 Norm = Callable[[int], nn.Module]
 
 NORMS: dict[str, Norm] = {
     # Instance norm has neither affine parameters nor running statistics, as in the published weights.
-    "instance": functools.partial(nn.InstanceNorm2d, affine=False, track_running_stats=False),
+    "instance": functools.partial(InstanceNorm2d, affine=False, track_running_stats=False),
     "batch": nn.BatchNorm2d,
     "syncbatch": nn.SyncBatchNorm,
     "none": nn.Identity,

@@ -155,6 +155,8 @@ class BaseOptions:
         if opt.load_iter > 0:
             opt.epoch = f"iter_{opt.load_iter}"
         _settle_device(opt, given)
+        if opt.conv == "winograd" and opt.precision in ("bf16", "fp16"):
+            raise UserError(f"--conv winograd computes in float32: leave it out with --precision {opt.precision}")
         if opt.preprocess in ("resize_and_crop", "scale_width_and_crop") and opt.load_size < opt.crop_size:
             raise UserError(
                 f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}, so --preprocess "
@@ -217,6 +219,12 @@ def add_run_options(parser: OptionParser) -> None:
         choices=("fp32", "tf32", "bf16", "fp16"),
         default="fp32",
         help="numbers that networks compute with",
+    )
+    group.add_argument(
+        "--conv",
+        choices=("auto", "direct", "winograd"),
+        default="auto",
+        help="how generators convolve on a CPU; auto: with fewer multiplications where that is faster",
     )
     group.add_argument("--gpu_ids", metavar="IDS", help="as in other CycleGAN code: -1 is the CPU, 0 the first GPU")
     group.add_argument(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import ctypes
+import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -13,15 +15,31 @@ from util.errors import UserError
 
 
 def get_device(name: str) -> torch.device:
-    """The device of --device: auto is CUDA where there is one, else Apple's MPS, else the CPU."""
+    """The device of --device, made ready: auto is CUDA where there is one, else Apple's MPS, else the CPU."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind in available if available[kind]))
-    device = torch.device(name)
+    device = torch.device(next(kind for kind in available if available[kind]) if name == "auto" else name)
     missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
     if missing or not available[device.type]:
         raise UserError(f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto")
+    if device.type == "cpu":
+        _keep_freed_memory()
     return device
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep the memory of freed tensors for the next ones.
+
+    By itself glibc hands large blocks back to the system and fetches them anew, page by page, in every layer of every
+    step. The most that a job takes is the same; only it does not become less in between.
+    """
+    if sys.platform != "linux":
+        return
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # their numbers in malloc.h
+    with suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 2**26)
+        mallopt(mmap_max, 0)
 
 
 def seed_everything(seed: int) -> None:

@@ -28,7 +28,7 @@ BOTH: dict[str, Any] = {
     **{"n_layers_D": 3, "norm": "instance", "norm_D": None, "init_type": "normal", "init_gain": 0.02},
     **{"direction": "AtoB", "serial_batches": False, "num_threads": 4, "batch_size": 1, "crop_size": 256},
     **{"max_dataset_size": None, "preprocess": "resize_and_crop", "no_flip": False, "on_bad_image": "skip"},
-    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix", "precision": "fp32"},
+    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix", "precision": "fp32", "conv": "auto"},
 }
 TRAIN = BOTH | {
     **{"model": "cycle_gan", "dataset_mode": "unaligned", "no_dropout": True, "load_size": 286, "phase": "train"},
@@ -111,8 +111,9 @@ def test_defaults_of_the_template() -> None:
     assert opt.name == "photos_template"
 
 
+CYCLE_GAN_ALONE = ("lambda_A", "lambda_B", "lambda_identity", "augment")
 # What a model for pairs has instead of what CycleGAN has.
-PAIRED = {name: value for name, value in TRAIN.items() if name not in ("lambda_A", "lambda_B", "lambda_identity")} | {
+PAIRED = {name: value for name, value in TRAIN.items() if name not in CYCLE_GAN_ALONE} | {
     **{"dataset_mode": "aligned", "pool_size": 0, "label_nc": 0}
 }
 
@@ -153,7 +154,7 @@ FASTCUT = CUT | {
 
 @pytest.mark.parametrize("own", [CUT, FASTCUT])
 def test_defaults_of_cut(own: dict[str, Any]) -> None:
-    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity"}
+    cycle_gan = CYCLE_GAN_ALONE
     expected = {name: value for name, value in TRAIN.items() if name not in cycle_gan} | own
     opt = train("--model", "cut", "--CUT_mode", own["CUT_mode"])
     assert without(opt, "dataroot", "name", "seed", "is_train") == expected
