@@ -41,7 +41,7 @@ def main() -> int:
             for batch in dataset:
                 model.set_input(batch)
                 model.optimize_parameters()
-                progress.count(len(model.get_image_paths()))
+                progress.count(model.step_images)
                 reporter.step()
                 if run.is_due():
                     run.save("latest", *([f"iter_{progress.images}"] if opt.save_by_iter else []))

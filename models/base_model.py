@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from models import finite_watch, losses, schedules
-    from util import checkpoint, runtime
+    from util import checkpoint, processes, runtime
 else:
-    torch, finite_watch, losses, schedules, checkpoint, runtime = lazy_import(
-        "torch", "models.finite_watch", "models.losses", "models.schedules", "util.checkpoint", "util.runtime"
+    torch, finite_watch, losses, schedules, checkpoint, processes, runtime = lazy_import(
+        "torch",
+        "models.finite_watch",
+        "models.losses",
+        "models.schedules",
+        "util.checkpoint",
+        "util.processes",
+        "util.runtime",
     )
 
 
@@ -33,13 +39,22 @@ class Phase:
     """One optimizer step of a training step.
 
     The objective is the sum of what the paths return: each a function that gives some weighted loss terms by
-    name. Paths are taken one at a time, forward and backward, so that only one's graph is in memory.
+    name. Paths are taken one at a time, forward and backward, so that only one's graph is in memory; with --accumulate
+    so are the parts of the batch.
     """
 
     name: str
     networks: Sequence[nn.Module]  # what learns in this phase; all else is held fixed
     optimizer: Optimizer
     paths: Sequence[Callable[[], Mapping[str, Tensor]]]
+
+
+@dataclass
+class Part:
+    """Some of a batch's images: what the model has of them, and which share of the batch they are, 0..1."""
+
+    tensors: dict[str, Tensor]  # by the name of the model's attribute
+    share: float
 
 
 @dataclass
@@ -78,6 +93,10 @@ class BaseModel(ABC):
         self.is_train: bool = opt.is_train
         self.device = runtime.get_device(opt.device)
         self.precision = runtime.Precision(opt.precision, self.device)
+        self.processes = processes.processes()
+        self.counts: list[int] = [0]  # how many images of this step's batch each process has
+        self._inputs: dict[str, Tensor] = {}  # of the last step, and
+        self._made: dict[str, Tensor] = {}  # what it left
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.network_names: list[str] = []
         self.averaged_names: list[str] = []  # of those, the ones of which --ema_decay keeps an average
@@ -112,6 +131,10 @@ class BaseModel(ABC):
             from models.layers import initialize
 
             initialize(network, self.opt.init_type, self.opt.init_gain)
+            if self.opt.channels_last:
+                network = network.to(memory_format=torch.channels_last)
+            if self.opt.compile:
+                runtime.compile_network(network, self.device)
         return network.to(self.device)
 
     def adam(self, *networks: nn.Module) -> Optimizer:
@@ -176,25 +199,48 @@ class BaseModel(ABC):
         """One training step on the batch of `set_input`: every phase in turn, then the averages."""
         self.losses = {}
         self.watch.begin_step()
+        self.counts = self.processes.counts(len(self.image_paths))
+        parts = self._split_batch()
         for phase in self.phases:
-            self._run_phase(phase)
+            self._run_phase(phase, parts)
+        self._made = self._batch_tensors()
+        self.processes.seed_step(self.opt.seed, self.watch.step)
         self.precision.end_step()
         for name, average in self.averages.items():
             average.update_parameters(getattr(self, f"net{name}"))
 
-    def _run_phase(self, phase: Phase) -> None:
+    def _batch_tensors(self) -> dict[str, Tensor]:
+        """What the model has of the batch, by attribute: every tensor that is an attribute of it belongs there."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+
+    def _split_batch(self) -> list[Part]:
+        """The batch in as many parts as --accumulate says."""
+        # What the last step left behind is not of this batch.
+        new = {name: value for name, value in self._batch_tensors().items() if value is not self._made.get(name)}
+        inputs = self._inputs = new or self._inputs  # nothing new: a step on the same batch again
+        images = len(next(iter(inputs.values())))
+        count = min(self.opt.accumulate, images)
+        if count == 1:
+            return [Part(inputs, 1.0)]
+        chunks = {name: value.tensor_split(count) for name, value in inputs.items()}
+        parts = [{name: values[i] for name, values in chunks.items()} for i in range(count)]
+        return [Part(tensors, len(next(iter(tensors.values()))) / images) for tensors in parts]
+
+    def _run_phase(self, phase: Phase, parts: Sequence[Part]) -> None:
         for network in self.networks().values():
             network.requires_grad_(any(network is learning for learning in phase.networks))
         phase.optimizer.zero_grad(set_to_none=True)
-        terms: dict[str, Tensor] = {}
         # Only fp16 goes on after a step that was skipped, whose forward pass may have spoilt the statistics of norms.
         buffers = self._buffers() if self.precision.may_skip else []
         before = [buffer.clone() for buffer in buffers]
-        for path in phase.paths:
-            with self.precision.autocast():
-                new = path()
-            self.precision.backward(torch.stack([*new.values()]).sum())
-            terms |= {name: term.detach() for name, term in new.items()}
+        terms: dict[str, Tensor] = {}
+        for part in parts:
+            vars(self).update(part.tensors)
+            for name, term in self._add_gradients(phase, part.share).items():
+                terms[name] = terms[name] + term if name in terms else term
+            if len(parts) > 1:  # what this part made is kept for later phases, but not how
+                part.tensors = {name: value.detach() for name, value in self._batch_tensors().items()}
+        self._average(phase, terms)
         self.losses |= terms
         learning = (parameter for network in phase.networks for parameter in network.parameters())
         self.precision.unscale(phase.optimizer)
@@ -209,6 +255,33 @@ class BaseModel(ABC):
             buffer.copy_(torch.where(skip > 0, old, buffer))
         if phase is self.measured_phase:
             self.epoch_loss.add(torch.stack([*terms.values()]).sum(), skip == 0)
+
+    def _add_gradients(self, phase: Phase, share: float) -> dict[str, Tensor]:
+        """Take the paths of a phase on a part of the batch; returns its loss terms, as the share they are."""
+        terms: dict[str, Tensor] = {}
+        for path in phase.paths:
+            with self.precision.autocast():
+                new = path()
+            self.precision.backward(torch.stack([*new.values()]).sum() * share)
+            terms |= {name: term.detach() * share for name, term in new.items()}
+        return terms
+
+    def _average(self, phase: Phase, terms: dict[str, Tensor]) -> None:
+        """Average gradients and loss terms over the processes, each weighing as much as it has images."""
+        parameters = [parameter for network in phase.networks for parameter in network.parameters()]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        own, total = self.counts[self.processes.rank], sum(self.counts)
+        self.processes.average([*gradients, *terms.values()], own, total)
+
+    def query(self, pool: Any, images: Tensor) -> Tensor:
+        """What an image pool gives for images (N, C, H, W): every process holds the same pool, of all their images."""
+        if self.processes.count == 1:
+            return pool.query(images)
+        own = min(len(images), self.counts[self.processes.rank])
+        counts = self.processes.counts(own)
+        shown = pool.query(self.processes.gather(images.detach(), counts))
+        start = sum(counts[: self.processes.rank])
+        return shown[start : start + own] if own else images.detach()
 
     @property
     def measured_phase(self) -> Phase:
@@ -229,6 +302,11 @@ class BaseModel(ABC):
     def check_finite(self) -> None:
         """Raises TrainingDiverged if a loss or a gradient was not finite in any step so far; none changed a weight."""
         self.watch.raise_if_broken()
+
+    @property
+    def step_images(self) -> int:
+        """How many images the last step was trained on, by all processes together."""
+        return sum(self.counts)
 
     @property
     def skipped_steps(self) -> int:
@@ -254,10 +332,11 @@ class BaseModel(ABC):
     @property
     def depends_on_batch(self) -> bool:
         """Whether, in training mode, an image's result is random or depends on the other images of the batch."""
-        from torch.nn.modules.batchnorm import _BatchNorm
+        from models.layers import mixes_images
 
-        modules = (module for network in self.networks().values() for module in network.modules())
-        return any(module.training and isinstance(module, _BatchNorm | torch.nn.Dropout) for module in modules)
+        networks = self.networks().values()
+        dropouts = (module for network in networks for module in network.modules() if type(module) is torch.nn.Dropout)
+        return any(map(mixes_images, networks)) or any(dropout.training for dropout in dropouts)
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """The images of the last step, detached, by name; only those that were computed."""
@@ -282,8 +361,28 @@ class BaseModel(ABC):
         for name, network in self.networks().items():
             millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
             lines.append((f"{network}\n" if verbose else "") + f"net{name}: {millions:.3f} M parameters")
-        lines += [self.precision.advice] if self.precision.advice else []
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._remarks()])
+
+    def _remarks(self) -> list[str]:
+        """What there is to say of options that don't help here, or of one that would; mostly nothing."""
+        opt, on_cpu = self.opt, self.device.type == "cpu"
+        remarks = [self.precision.advice] if self.precision.advice else []
+        if opt.conv == "winograd" and not on_cpu:
+            remarks.append("note: --conv winograd is for CPUs; the libraries of a GPU choose better for themselves")
+        if not self.is_train:
+            return remarks
+        if opt.channels_last and on_cpu:
+            remarks.append("note: --channels_last is for GPUs; on most CPUs training is slower with it")
+        if opt.accumulate > opt.batch_size:
+            remarks.append(
+                f"note: --accumulate {opt.accumulate}: a batch of {opt.batch_size} has no more parts than images"
+            )
+        from models.generators import ResnetBlock
+
+        blocks = any(isinstance(module, ResnetBlock) for net in self.networks().values() for module in net.modules())
+        if opt.grad_checkpoint and not blocks:
+            remarks.append("note: --grad_checkpoint changes nothing, as no network here has residual blocks")
+        return remarks
 
 
 class RunningMean:

@@ -155,7 +155,7 @@ class CUTModel(BaseModel):
 
     def judge(self) -> dict[str, Tensor]:
         """D tells real_B from translations."""
-        fake = self.pool.query(self.translate()[0])
+        fake = self.query(self.pool, self.translate()[0])
         return {"D": losses.discriminator_loss(self.netD, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
     def generate(self) -> dict[str, Tensor]:

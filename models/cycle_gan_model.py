@@ -170,10 +170,10 @@ class CycleGANModel(BaseModel):
 
     def judge_B(self) -> dict[str, Tensor]:
         """D_A tells real_B from images out of the pool."""
-        real, fake = self.augment(self.real_B), self.augment(self.fake_B_pool.query(self.fake_B))
+        real, fake = self.augment(self.real_B), self.augment(self.query(self.fake_B_pool, self.fake_B))
         return {"D_A": losses.discriminator_loss(self.netD_A, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
     def judge_A(self) -> dict[str, Tensor]:
         """D_B tells real_A from images out of the pool."""
-        real, fake = self.augment(self.real_A), self.augment(self.fake_A_pool.query(self.fake_A))
+        real, fake = self.augment(self.real_A), self.augment(self.query(self.fake_A_pool, self.fake_A))
         return {"D_B": losses.discriminator_loss(self.netD_B, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}

@@ -138,7 +138,7 @@ class DCGANModel(BaseModel):
 
     def judge(self) -> dict[str, Tensor]:
         """Tell images from what G made."""
-        real, fake = self.augment(self.real), self.augment(self.pool.query(self.fake))
+        real, fake = self.augment(self.real), self.augment(self.query(self.pool, self.fake))
         return {"D": losses.discriminator_loss(self.netD, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
 

@@ -51,10 +51,11 @@ class FiniteWatch:
 
     def state_dict(self) -> dict[str, Any]:
         """Only of a run that is not broken: no other is saved."""
-        return {"skipped": self.skipped, "in_a_row": self._in_a_row}
+        return {"step": self.step, "skipped": self.skipped, "in_a_row": self._in_a_row}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         device = self._broken.device
+        self.step = state["step"]
         self.skipped = state["skipped"].to(device)
         self._in_a_row = {phase: count.to(device) for phase, count in state["in_a_row"].items()}
 

@@ -10,6 +10,7 @@ import functools
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.architectures import GENERATORS
 from models.convolutions import Convolution3x3, OutputConvolution, UpConvolution, choose_way
@@ -26,6 +27,7 @@ def create_generator(
     norm: str = "instance",
     use_dropout: bool = False,
     conv: str = "auto",
+    grad_checkpoint: bool = False,
 ) -> nn.Module:
     """The generator of that name (a key of GENERATORS), its weights not yet drawn; `conv` as in models/convolutions."""
     kind, depth, multiple = GENERATORS[netG]
@@ -39,6 +41,9 @@ def create_generator(
     else:
         network = UnetGenerator(input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout)
     choose_way(network, conv)
+    for module in network.modules():
+        if isinstance(module, ResnetBlock):
+            module.recompute = grad_checkpoint
     return network
 
 
@@ -53,11 +58,17 @@ def from_options(opt: argparse.Namespace, *, backwards: bool = False) -> nn.Modu
         norm=opt.norm,
         use_dropout=not opt.no_dropout,
         conv=opt.conv,
+        grad_checkpoint=opt.is_train and opt.grad_checkpoint,
     )
 
 
 class ResnetBlock(nn.Module):
-    """Two padded 3x3 convolutions whose output is added to their input (He et al. 2016)."""
+    """Two padded 3x3 convolutions whose output is added to their input (He et al. 2016).
+
+    With `recompute`, the backward pass makes what is inside anew, instead of having kept it (Chen et al. 2016).
+    """
+
+    recompute = False
 
     def __init__(self, channels: int, *, norm: str, use_dropout: bool) -> None:
         super().__init__()
@@ -74,6 +85,11 @@ class ResnetBlock(nn.Module):
         self.conv_block = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._apply_block, x, use_reentrant=False)
+        return self._apply_block(x)
+
+    def _apply_block(self, x: Tensor) -> Tensor:
         return self.conv_block(x) + x  # in this order the sum has the layout that the convolutions give
 
 

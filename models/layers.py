@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import init
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
@@ -45,6 +46,11 @@ def needs_bias(norm: str) -> bool:
 def halve(images: Tensor) -> Tensor:
     """Images (N, C, H, W) of half the size: the mean of 3x3 pixels of the image at every other one."""
     return F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
+
+
+def mixes_images(network: nn.Module) -> bool:
+    """Whether, as it is, an image's result depends on the others of its batch: by a batch norm in training mode."""
+    return any(module.training and isinstance(module, _BatchNorm) for module in network.modules())
 
 
 def initialize(network: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architectures import GAN_MODES
+from models.layers import mixes_images
 
 
 def gan_loss(logits: Tensor, target_is_real: bool, gan_mode: str) -> Tensor:
@@ -58,7 +59,11 @@ def discriminator_loss(netD: nn.Module, real: Tensor, fake: Tensor, gan_mode: st
     `real` and `fake` are images (N, C, H, W); no gradient flows into them.
     """
     fake = fake.detach()
-    loss = 0.5 * (gan_loss(netD(real), True, gan_mode) + gan_loss(netD(fake), False, gan_mode))
+    if real.shape == fake.shape and not mixes_images(netD):
+        on_real, on_fake = netD(torch.cat([real, fake])).chunk(2)  # in one pass
+    else:
+        on_real, on_fake = netD(real), netD(fake)
+    loss = 0.5 * (gan_loss(on_real, True, gan_mode) + gan_loss(on_fake, False, gan_mode))
     if gan_mode == "wgangp" and lambda_gp > 0:
         loss = loss + lambda_gp * gradient_penalty(netD, real, fake)
     return loss

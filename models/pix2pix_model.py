@@ -141,7 +141,7 @@ class Pix2PixModel(BaseModel):
 
     def judge_fake(self) -> dict[str, Tensor]:
         """Is D's judgement of generated pairs "fake"?"""
-        self.fake_pair = self.pool.query(self.beside_input(self.fake_B))
+        self.fake_pair = self.query(self.pool, self.beside_input(self.fake_B))
         return {"D_fake": 0.5 * self.gan_loss(self.fake_pair, False)}
 
     def judge_real(self) -> dict[str, Tensor]:
@@ -156,10 +156,11 @@ class Pix2PixModel(BaseModel):
     def generate(self) -> dict[str, Tensor]:
         """Is fake_B taken for real beside real_A, and near real_B?"""
         opt, terms = self.opt, {}
+        # Its graph is that of D's phase; of a batch in parts, only one part's could be kept so long.
+        if opt.lambda_GAN == 0 or not self.fake_B.requires_grad:
+            self.forward()
         if opt.lambda_GAN > 0:
             terms["G_GAN"] = opt.lambda_GAN * self.gan_loss(self.beside_input(self.fake_B), True)
-        else:
-            self.forward()
         if opt.lambda_L1 > 0:
             terms["G_L1"] = opt.lambda_L1 * losses.l1_loss(self.fake_B, self.real_B)
         return terms

@@ -90,5 +90,5 @@ class TemplateModel(BaseModel):
 
     def judge(self) -> dict[str, Tensor]:
         """Tell real_B from generated images."""
-        fake = self.pool.query(self.fake_B)
+        fake = self.query(self.pool, self.fake_B)
         return {"D": losses.discriminator_loss(self.netD, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}

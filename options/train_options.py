@@ -103,6 +103,20 @@ def add_training_options(parser: OptionParser) -> None:
     group.add_argument("--phase", default="train", help="which folders of --dataroot: trainA and trainB")
     group.add_argument("--n_epochs", type=epochs, default=100, metavar="N", help="epochs at the initial learning rate")
     group.add_argument("--n_epochs_decay", type=epochs, default=100, metavar="N", help="epochs of falling towards 0")
+    group.add_argument(
+        "--accumulate",
+        type=number(int, least=1),
+        default=1,
+        metavar="N",
+        help="take each batch in N parts, one after another, for one that does not fit into memory",
+    )
+    group.add_argument(
+        "--grad_checkpoint",
+        action="store_true",
+        help="compute the inside of residual blocks twice rather than keep it, for high resolutions",
+    )
+    group.add_argument("--compile", action="store_true", help="have torch.compile make the networks faster, in minutes")
+    group.add_argument("--channels_last", action="store_true", help="lay images out as tensor cores of GPUs like them")
     group.add_argument("--lr", type=number(float, above=0), default=0.0002, help="initial learning rate of Adam")
     group.add_argument("--beta1", type=number(float, least=0, most=0.999), default=0.5, help="momentum of Adam")
     group.add_argument("--lr_policy", choices=LR_POLICIES, default="linear", help="learning-rate policy")

@@ -28,6 +28,10 @@ class TrainingDiverged(ArithmeticError):
         )
 
 
+class ProcessLost(RuntimeError):
+    """Another process, without which this one can't go on, has ended."""
+
+
 def run_main(main: Callable[[], int | None]) -> NoReturn:
     """Run a program's main function and exit with what it returns.
 
@@ -38,7 +42,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         raise SystemExit(main() or 0)
     except UserError as error:
         message, code = f"error: {error}", 2
-    except TrainingDiverged as error:
+    except (TrainingDiverged, ProcessLost) as error:
         message, code = f"error: {error}", 1
     except OSError as error:  # a full disk, a folder without permission: the error names the file
         message, code = f"error: {error}", 1

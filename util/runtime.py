@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from util.errors import UserError
@@ -50,6 +51,13 @@ def seed_everything(seed: int) -> None:
     """
     torch.manual_seed(seed)
     torch.backends.cudnn.deterministic = True
+
+
+def compile_network(network: nn.Module, device: torch.device) -> None:
+    """Have torch.compile translate a network when it first runs, which takes a minute or so; its parameters stay."""
+    if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
+        raise UserError("--compile needs a C++ compiler on a CPU, and there is none: install g++, or leave it out")
+    network.compile()
 
 
 class Precision:

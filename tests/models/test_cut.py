@@ -226,26 +226,6 @@ def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str], mirrors:
         assert not torch.equal(next(network.parameters()), next(iter(before[name].values()))), name
 
 
-def test_other_parts_of_the_batch_in_between_change_nothing(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A frame that hands over the batch anew to each phase makes the generator's phase translate again.
-    whole, parted = build(*FAST), build(*FAST)
-    judge, translated = parted.judge, []
-
-    def judge_and_hand_over() -> dict[str, Tensor]:
-        terms = judge()
-        parted.real_A = parted.real_A.clone()
-        return terms
-
-    parted.phases[0].paths = [judge_and_hand_over]
-    parted.netG.model[-1].register_forward_hook(lambda *_: translated.append(1))
-    found = []
-    for model in (whole, parted):
-        torch.manual_seed(seed_that(True))
-        found.append(train(model, 2))
-    assert found[0] == found[1] and len(translated) == 4
-    assert all(torch.equal(p, q) for p, q in zip(whole.netG.parameters(), parted.netG.parameters(), strict=True))
-
-
 def passes(model: BaseModel) -> tuple[int, int]:
     """How often the generator's first and last layer, that is its encoder and the whole of it, work in a step."""
     counted: Counter[str] = Counter()

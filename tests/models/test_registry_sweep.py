@@ -25,6 +25,10 @@ VARIANTS |= {
     "pix2pix_hd": PIX2PIX_HD,
     "pix2pix_hd, global": [*PIX2PIX_HD, "--netG", "global", "--ngf", "2"],
     "pix2pix_hd, local": [*PIX2PIX_HD, "--netG", "local", "--ngf", "2", "--crop_size", "64", "--load_size", "64"],
+    "cycle_gan in parts": ["--model", "cycle_gan", "--accumulate", "2"],
+    "pix2pix in parts": ["--model", "pix2pix", "--accumulate", "2"],
+    "cut in parts": ["--model", "cut", "--accumulate", "2"],
+    "cycle_gan, recomputed": ["--model", "cycle_gan", "--grad_checkpoint"],
     "pix2pix_hd of class ids": [*PIX2PIX_HD, "--label_nc", "5"],
 }
 Build = Callable[..., BaseModel]

@@ -37,6 +37,7 @@ TRAIN = BOTH | {
     **{"save_every": None, "keep_checkpoints": 2, "time_limit": None, "force": False},
     **{"init_from": None, "init_partial": False},
     **{"overwrite": False, "epoch_count": 1, "n_epochs": 100, "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002},
+    **{"accumulate": 1, "grad_checkpoint": False, "compile": False, "channels_last": False},
     **{"gan_mode": "lsgan", "lambda_gp": 10, "pool_size": 50, "lr_policy": "linear", "lr_decay_iters": 50},
     **{"ema_decay": 0, "lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "lambda_GAN": 1},
     **{"display_id": 1, "display_server": "http://localhost", "display_port": 8097, "display_env": "main"},

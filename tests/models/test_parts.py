@@ -1,0 +1,118 @@
+"""A batch in parts (--accumulate), residual blocks computed twice (--grad_checkpoint): the same update, less memory."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from models import create_model
+from models.base_model import BaseModel
+from models.generators import ResnetBlock, create_generator
+from models.layers import mixes_images
+from models.losses import discriminator_loss
+from tests.conftest import Options
+
+Build = Callable[..., BaseModel]
+CYCLE_GAN = ["--model", "cycle_gan", "--pool_size", "0"]
+PIX2PIX = ["--model", "pix2pix", "--norm", "instance", "--no_dropout", "--netG", "resnet_6blocks"]
+TEMPLATE = ["--model", "template", "--pool_size", "0"]
+
+
+@pytest.fixture
+def build(options: Options) -> Build:
+    """A model in float64, with weights that are always the same."""
+
+    def build(*flags: str) -> BaseModel:
+        opt: argparse.Namespace = options("--batch_size", 4, *flags)
+        torch.manual_seed(3)
+        model = create_model(opt)
+        model.setup(opt)
+        for network in model.networks().values():
+            network.double()
+        return model
+
+    return build
+
+
+def step(model: BaseModel, count: int, seed: int) -> dict[str, float]:
+    generator = torch.Generator().manual_seed(seed)
+    batch: dict[str, object] = {}
+    for domain in "AB":
+        shape = (count, 3, model.opt.crop_size, model.opt.crop_size)
+        batch[domain] = torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
+        batch[f"{domain}_paths"] = [f"{i}.png" for i in range(count)]
+    model.set_input(batch)
+    model.optimize_parameters()
+    return model.get_current_losses()
+
+
+def weights(model: BaseModel) -> list[Tensor]:
+    return [parameter for network in model.networks().values() for parameter in network.parameters()]
+
+
+def gradients(model: BaseModel) -> list[Tensor]:
+    """Of weights alone: biases before an instance norm have noise."""
+    return [parameter.grad for parameter in weights(model) if parameter.dim() > 1 and parameter.grad is not None]
+
+
+@pytest.mark.parametrize("flags", [CYCLE_GAN, PIX2PIX, TEMPLATE], ids=["cycle_gan", "pix2pix", "template"])
+@pytest.mark.parametrize("parts", [2, 3, 9])
+def test_parts_give_the_update_of_the_whole(build: Build, flags: list[str], parts: int) -> None:
+    whole, parted = build(*flags), build(*flags, "--accumulate", str(parts))
+    for seed in range(2):
+        one, other = step(whole, 4, seed), step(parted, 4, seed)
+        assert one.keys() == other.keys()
+        assert other == pytest.approx(one, rel=1e-9)
+        for found, expected in zip(gradients(parted), gradients(whole), strict=True):
+            assert torch.allclose(found, expected, rtol=1e-8, atol=1e-12)
+    assert parted.step_images == 4 and len(parted.get_image_paths()) == 4
+
+
+def test_parts_hold_fewer_images_at_a_time(build: Build) -> None:
+    model, seen = build(*CYCLE_GAN, "--accumulate", "2"), []
+    model.netG_A.register_forward_hook(lambda net, inputs, output: seen.append(len(output)))
+    step(model, 4, 0)
+    assert set(seen) == {2}
+
+
+def test_blocks_computed_twice_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original = ResnetBlock._apply_block
+    monkeypatch.setattr(ResnetBlock, "_apply_block", lambda block, x: calls.append(1) or original(block, x))
+    found = []
+    for recompute in (False, True):
+        torch.manual_seed(4)
+        network = create_generator("resnet_6blocks", input_nc=3, output_nc=3, ngf=2, grad_checkpoint=recompute)
+        network(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(5))).square().sum().backward()
+        found.append([parameter.grad for parameter in network.parameters()])
+        assert len(calls) == (6 if not recompute else 6 + 12)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+class Counting(torch.nn.Sequential):
+    passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(("norm", "passes"), [("instance", 1), ("batch", 2)])
+def test_real_and_fake_are_judged_in_one_pass_where_the_norm_allows_it(norm: str, passes: int) -> None:
+    layer = torch.nn.InstanceNorm2d(3) if norm == "instance" else torch.nn.BatchNorm2d(3)
+    network = Counting(torch.nn.Conv2d(3, 3, 3), layer, torch.nn.Conv2d(3, 1, 3)).double()
+    real, fake = torch.rand(2, 3, 8, 8, dtype=torch.float64), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    loss = discriminator_loss(network, real, fake, "lsgan", 0)
+    assert network.passes == passes and mixes_images(network) == (passes == 2)
+    expected = ((network(real) - 1) ** 2).mean() / 2 + (network(fake) ** 2).mean() / 2
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_a_pool_of_images_of_another_size_is_judged_apart() -> None:
+    network = Counting(torch.nn.Conv2d(3, 1, 3))
+    discriminator_loss(network, torch.rand(1, 3, 8, 8), torch.rand(1, 3, 6, 8), "lsgan", 0)
+    assert network.passes == 2

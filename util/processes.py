@@ -1,0 +1,129 @@
+"""The processes that train, or test, one model together: as torchrun starts them, or this one alone.
+
+    torchrun --nproc_per_node=2 train.py --dataroot horse2zebra
+
+Each has the whole model and a share of every batch. Only the first writes files and speaks.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from util.errors import ProcessLost
+
+LONGEST_WAIT = datetime.timedelta(minutes=30)  # for the others, as for one that writes a checkpoint to a slow disk
+
+
+class Processes:
+    """How many there are, which of them this is, and what they do together; alone, everything is its own."""
+
+    def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0) -> None:
+        self.rank, self.count, self.local_rank = rank, count, local_rank
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, items: Sequence[Any]) -> Sequence[Any]:
+        """Of items that all processes hold alike, this one's: as even a split as there is, in order."""
+        each, more = divmod(len(items), self.count)
+        start = self.rank * each + min(self.rank, more)
+        return items[start : start + each + (self.rank < more)]
+
+    def counts(self, own: int) -> list[int]:
+        """What number each process gives, in their order; waits for all of them, but not for a GPU."""
+        if self.count == 1:
+            return [own]
+        every = [torch.zeros((), dtype=torch.int64) for _ in range(self.count)]
+        with _lost_processes_named():
+            dist.all_gather(every, torch.tensor(own))
+        return [int(number) for number in every]
+
+    def any(self, wish: bool) -> bool:
+        """Whether one of them wishes so."""
+        return any(self.counts(int(wish)))
+
+    def wait(self) -> None:
+        """Wait until all have come so far."""
+        self.counts(0)
+
+    def average(self, tensors: Sequence[Tensor], weight: float, total: float) -> None:
+        """Replace tensors of one type by their weighted means over the processes, in one exchange."""
+        if self.count == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors]) * (weight / total)
+        with _lost_processes_named():
+            dist.all_reduce(flat)
+        for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def gather(self, images: Tensor, counts: Sequence[int]) -> Tensor:
+        """The images (N, C, H, W) of all processes, in their order, of which each gives as many as `counts` says."""
+        if self.count == 1:
+            return images
+        padded = images.new_zeros(max(counts), *images.shape[1:])
+        padded[: counts[self.rank]] = images[: counts[self.rank]]
+        every = [torch.empty_like(padded) for _ in counts]
+        with _lost_processes_named():
+            dist.all_gather(every, padded)
+        return torch.cat([some[:count] for some, count in zip(every, counts, strict=True)])
+
+    def gather_objects(self, thing: Any) -> list[Any]:
+        """The Python objects of all processes, in their order."""
+        if self.count == 1:
+            return [thing]
+        every: list[Any] = [None] * self.count
+        with _lost_processes_named():
+            dist.all_gather_object(every, thing)
+        return every
+
+    def of_first(self, thing: Any) -> Any:
+        """What the first process has there."""
+        return self.gather_objects(thing)[0]
+
+    def seed_step(self, seed: int, step: int) -> None:
+        """Start torch's random state anew, other in each process and step.
+
+        So there is nothing to save of it, and a run can go on with another number of processes. Alone, the state runs
+        on, and is saved.
+        """
+        if self.count > 1:
+            digest = hashlib.sha256(f"{seed} {step} {self.rank}".encode()).digest()
+            torch.manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+@contextmanager
+def _lost_processes_named() -> Iterator[None]:
+    """What the libraries raise when another process is gone, in the words of this project."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ProcessLost(
+            "another process of this run has ended, so this one ends too: the last checkpoint stands, and "
+            "--continue_train goes on from it"
+        ) from error
+
+
+@cache
+def processes() -> Processes:
+    """Those that torchrun has started, connected; or this one alone."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1 or "MASTER_ADDR" not in os.environ:
+        return Processes()
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(local_rank % torch.cuda.device_count())
+    dist.init_process_group(backend, timeout=LONGEST_WAIT)
+    return Processes(dist.get_rank(), count, local_rank)
