@@ -7,6 +7,9 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from models.generators import create_generator
 from tests.integration.conftest import ROOT, SMALL, Command
 from util.checkpoint import save_weights
@@ -35,6 +38,7 @@ def prepare(folder: Path, maps: Path) -> None:
             for picture in sorted((maps / name).iterdir())[:2]:
                 shutil.copy(picture, folder / dataset / name)
     shutil.copytree(folder / "horse2zebra" / "testA", folder / "photos")
+    write_pairs(folder, maps)
     (folder / "run.yaml").write_text("dataroot: apple2orange\nlambda_identity: 0\n")
     (folder / "checkpoints" / "mine").mkdir(parents=True)
     generator = create_generator("resnet_9blocks", input_nc=3, output_nc=3)
@@ -42,6 +46,19 @@ def prepare(folder: Path, maps: Path) -> None:
     (folder / "mypackage").mkdir()
     code = "from models.cycle_gan_model import CycleGANModel\n\nclass MyModel(CycleGANModel):\n    pass\n"
     (folder / "mypackage" / "mymodel.py").write_text(code)
+
+
+def write_pairs(folder: Path, maps: Path) -> None:
+    """Two datasets of pairs: side by side, and in two folders, one of which holds class ids."""
+    names = sorted(path.name for path in (maps / "testA").iterdir())[:2]
+    for phase in ("train", "test"):
+        for part in (f"facades/{phase}", f"cityscapes/{phase}A", f"cityscapes/{phase}B"):
+            (folder / part).mkdir(parents=True)
+        for name in names:
+            A, B = (Image.open(maps / f"test{domain}" / name) for domain in "AB")
+            Image.fromarray(np.hstack([A, B])).save(folder / "facades" / phase / name)
+            A.convert("L").point(lambda grey: grey // 8).save(folder / "cityscapes" / f"{phase}A" / name)
+            B.save(folder / "cityscapes" / f"{phase}B" / name)
 
 
 def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Path) -> None:

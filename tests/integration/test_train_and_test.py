@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,8 +27,8 @@ from tests.integration.conftest import ROOT, SMALL, Command
 TRAINED = {
     "cut": ["--dataset_mode", "unaligned"],
     "cycle_gan": ["--dataset_mode", "unaligned"],
-    "pix2pix": ["--dataset_mode", "aligned"],
-    "pix2pix_hd": ["--dataset_mode", "aligned", "--netG", "global"],
+    "pix2pix": ["--dataset_mode", "aligned", "--phase", "test"],  # where the maps come in pairs
+    "pix2pix_hd": ["--dataset_mode", "aligned", "--phase", "test", "--netG", "global"],
     "template": ["--dataset_mode", "template"],
 }
 ONLY_TESTED = {"test": "single"}
@@ -135,6 +136,57 @@ def test_the_stored_scores_are_those_of_the_pictures(
         ssim = np.mean([structural_similarity(x, y, channel_axis=2, data_range=1.0) for x, y in pairs])
         assert scores[f"fake_{domain}"]["mean_absolute_error"] == pytest.approx(error, abs=1e-6)
         assert scores[f"fake_{domain}"]["ssim"] == pytest.approx(ssim, abs=1e-6)
+
+
+def test_a_pair_is_scored_against_its_other_half(train: Command, command: Command, maps: Path, tmp_path: Path) -> None:
+    for phase in ("train", "test"):
+        command(
+            *("scripts/pairs.py", "join", "--A", maps / "testA", "--B", maps / "testB"),
+            *("--out", tmp_path / "facades" / phase),
+        )
+    train("--dataroot", tmp_path / "facades", "--model", "pix2pix", "--direction", "BtoA")
+    assert sorted(path.name for path in run_folder(tmp_path).glob("latest_net_*.pth")) == [
+        "latest_net_D.pth",
+        "latest_net_G.pth",
+    ]
+    command("test.py", "--dataroot", tmp_path / "facades", "--num_threads", 0, "--num_test", 2, "--eval")
+    (score,) = json.loads((gallery(tmp_path) / "metrics.json").read_text())["scores"].values()
+    pictures = gallery(tmp_path) / "images"
+    assert {path.name.split("_", 2)[2] for path in pictures.iterdir()} == {"real_A.png", "fake_B.png", "real_B.png"}
+    errors = []
+    for made in pictures.glob("*_fake_B.png"):
+        fake, real = (
+            np.asarray(Image.open(path), dtype=np.float64) / 255
+            for path in (made, made.with_name(made.name.replace("fake", "real")))
+        )
+        errors.append(np.abs(fake - real).mean())
+    assert score["images"] == len(errors) == 2
+    assert score["mean_absolute_error"] == pytest.approx(np.mean(errors), abs=1e-6)
+
+
+def test_an_enhancer_of_class_ids_is_put_around_a_trained_generator(
+    train: Command, command: Command, maps: Path, tmp_path: Path
+) -> None:
+    city = tmp_path / "city"
+    for phase in ("train", "test"):
+        for domain in "AB":
+            shutil.copytree(maps / f"test{domain}", city / f"{phase}{domain}")
+        for path in (city / f"{phase}A").iterdir():
+            Image.open(path).convert("L").point(lambda grey: grey // 8).save(path)
+    common = ["--dataroot", city, "--model", "pix2pix_hd", "--label_nc", 35]
+    train(*common, "--name", "half", "--netG", "global", "--ngf", 4)
+    size = ["--load_size", 64, "--crop_size", 64, "--n_epochs", 2]
+    enhancer = [*common, *size, "--name", "whole", "--netG", "local", "--ngf", 2, "--init_from", "half"]
+    assert "fits only in part" in train(*enhancer, code=2).stderr
+    done = train(*enhancer, "--init_partial", "--niter_fix_global", 1)
+    taken = re.search(
+        r"netG: (\d+) parameters from \S+half/latest_net_G.pth; (\d+) parameters are missing", done.stdout
+    )
+    assert taken is not None and int(taken[1]) > int(taken[2]) > 0
+    assert "netD: 16 parameters from checkpoints/half" in done.stdout
+    command("test.py", "--dataroot", city, "--name", "whole", "--num_threads", 0, "--num_test", 2)
+    shown = np.asarray(Image.open(next((gallery(tmp_path) / "images").glob("*_real_A.png"))))
+    assert shown.shape == (64, 64, 3) and 1 < len(np.unique(shown.reshape(-1, 3), axis=0)) <= 35
 
 
 def test_the_number_of_workers_changes_nothing(train: Command, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 import copy
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from tests.models.test_cycle_gan import batch, draw_weights
 from tests.models.test_discriminators import patchgan
 from tests.models.test_generators import double, image, normalized
 from util import fine_tuning
+from util.checkpoint import Checkpoint
 from util.errors import UserError
 
 Build = Callable[..., BaseModel]
@@ -222,6 +224,27 @@ def test_the_global_part_is_taken_over_and_waits(build: Build, options: Options)
         assert is_as_taken == (epoch <= 2)
         assert not torch.equal(model.netG.model1_1.state_dict()["1.weight"], own["1.weight"])
         model.update_learning_rate()
+
+
+def test_a_run_that_goes_on_knows_which_epochs_are_over(build: Build, tmp_path: Path) -> None:
+    flags = ["--netG", "local", "--crop_size", "64", "--load_size", "64", "--niter_fix_global", "2"]
+    fixed = [*flags, "--init_from", "half", "--n_epochs", "5"]
+
+    def train_an_epoch(model: BaseModel, number: int) -> dict[str, float]:
+        model.set_input(batch(model.opt, number))
+        model.optimize_parameters()
+        model.update_learning_rate()
+        return model.get_current_losses()
+
+    model = build(*fixed)
+    train_an_epoch(model, 1)
+    Checkpoint(tmp_path / "state.pt", model.state_objects()).save()
+    again = build(*fixed)
+    Checkpoint(tmp_path / "state.pt", again.state_objects()).load()
+    for number, is_fixed in ((2, True), (3, False), (4, False)):
+        assert model.global_is_fixed == again.global_is_fixed == is_fixed
+        assert train_an_epoch(model, number) == train_an_epoch(again, number)
+    assert not build(*fixed, "--epoch_count", "3").global_is_fixed  # goes on from weights alone
 
 
 # The perceptual loss, with a VGG19 that is small and random.
