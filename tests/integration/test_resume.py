@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import train
-from tests.conftest import write_tiles
+from tests.conftest import fitting, write_tiles
 from tests.faults.lab import compare
 from util.stop_signal import StopSignal
 
@@ -30,6 +30,11 @@ KINDS = {
     "bf16": ["--precision", "bf16"],
     "fp16": ["--precision", "fp16"],
     "template": ["--model", "template", "--dataset_mode", "template"],
+    "colorization": ["--model", "colorization", "--netG", "resnet_6blocks", "--phase", "trainA"],
+    "dcgan, pool, diffaug": [
+        *("--model", "dcgan", "--load_size", "36", "--crop_size", "32", "--batch_size", "1", "--augment", "diffaug"),
+    ],
+    "cycle_gan, diffaug": ["--augment", "diffaug"],
     "pix2pix, pool, plateau": ["--model", "pix2pix", "--netG", "resnet_6blocks", "--lr_policy", "plateau"],
     "pix2pix_hd": ["--model", "pix2pix_hd", "--num_D", "1", "--netG", "resnet_6blocks"],
 }
@@ -47,7 +52,7 @@ def tiles(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopping_changes_nothing(kind: str, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataroot = tiles / "trainA" if kind == "template" else tiles
+    dataroot = tiles / "trainA" if kind.startswith(("template", "dcgan")) else tiles
 
     def run(name: str, *flags: str, stop_after: int | None = None) -> int:
         asked = 0
@@ -63,12 +68,13 @@ def test_stopping_changes_nothing(kind: str, tiles: Path, tmp_path: Path, monkey
             patch.setattr(StopSignal, "requested", property(requested))
             return train.main()
 
-    assert run("whole", *COMMON, *KINDS[kind]) == 0
+    flags = fitting(COMMON, KINDS[kind])
+    assert run("whole", *flags) == 0
     per_epoch = 3 if kind == "two images a step" else 6
     # In the middle of an epoch; at its end; at the beginning of the next one, and twice more.
     for stops in ([2], [per_epoch], [per_epoch + 1, 1, per_epoch - 1]):
         name = f"stopped{'_'.join(map(str, stops))}"
-        run(name, *COMMON, *KINDS[kind], stop_after=stops[0])
+        run(name, *flags, stop_after=stops[0])
         workers = ["--num_threads", "1" if "workers" in kind else "0"]
         for stop in [*stops[1:], None]:
             run(name, "--continue_train", "--device", "cpu", *workers, stop_after=stop)
