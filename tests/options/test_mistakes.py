@@ -55,7 +55,7 @@ TRAINING = {
     "--device tpu": "--device: 'tpu' is none of auto, cpu, cuda, cuda:0 (and so on), mps",
     "--gpu_ids none": "--gpu_ids none: expected the number of a GPU, or -1 for the CPU",
     "--gpu_ids 0 --device cpu": "--gpu_ids 0 and --device cpu say the same thing: give one of them",
-    "--model cyclegan": "--model cyclegan is not known: choose one of cycle_gan, ~, or give a class of your own as "
+    "--model cyclegan": "--model cyclegan is not known: choose one of ~cycle_gan, ~, or give a class of your own as "
     "package.module:Class",
     "--model my_package.mine:Model": "--model my_package.mine:Model: no module my_package is found in this folder or "
     "on PYTHONPATH",

@@ -112,7 +112,8 @@ def test_defaults_of_the_template() -> None:
 
 
 # What a model for pairs has instead of what CycleGAN has.
-PAIRED = {name: value for name, value in TRAIN.items() if name not in ("lambda_A", "lambda_B", "lambda_identity")} | {
+UNPAIRED = ("lambda_A", "lambda_B", "lambda_identity", "augment")
+PAIRED = {name: value for name, value in TRAIN.items() if name not in UNPAIRED} | {
     **{"dataset_mode": "aligned", "pool_size": 0, "label_nc": 0}
 }
 
@@ -138,6 +139,19 @@ def test_class_ids_settle_the_channels_and_are_restored(run: Run) -> None:
         train("--model", "pix2pix_hd", "--continue_train", "--label_nc", "20")
     with pytest.raises(UserError, match="^--num_D 3: the run has 2, and can't go on with other networks"):
         train("--model", "pix2pix_hd", "--continue_train", "--num_D", "3")
+
+
+def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None:
+    opt = run("--model", "dcgan", "--latent_size", "7", "--crop_size", "32")
+    withdrawn = {"netG", "netD", "n_layers_D", "no_dropout", "output_nc", "direction"}
+    assert not withdrawn & vars(opt).keys()
+    shown = (opt.norm, opt.gan_mode, opt.pool_size, opt.batch_size, opt.load_size, opt.dataset_mode, opt.augment)
+    assert shown == ("batch", "vanilla", 0, 128, 72, "single", "basic")
+    tested = test()
+    assert (tested.model, tested.dataset_mode, tested.latent_size, tested.crop_size) == ("dcgan", "latent", 7, 32)
+    assert not withdrawn & vars(tested).keys()
+    with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, and can't go on with other networks"):
+        train("--continue_train", "--name", opt.name, "--latent_size", "8")
 
 
 @pytest.mark.parametrize("name", [name for name in TRAIN if isinstance(TRAIN[name], bool)])
