@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("study"), help="folder for the tiles, the runs and the table")
     parser.add_argument("--augment", nargs="+", choices=AUGMENTATIONS, default=AUGMENTATIONS, help="what to train")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="of each")
-    parser.add_argument("--epochs", type=int, default=600, help=f"over {TILES} tiles")
+    parser.add_argument("--epochs", type=int, default=300, help=f"over {TILES} tiles")
     arguments = parser.parse_args()
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,15 @@ SMALL = (
     *("--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--load_size", "32", "--crop_size", "32"),
     *("--num_threads", "0", "--device", "cpu", "--seed", "1"),
 )
+
+WITHDRAWN = {"dcgan": ("--netG", "--netD", "--n_layers_D")}
+
+
+def fitting(common: Sequence[object], flags: Sequence[object]) -> list[str]:
+    """Both, as text; of the common ones, flags with a value each, not those that the model of `flags` has withdrawn."""
+    model = flags[flags.index("--model") + 1] if "--model" in flags else ""
+    pairs = [pair for pair in zip(common[::2], common[1::2], strict=True) if pair[0] not in WITHDRAWN.get(model, ())]
+    return [str(part) for pair in [*pairs, flags] for part in pair]
 
 
 def tile(number: int, width: int, height: int) -> Image.Image:
@@ -57,4 +66,4 @@ def two_domains(tmp_path: Path) -> Path:
 def options(two_domains: Path, tmp_path: Path) -> Options:
     """Resolved options of a small training run on `two_domains`; flags that are given win."""
     common = ["--dataroot", str(two_domains), "--checkpoints_dir", str(tmp_path / "checkpoints"), *SMALL]
-    return lambda *flags: TrainOptions().parse([*common, *map(str, flags)])
+    return lambda *flags: TrainOptions().parse(fitting(common, flags))

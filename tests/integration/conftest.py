@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import fitting
+
 ROOT = Path(__file__).resolve().parents[2]
 # A network and images so small that a step takes milliseconds.
 SMALL = [
@@ -77,6 +79,6 @@ def train(command: Command, maps: Path) -> Command:
 
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         common = ["--dataroot", maps, *SMALL, "--max_dataset_size", 2, "--display_id", 0, "--seed", 1]
-        return command("train.py", *common, *arguments, code=code)
+        return command("train.py", *fitting(common, arguments), code=code)
 
     return run

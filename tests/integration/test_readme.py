@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from models.generators import create_generator
+from tests.conftest import fitting
 from tests.integration.conftest import ROOT, SMALL, Command
 from util.checkpoint import save_weights
 
@@ -39,6 +40,7 @@ def prepare(folder: Path, maps: Path) -> None:
                 shutil.copy(picture, folder / dataset / name)
     shutil.copytree(folder / "horse2zebra" / "testA", folder / "photos")
     write_pairs(folder, maps)
+    shutil.copytree(folder / "photos", folder / "photographs" / "train")
     (folder / "run.yaml").write_text("dataroot: apple2orange\nlambda_identity: 0\n")
     (folder / "checkpoints" / "mine").mkdir(parents=True)
     generator = create_generator("resnet_9blocks", input_nc=3, output_nc=3)
@@ -69,7 +71,8 @@ def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Pat
             continue
         python, program, *arguments = shlex.split(line)
         assert python == "python", line
-        command(program, *arguments, *SHORTER[program])
+        model = arguments[arguments.index("--model") :][:2] if "--model" in arguments else []
+        command(program, *arguments, *fitting(SHORTER[program], model))
         seen.add(program)
     assert seen == set(SHORTER)
     assert len(list((tmp_path / "results").glob("*/test_*/index.html"))) >= 4

@@ -25,13 +25,18 @@ from tests.integration.conftest import ROOT, SMALL, Command
 
 # What every model is trained and tested with; a model or dataset that is missing here fails the test below.
 TRAINED = {
+    "colorization": ["--dataset_mode", "colorization", "--phase", "trainA"],
     "cut": ["--dataset_mode", "unaligned"],
     "cycle_gan": ["--dataset_mode", "unaligned"],
+    "dcgan": ["--dataset_mode", "single", "--batch_size", "1", "--augment", "diffaug"],
     "pix2pix": ["--dataset_mode", "aligned", "--phase", "test"],  # where the maps come in pairs
     "pix2pix_hd": ["--dataset_mode", "aligned", "--phase", "test", "--netG", "global"],
     "template": ["--dataset_mode", "template"],
 }
 ONLY_TESTED = {"test": "single"}
+TESTED_WITH = {"colorization": ["--phase", "testA"]}  # what differs from training
+PICTURES = {"colorization": "fake_B_rgb", "dcgan": "fake"}  # where it is not fake_B
+TESTING_DATASETS = {"latent"}  # of models that bring their own
 
 
 def run_folder(tmp_path: Path) -> Path:
@@ -64,7 +69,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_the_tables_name_every_model_and_dataset() -> None:
-    modes = {arguments[1] for arguments in TRAINED.values()} | set(ONLY_TESTED.values())
+    modes = {arguments[1] for arguments in TRAINED.values()} | set(ONLY_TESTED.values()) | TESTING_DATASETS
     assert sorted([*TRAINED, *ONLY_TESTED]) == MODELS.names()
     assert sorted(modes) == DATASETS.names()
 
@@ -82,9 +87,10 @@ def test_a_model_trains_two_steps_and_tests_one_image(
     assert (folder / "latest_state.pt").is_file() and (folder / "web" / "index.html").is_file()
 
     dataroot = maps / "trainA" if model == "template" else maps
-    done = command("test.py", "--dataroot", dataroot, "--num_test", 1, "--num_threads", 0)
-    assert "translated 1 of" in done.stdout and "--num_test" in done.stdout
-    pictures = {path.name for path in (gallery(tmp_path) / "images").rglob("*_fake_B.png")}
+    done = command("test.py", "--dataroot", dataroot, "--num_test", 1, "--num_threads", 0, *TESTED_WITH.get(model, []))
+    assert "translated 1 of" in done.stdout and ("--num_test" in done.stdout or model == "dcgan")
+    ending = f"_{PICTURES.get(model, 'fake_B')}.png"
+    pictures = {path.name for path in (gallery(tmp_path) / "images").rglob(f"*{ending}")}
     assert len(pictures) == 1
 
 

@@ -86,6 +86,17 @@ TRAINING = {
     "to learn",
     "--augment diffaug --lambda_GAN 0": "--augment diffaug is for discriminators, and --lambda_GAN 0 has none: use "
     "--augment basic",
+    "--model dcgan --crop_size 100 --load_size 100": "--crop_size 100: --model dcgan makes images of 32, 64, 128 or "
+    "256 pixels",
+    "--model dcgan --preprocess none": "--preprocess none leaves images of any size, and --model dcgan takes squares: "
+    "use one that crops",
+    "--model dcgan --netG unet_128": "--netG is no option~",
+    "--model dcgan --dataset_mode latent": "--dataset_mode latent has no images to learn from: it is what test.py "
+    "gives --model dcgan",
+    "--model colorization --direction BtoA": "--direction BtoA: --dataset_mode colorization has no way back: use AtoB",
+    "--model colorization --input_nc 3": "--input_nc 3 and --output_nc 2: --dataset_mode colorization goes from "
+    "lightness to two channels of colour: use --input_nc 1 and --output_nc 2",
+    "--model colorization": "--dataroot tiles holds testA, testB, trainA, trainB: expected train in it (see --phase)",
     "--augment flips": "--augment: invalid choice: 'flips' (choose from ~none~basic~diffaug~)",
     "--model template --dataset_mode template --input_nc 1 --lambda_near 0": "--input_nc 1 and --output_nc 3 must be "
     "equal: A is made of B",
@@ -192,6 +203,8 @@ TRAINING = {
     "directory)",
 }
 TESTING = {
+    "--name mine --dataset_mode latent": "--dataset_mode latent is for models of noise, such as dcgan, not for --model "
+    "cycle_gan",
     "--lambda_A 5 --name mine": "--lambda_A is no option~",
     "--num_test 0": "--num_test: '0' is not a whole number at least 1",
     "--aspect_ratio 0": "--aspect_ratio: '0' is not a number above 0",

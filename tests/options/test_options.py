@@ -176,6 +176,19 @@ def test_defaults_that_follow_from_an_option_give_way_to_what_is_given(run: Run,
         train("--name", "mine", "--continue_train", "--netF_nc", "8")
 
 
+def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None:
+    opt = run("--model", "dcgan", "--latent_size", "7", "--crop_size", "32")
+    withdrawn = {"netG", "netD", "n_layers_D", "no_dropout", "output_nc", "direction"}
+    assert not withdrawn & vars(opt).keys()
+    shown = (opt.norm, opt.gan_mode, opt.pool_size, opt.batch_size, opt.load_size, opt.dataset_mode, opt.augment)
+    assert shown == ("batch", "vanilla", 0, 128, 72, "single", "basic")
+    tested = test()
+    assert (tested.model, tested.dataset_mode, tested.latent_size, tested.crop_size) == ("dcgan", "latent", 7, 32)
+    assert not withdrawn & vars(tested).keys()
+    with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, and can't go on with other networks"):
+        train("--continue_train", "--name", opt.name, "--latent_size", "8")
+
+
 @pytest.mark.parametrize("name", [name for name in TRAIN if isinstance(TRAIN[name], bool)])
 def test_switches_switch(name: str) -> None:
     if name == "no_dropout":
