@@ -3,6 +3,7 @@
 python train.py --dataroot horse2zebra                       # trainA and trainB are in it
 python train.py --dataroot horse2zebra --continue_train      # go on with a run that was stopped
 python train.py --model cycle_gan --help                     # the options of a model
+torchrun --nproc_per_node=8 train.py --dataroot horse2zebra  # on eight GPUs
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ def main() -> int:
     from data import create_dataset
     from models import create_model
     from util import fine_tuning, runtime
+    from util.following_run import Silence, create_run
+    from util.processes import processes
     from util.reporter import Reporter
-    from util.run import Run
 
+    opt.seed = processes().of_first(opt.seed)
     runtime.seed_everything(opt.seed)
     dataset = create_dataset(opt)
     options.tell_differences(dataset.fingerprint)
@@ -30,12 +33,14 @@ def main() -> int:
     model.setup(opt)
     if opt.init_from:
         fine_tuning.take_over(model.networks(), opt)
-    run = Run(opt)  # only now, as --overwrite destroys a run
+    run = create_run(opt)  # only now, as --overwrite destroys a run
     run.hold(model, dataset)
-    options.save(opt, run.folder, dataset.fingerprint)
+    if processes().is_first:
+        options.save(opt, run.folder, dataset.fingerprint)
 
     progress = run.progress
-    with Reporter(opt, run, dataset, model) as reporter, StopSignal(opt.time_limit) as stop:
+    reporter = Reporter(opt, run, dataset, model) if processes().is_first else Silence()
+    with reporter, StopSignal(opt.time_limit) as stop:
         while progress.epoch <= run.last_epoch:
             dataset.set_epoch(progress.epoch, start=progress.images_in_epoch)
             for batch in dataset:
@@ -45,7 +50,7 @@ def main() -> int:
                 reporter.step()
                 if run.is_due():
                     run.save("latest", *([f"iter_{progress.images}"] if opt.save_by_iter else []))
-                if stop.requested:
+                if processes().any(stop.requested):
                     run.save("latest")
                     if not run.is_saved:
                         return 1

@@ -22,15 +22,22 @@ from torch.utils.data import DataLoader
 from data.base_dataset import MOST_DRAWS, BaseDataset, Sample
 from data.fingerprint import Fingerprint, difference, fingerprint
 from util.errors import UserError
+from util.processes import Processes, processes
 
 LONGEST_WAIT = 300  # seconds for a batch from a worker; then it is taken to hang, as where shared memory is full
 
 
 class EpochBatches:
-    """The places (epoch, index) of each batch of an epoch, in order; shuffled anew in every epoch by the seed."""
+    """The places (epoch, index) of each batch of an epoch, in order; shuffled anew in every epoch by the seed.
 
-    def __init__(self, size: int, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.size, self.batch_size, self.shuffle, self.seed = size, batch_size, shuffle, seed
+    Several processes have batches of `batch_size` each: together the batches that one alone would have of as many
+    images, each image once. At the end of an epoch, one for whom no image is left gets a spare one, for nothing.
+    """
+
+    def __init__(self, size: int, batch_size: int, shuffle: bool, seed: int, together: Processes | None = None) -> None:
+        self.size, self.shuffle, self.seed = size, shuffle, seed
+        self.processes = together or Processes()
+        self.batch_size = batch_size * self.processes.count  # of all processes together
         self.epoch, self.start = 1, 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -39,7 +46,14 @@ class EpochBatches:
             # Not torch's generator, which takes 32 bits of a seed; samples have the states (seed, epoch, index < size).
             order = np.random.default_rng((self.seed, self.epoch, self.size)).permutation(self.size)
         for first in range(self.start, self.size, self.batch_size):
-            yield [(self.epoch, int(index)) for index in order[first : first + self.batch_size]]
+            together = order[first : first + self.batch_size]
+            own = self.processes.share(together)
+            yield [(self.epoch, int(index)) for index in (own if len(own) else together[:1])]
+
+    def is_spare(self, number: int) -> bool:
+        """Whether the batch of that number, counted from `start`, has only a spare image."""
+        left = self.size - self.start - number * self.batch_size
+        return left <= self.processes.rank and left < self.batch_size
 
     def __len__(self) -> int:
         return -(-(self.size - self.start) // self.batch_size)
@@ -109,7 +123,11 @@ class Loader:
         self.transparent = False
         self.reports: Counter[str] = Counter()  # how often a file was bad in this epoch, by path
         self.batches = EpochBatches(
-            len(dataset), opt.batch_size, shuffle=opt.is_train and not opt.serial_batches, seed=opt.seed
+            len(dataset),
+            opt.batch_size,
+            shuffle=opt.is_train and not opt.serial_batches,
+            seed=opt.seed,
+            together=processes() if opt.is_train else None,
         )
         self.loader = self._create_loader(min(opt.num_threads, _cores()))
         if self.loader.num_workers:
@@ -167,10 +185,13 @@ class Loader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         reports, any_read = self.reports, self.batches.start > 0
-        for batch in self._batches():
+        spares = [self.batches.is_spare(number) for number in range(len(self.batches))]
+        for batch, is_spare in zip(self._batches(), spares, strict=True):
             self._report(batch, reports)
             if batch.pop("missing") and self.opt.is_train:
                 raise UserError(f"{MOST_DRAWS} images in a row of {self.opt.dataroot} can't be read: {self._example()}")
+            if is_spare:
+                batch = {key: [] if key.endswith("_paths") else value for key, value in batch.items()}
             if batch:
                 any_read = True
                 yield batch
@@ -194,7 +215,7 @@ class Loader:
                 raise
             self.say(f"warning: from here on one process loads images ({' '.join(str(error).split())})")
             self.loader = self._create_loader(workers=0)
-            self.batches.start += done * self.opt.batch_size
+            self.batches.start += done * self.batches.batch_size
             yield from self.loader
 
     def _example(self) -> str:

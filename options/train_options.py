@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from models.architectures import GAN_MODES, LR_POLICIES
@@ -44,6 +46,16 @@ class TrainOptions(BaseOptions):
 
     is_train = True
     description = "Train a model on two folders of images. Options of other models: --model NAME --help."
+
+    def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
+        """See BaseOptions. What torchrun has started again (--max-restarts) goes on with the run it had begun."""
+        argv = list(sys.argv[1:] if argv is None else argv)
+        opt = super().parse(argv)
+        again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+        if not again or opt.continue_train or not (Path(opt.checkpoints_dir) / opt.name / "latest_state.pt").is_file():
+            return opt
+        print(f"started again: going on with {opt.name}", file=sys.stderr)
+        return super().parse([*_without(argv, "--overwrite", "--init_partial", "--init_from"), "--continue_train"])
 
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
@@ -94,6 +106,15 @@ class TrainOptions(BaseOptions):
                 f"--epoch_count {opt.epoch_count} is after the last epoch, which is {last} (--n_epochs and "
                 "--n_epochs_decay together): there is nothing to train"
             )
+
+
+def _without(argv: Sequence[str], *flags: str) -> list[str]:
+    """A command line without these flags and their values."""
+    left, skipping = [], False
+    for text in argv:
+        skipping = text.split("=")[0] in flags if text.startswith("--") else skipping
+        left += [] if skipping else [text]
+    return left
 
 
 def add_training_options(parser: OptionParser) -> None:

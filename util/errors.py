@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -42,11 +43,22 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         raise SystemExit(main() or 0)
     except UserError as error:
         message, code = f"error: {error}", 2
-    except (TrainingDiverged, ProcessLost) as error:
+    except TrainingDiverged as error:
+        message, code = f"error: {error}", 1
+    except ProcessLost as error:
+        if os.environ.get("RANK", "0") != "0":  # the first says it
+            raise SystemExit(1) from error
         message, code = f"error: {error}", 1
     except OSError as error:  # a full disk, a folder without permission: the error names the file
         message, code = f"error: {error}", 1
     except KeyboardInterrupt:
         message, code = "interrupted", 130
-    print(message, file=sys.stderr)
+    if not _is_said_by_the_first():
+        print(message, file=sys.stderr)
     raise SystemExit(code)
+
+
+def _is_said_by_the_first() -> bool:
+    """Whether this is one of several processes, and the first of them meets the same error: before they have met."""
+    distributed = sys.modules.get("torch.distributed")
+    return os.environ.get("RANK", "0") != "0" and not (distributed and distributed.is_initialized())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -126,4 +127,6 @@ def processes() -> Processes:
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
     dist.init_process_group(backend, timeout=LONGEST_WAIT)
+    if dist.get_rank() > 0:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what is said there, the first process says as well
     return Processes(dist.get_rank(), count, local_rank)

@@ -15,6 +15,7 @@ from util.errors import UserError
 from util.files import remove_left_over
 from util.lock import LOCK, Lock
 from util.loss_log import LossLog
+from util.processes import processes
 from util.progress import Progress
 
 STATE = "latest_state.pt"
@@ -83,16 +84,19 @@ class Run:
     def hold(self, model: Trained, dataset: Stateful) -> None:
         """Take these under the run's care: with --continue_train, give them back the state they had."""
         self.model = model
+        objects = self._state_objects(model, dataset, self.log)
+        self.checkpoint = Checkpoint(self.folder / STATE, objects, keep=self.opt.keep_checkpoints)
+        if self.opt.continue_train and self.checkpoint.paths() and self.opt.epoch == "latest":
+            self._go_on()
+        elif self.opt.continue_train:
+            self._go_on_from_weights()
+        processes().wait()
+        processes().seed_step(self.opt.seed, self.progress.step)
+
+    def _state_objects(self, model: Trained, dataset: Stateful, log: Stateful) -> dict[str, Stateful]:
         # The dataset first: that it is another one is said before anything is changed.
         objects = {"dataset": dataset, **model.state_objects(), "random": runtime.RandomState()}
-        objects |= {"progress": self.progress, "losses": self.log}
-        self.checkpoint = Checkpoint(self.folder / STATE, objects, keep=self.opt.keep_checkpoints)
-        if not self.opt.continue_train:
-            return
-        if self.checkpoint.paths() and self.opt.epoch == "latest":
-            self._go_on()
-        else:
-            self._go_on_from_weights()
+        return objects | {"progress": self.progress, "losses": log}
 
     def _go_on(self) -> None:
         self.checkpoint.load()

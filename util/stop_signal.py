@@ -13,7 +13,7 @@ MARGIN = 5.0  # seconds kept for a save that was not made yet, and for ending
 
 
 class StopSignal:
-    """A context in which the first SIGINT or SIGTERM only sets `requested`; a second one ends the program at once.
+    """A context in which a SIGINT or SIGTERM only sets `requested`, and a second one ends the program at once.
 
     At once means without any clean-up, which might take long: what is saved is safe, as files are written beside
     their names.
@@ -55,7 +55,8 @@ class StopSignal:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        # Under torchrun, Ctrl-C reaches this process twice: as it is, and as a SIGTERM of torchrun's.
+        if self.signal == number:
             print("\nstopped at once: what was saved last is as it was", file=sys.stderr, flush=True)
             os._exit(128 + number)
         self.signal = number

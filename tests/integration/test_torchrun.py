@@ -1,0 +1,113 @@
+"""Training in several processes, by the real commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.integration.conftest import ROOT, SMALL
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+RUN = ["--name", "run", *SMALL, "--seed", "1", "--num_threads", "0", "--device", "cpu", "--print_freq", "2"]
+pytestmark = pytest.mark.xdist_group("torchrun")
+
+
+def start(folder: Path, maps: Path, *flags: str, launcher: list[str] = TORCHRUN) -> subprocess.Popen[str]:
+    where = ["--dataroot", str(maps), "--checkpoints_dir", str(folder)]
+    command = [sys.executable, *launcher, str(ROOT / "train.py"), *where, *RUN, *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def train(folder: Path, maps: Path, *flags: str, launcher: list[str] = TORCHRUN) -> str:
+    process = start(folder, maps, *flags, launcher=launcher)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+    return out + err
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "run" / "latest_net_G_A.pth", weights_only=True)
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "run" / "losses.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_two_processes_train_as_one_does_and_go_on_exactly(tmp_path: Path, maps: Path) -> None:
+    epochs = ["--n_epochs_decay", "0", "--max_dataset_size", "5"]
+    alone, whole, stopped = tmp_path / "alone", tmp_path / "whole", tmp_path / "stopped"
+    train(alone, maps, *epochs, "--n_epochs", "2", "--batch_size", "2", launcher=[])
+    said = train(whole, maps, *epochs, "--n_epochs", "2", "--batch_size", "1", "--overwrite")
+    assert said.count("run on cpu") == said.count("epoch 2/2, 10 of 10 images") == 1
+    assert [line["images"] for line in losses(whole)] == [line["images"] for line in losses(alone)]
+    for together, single in zip(losses(whole), losses(alone), strict=True):
+        assert together == pytest.approx(single, rel=0.02)
+    # Stopped after an epoch, and gone on with: the same bits.
+    train(stopped, maps, *epochs, "--n_epochs", "1", "--batch_size", "1")
+    train(stopped, maps, "--continue_train", "--n_epochs", "2")
+    assert all(torch.equal(value, weights(stopped)[name]) for name, value in weights(whole).items())
+    assert losses(stopped) == losses(whole)
+    # On with another number of processes.
+    said = train(stopped, maps, "--continue_train", "--n_epochs", "3", "--batch_size", "2", launcher=[])
+    assert "going on after 10 images" in said and losses(stopped)[-1]["epoch"] == 3
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+def kill_the_second(process: subprocess.Popen[str], state: Path) -> None:
+    """Kill the second process with SIGKILL once there is a checkpoint."""
+    end = time.monotonic() + 100
+    while not state.is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    for pid in workers(process):
+        if b"RANK=1" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_process_that_dies_ends_the_run_in_a_sentence_or_has_it_started_again(tmp_path: Path, maps: Path) -> None:
+    flags = ["--n_epochs", "30", "--n_epochs_decay", "0", "--max_dataset_size", "4", "--save_latest_freq", "4"]
+    process = start(tmp_path, maps, *flags)
+    kill_the_second(process, tmp_path / "run" / "latest_state.pt")
+    err = process.communicate(timeout=100)[1]
+    assert process.returncode != 0
+    assert err.count("another process of this run has ended") == 1
+    before = losses(tmp_path)[-1]["images"]
+    assert before < 120
+    # Torchrun starts all anew, and they go on.
+    again = [*TORCHRUN, "--max_restarts=1"]
+    process = start(tmp_path, maps, "--continue_train", "--n_epochs", "40", launcher=again)
+    state = tmp_path / "run" / "latest_state.pt"
+    changed = state.stat().st_mtime
+    while state.stat().st_mtime == changed and process.poll() is None:
+        time.sleep(0.05)
+    kill_the_second(process, state)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+    assert losses(tmp_path)[-1]["images"] == 160 and [line["images"] for line in losses(tmp_path)] == list(
+        range(2, 161, 2)
+    )
+
+
+def test_ctrl_c_saves(tmp_path: Path, maps: Path) -> None:
+    process = start(tmp_path, maps, "--n_epochs", "500", "--max_dataset_size", "4", "--save_latest_freq", "4")
+    end = time.monotonic() + 100
+    while not (tmp_path / "run" / "latest_state.pt").is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    for pid in [process.pid, *workers(process)]:  # as a terminal does
+        os.kill(pid, signal.SIGINT)
+    err = process.communicate(timeout=100)[1]
+    assert err.count("stopped, and saved in") == 1

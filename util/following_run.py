@@ -1,0 +1,86 @@
+"""A training run in the processes that are not its first: they follow it, and leave the disk and the console to it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from util.checkpoint import Checkpoint, Stateful
+from util.loss_log import Record
+from util.monitors import print_line
+from util.processes import processes
+from util.progress import Progress
+from util.run import STATE, Run, Trained
+
+
+def create_run(opt: argparse.Namespace) -> Run:
+    """The run; the first process makes or finds its folder before the others look at it."""
+    if processes().is_first:
+        run = Run(opt)
+        processes().wait()
+        return run
+    processes().wait()
+    return FollowingRun(opt)
+
+
+class FollowingRun(Run):
+    """Counts as the first process does, reads the state that it has, and saves nothing."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        self.opt = opt
+        self.folder = Path(opt.checkpoints_dir) / opt.name
+        self.last_epoch = opt.n_epochs + opt.n_epochs_decay
+        self.progress = Progress(first_epoch=opt.epoch_count)
+        self.say: Callable[[str], None] = print_line
+
+    def hold(self, model: Trained, dataset: Stateful) -> None:
+        self.model = model
+        processes().wait()  # the first has taken up the state by now, and mended what was damaged
+        checkpoint = Checkpoint(self.folder / STATE, self._state_objects(model, dataset, _NoLog()))
+        if self.opt.continue_train and checkpoint.paths() and self.opt.epoch == "latest":
+            checkpoint.load()
+            self.opt.epoch_count = self.progress.first_epoch
+        elif self.opt.continue_train:
+            model.load_networks(self.opt.epoch)
+        processes().seed_step(self.opt.seed, self.progress.step)
+
+    def save(self, *names: str) -> None:
+        self.model.check_finite()
+        self.progress.saved_at = self.progress.seconds
+
+    @property
+    def is_saved(self) -> bool:
+        return True
+
+
+class _NoLog:
+    """In the place of losses.jsonl."""
+
+    records: tuple[Record, ...] = ()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class Silence:
+    """In the place of a Reporter."""
+
+    def __init__(self) -> None:
+        self.say = print_line
+
+    def __enter__(self) -> Silence:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def step(self) -> None:
+        """A step has been trained."""
