@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +41,13 @@ class UnalignedDataset(BaseDataset):
         self.channels = nc if opt.direction == "AtoB" else {"A": nc["B"], "B": nc["A"]}
         self.by_name = {} if opt.is_train else {domain: self._by_name(domain) for domain in "AB"}
 
-    def _by_name(self, domain: str) -> dict[Path, Path]:
-        return {path.relative_to(self.folders[domain]).with_suffix(""): path for path in self.paths[domain]}
+    def _by_name(self, domain: str) -> dict[str, int]:
+        """The place of each image by its name below the folder, without the extension."""
+        names = self.paths[domain].names()
+        return {self._name(domain, name): place for place, name in enumerate(names)}
+
+    def _name(self, domain: str, path: str) -> str:
+        return os.path.splitext(path)[0][len(str(self.folders[domain])) + 1 :]
 
     def __len__(self) -> int:
         return max(len(paths) for paths in self.paths.values())
@@ -72,9 +78,9 @@ class UnalignedDataset(BaseDataset):
             sample[domain] = self.transform(self.read(path, self.channels[domain]), random)
             sample[f"{domain}_paths"] = str(path)
             if not self.opt.is_train:
-                name = path.relative_to(self.folders[domain]).with_suffix("")
-                partner = self.by_name[other].get(name)
-                truth = None if partner is None else self.transform(self.read(partner, self.channels[other]), random)
+                place = self.by_name[other].get(self._name(domain, str(path)))
+                partner = None if place is None else self.read(self.paths[other][place], self.channels[other])
+                truth = None if partner is None else self.transform(partner, random)
                 same_size = truth is not None and truth.shape[-2:] == sample[domain].shape[-2:]
                 sample[f"{other}_truth"] = truth if same_size else None
         return sample
