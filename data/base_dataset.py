@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ from util.lazy import lazy_import
 if TYPE_CHECKING:
     import numpy as np
 
-    from data import image_reader, transforms
+    from data import image_cache, image_reader, transforms
 else:
-    np, image_reader, transforms = lazy_import("numpy", "data.image_reader", "data.transforms")
+    np, image_cache, image_reader, transforms = lazy_import(
+        "numpy", "data.image_cache", "data.image_reader", "data.transforms"
+    )
 
 Sample = dict[str, Any]
 MOST_DRAWS = 20  # of other samples in place of bad ones, before the dataset is taken for unusable
@@ -40,6 +42,7 @@ class BaseDataset(ABC):
         self.opt = opt
         self.transform = transforms.Transform(opt)
         self.transparent = False
+        self.cache: image_cache.ImageCache | None = None  # which the loader sets, if --cache says so
 
     @abstractmethod
     def __len__(self) -> int:
@@ -62,17 +65,40 @@ class BaseDataset(ABC):
 
         Raises BadImage also for one so long and thin that --preprocess would make it enormous.
         """
-        image = image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+        image = self._cached(path, channels, "as it is", lambda image: image)
+        return image.clone() if self.cache else image  # as a dataset may write to what it has read
+
+    def image(self, path: Any, channels: int, random: np.random.Generator) -> Any:
+        """The image of a file as samples have it: `read` and transformed, but kept by --cache in its final scale."""
+        scaled = self._cached(path, channels, self.transform.scaling, self.transform.scale)
+        return self.transform.finish(scaled, self.transform.draw(random))
+
+    def _cached(self, path: Any, channels: int, settings: str, prepare: Callable[[Any], Any]) -> Any:
+        """What `prepare` makes of the decoded image: out of the cache, or for it."""
+        if self.cache is None:
+            return prepare(self._decode(path, channels)[0])
+        key = image_cache.make_key(path, f"{channels} channels, {settings}")
+        entry = self.cache.get(key) if key else None
+        if entry is None:
+            image, transparent = self._decode(path, channels)
+            entry = prepare(image), transparent
+            if key:
+                self.cache.put(key, *entry)
+        self.transparent |= entry[1]
+        return entry[0]
+
+    def _decode(self, path: Any, channels: int) -> tuple[Any, bool]:
+        """An image, and whether it was transparent. Raises BadImage."""
+        seen = []
+        image = image_reader.read_image(path, channels, on_transparency=lambda: seen.append(True))
+        self.transparent |= bool(seen)
         height, width = self.transform.target_size(image.shape[-2], image.shape[-1])
         if height * width > image_reader.MOST_PIXELS:
             raise image_reader.BadImage(path, f"would be scaled to {width}x{height} pixels: too long and thin")
-        return image
-
-    def _note_transparency(self) -> None:
-        self.transparent = True
+        return image, bool(seen)
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
-        """The sample of (epoch, index). Reports go along with it: "bad_images", and "transparent".
+        """The sample of (epoch, index). Reports go along with it: "bad_images", "transparent" and "note".
 
         In training another one is drawn in place of a sample that can't be read; in testing, or when the draws
         come to an end, there is only the report.
@@ -89,4 +115,5 @@ class BaseDataset(ABC):
             except image_reader.BadImage as error:
                 bad.append((error.path, error.reason))
                 index = int(random.integers(len(self)))
-        return sample | {"bad_images": bad, "transparent": self.transparent}
+        note = self.cache.trouble if self.cache else ""
+        return sample | {"bad_images": bad, "transparent": self.transparent, "note": note}

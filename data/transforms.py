@@ -44,16 +44,34 @@ class Transform:
 
     def __call__(self, image: Tensor, random: np.random.Generator) -> Tensor:
         """Transform with choices drawn for this image; when testing, crops are central."""
-        return self.apply(image, Choices.draw(random) if self.is_train else CENTRAL)
+        return self.apply(image, self.draw(random))
 
     def apply(self, image: Tensor, choices: Choices) -> Tensor:
         """(C, H, W) in 0..255, uint8 or float32, to float32 (C, H', W') in [-1, 1]."""
-        image = resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
+        return self.finish(self.scale(image), choices)
+
+    def scale(self, image: Tensor) -> Tensor:
+        """The part of `apply` that is always the same for an image, and may be kept."""
+        return resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
+
+    def finish(self, image: Tensor, choices: Choices) -> Tensor:
+        """The part that follows: crop, flip, and values in [-1, 1]. The image itself is left as it is."""
         if "crop" in self.preprocess:
             image = crop(image, self.crop_size, choices)
         if choices.flip and self.may_flip:
             image = image.flip(-1)
-        return image.to(torch.float32).contiguous() / 127.5 - 1.0
+        return torch.empty(image.shape).copy_(image).div_(127.5).sub_(1.0)
+
+    def draw(self, random: np.random.Generator) -> Choices:
+        """Choices for an image; when testing, crops are central."""
+        return Choices.draw(random) if self.is_train else CENTRAL
+
+    @property
+    def scaling(self) -> str:
+        """What `scale` depends on, in words."""
+        load, crop = f" load_size {self.load_size}", f" crop_size {self.crop_size}"
+        used = {"resize_and_crop": load, "crop": crop, "none": ""}.get(self.preprocess, load + crop)
+        return self.preprocess + used
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """The height and width that an image is resized to, before any crop."""
@@ -81,7 +99,8 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     # Channels last is the layout of a decoded image, and torch's fast way for uint8.
     batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
     resized = F.interpolate(batch, (height, width), mode="bicubic", antialias=True)
-    return resized.squeeze(0).clamp_(0, 255)
+    # Bicubic curves overshoot; uint8 can't.
+    return resized.squeeze(0) if image.dtype == torch.uint8 else resized.squeeze(0).clamp_(0, 255)
 
 
 def crop(image: Tensor, size: int, choices: Choices) -> Tensor:

@@ -75,12 +75,12 @@ class UnalignedDataset(BaseDataset):
         sample: Sample = {}
         for domain, other in ("AB", "BA"):
             path = self.paths[domain][places[domain]]
-            sample[domain] = self.transform(self.read(path, self.channels[domain]), random)
+            sample[domain] = self.image(path, self.channels[domain], random)
             sample[f"{domain}_paths"] = str(path)
             if not self.opt.is_train:
                 place = self.by_name[other].get(self._name(domain, str(path)))
-                partner = None if place is None else self.read(self.paths[other][place], self.channels[other])
-                truth = None if partner is None else self.transform(partner, random)
+                partner = None if place is None else self.paths[other][place]
+                truth = None if partner is None else self.image(partner, self.channels[other], random)
                 same_size = truth is not None and truth.shape[-2:] == sample[domain].shape[-2:]
                 sample[f"{other}_truth"] = truth if same_size else None
         return sample

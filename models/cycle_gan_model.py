@@ -103,8 +103,8 @@ class CycleGANModel(BaseModel):
                 f"--dataset_mode {self.opt.dataset_mode} has one domain, and --model cycle_gan takes two: translate a "
                 "single folder with --model test --model_suffix _A (_B for the way back)"
             )
-        self.real_A = batch[A].to(self.device)
-        self.real_B = batch[B].to(self.device)
+        self.real_A = batch[A].to(self.device, non_blocking=True)
+        self.real_B = batch[B].to(self.device, non_blocking=True)
         self.image_paths = batch[f"{A}_paths"]
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:

@@ -24,6 +24,11 @@ def get_device(name: str) -> torch.device:
     return device
 
 
+def wants_pinned_memory(name: str) -> bool:
+    """Whether the device of --device fetches batches from page-locked memory, while the CPU goes on."""
+    return get_device(name).type == "cuda"
+
+
 def seed_everything(seed: int) -> None:
     """Start torch's random state, which initialisations and dropout draw from, at this seed on every device.
 
