@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,12 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
         "note": max(sample.pop("note") for sample in samples),
         "missing": sum(not sample for sample in samples),
     }
-    samples = [sample for sample in samples if sample]
+    return batch | _stack([sample for sample in samples if sample])
+
+
+def _stack(samples: list[Sample]) -> dict[str, Any]:
+    """Stacked images; where sizes differ only "unequal", words for it, and "parts", a batch for each run of equals."""
+    batch: dict[str, Any] = {}
     for key in samples[0] if samples else ():
         values = [sample[key] for sample in samples]
         if not isinstance(values[0], Tensor) or key.endswith("_truth"):
@@ -69,8 +75,13 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
             # In a worker, straight into memory that the main process sees.
             batch[key] = default_collate(values) if len(values) > 1 else values[0].unsqueeze(0)
         else:
-            batch["unequal"] = ", ".join(f"{value.shape[-1]}x{value.shape[-2]}" for value in values)
+            unequal = ", ".join(f"{value.shape[-1]}x{value.shape[-2]}" for value in values)
+            return {"unequal": unequal, "parts": [_stack(list(run)) for _, run in groupby(samples, _shapes)]}
     return batch
+
+
+def _shapes(sample: Sample) -> list[torch.Size]:
+    return [value.shape for key, value in sample.items() if isinstance(value, Tensor) and not key.endswith("_truth")]
 
 
 def _start_worker(worker: int) -> None:
@@ -205,7 +216,7 @@ class Loader:
                 raise UserError(f"{MOST_DRAWS} images in a row of {self.opt.dataroot} can't be read: {self._example()}")
             if batch:
                 any_read = True
-                yield batch
+                yield from batch.get("parts", [batch])
         if reports:
             fate = "replaced by others" if self.opt.is_train else "left out"
             self.say(f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files")
@@ -247,7 +258,7 @@ class Loader:
         if batch.pop("transparent") and not self.transparent:
             self.transparent = True
             self.say("some images are transparent: they are put over white")
-        if "unequal" in batch:
+        if "unequal" in batch and self.opt.is_train:
             raise UserError(
                 f"--batch_size {self.opt.batch_size} needs images of one size, and a batch has {batch['unequal']} with "
                 f"--preprocess {self.opt.preprocess}: use --batch_size 1, or a --preprocess that crops"

@@ -39,6 +39,9 @@ class UnalignedDataset(BaseDataset):
             self.paths[domain], self.ignored[domain] = image_folder.list_images(folder, opt.max_dataset_size)
         nc = {"A": opt.input_nc, "B": opt.output_nc}
         self.channels = nc if opt.direction == "AtoB" else {"A": nc["B"], "B": nc["A"]}
+        # A model that can translate one of the two alone has --translate.
+        wanted = getattr(opt, "translate", "both")
+        self.domains = "AB" if wanted == "both" or opt.is_train else wanted
         self.by_name = {} if opt.is_train else {domain: self._by_name(domain) for domain in "AB"}
 
     def _by_name(self, domain: str) -> dict[str, int]:
@@ -50,7 +53,7 @@ class UnalignedDataset(BaseDataset):
         return os.path.splitext(path)[0][len(str(self.folders[domain])) + 1 :]
 
     def __len__(self) -> int:
-        return max(len(paths) for paths in self.paths.values())
+        return max(len(self.paths[domain]) for domain in self.domains)
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         """The images of the two folders."""
@@ -66,14 +69,18 @@ class UnalignedDataset(BaseDataset):
         return ", ".join(parts)
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
-        """{"A", "B": images, "A_paths", "B_paths": their files}, and in testing "A_truth", "B_truth"."""
+        """{"A", "B": images, "A_paths", "B_paths": their files}, and in testing "A_truth", "B_truth".
+
+        With --translate there is one of the two, and the truth of the other.
+        """
         in_turn = self.opt.serial_batches or not self.opt.is_train
         places = {
             "A": index % len(self.paths["A"]),
             "B": index % len(self.paths["B"]) if in_turn else int(random.integers(len(self.paths["B"]))),
         }
         sample: Sample = {}
-        for domain, other in ("AB", "BA"):
+        for domain in self.domains:
+            other = "B" if domain == "A" else "A"
             path = self.paths[domain][places[domain]]
             sample[domain] = self.image(path, self.channels[domain], random)
             sample[f"{domain}_paths"] = str(path)
