@@ -113,7 +113,7 @@ class AlignedDataset(BaseDataset):
     def _halves(self, path: Path) -> dict[str, Tensor]:
         """A and B out of an image with both; it is decoded once where both have the same channels."""
         both = {
-            channels: image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+            channels: image_reader.read_image(path, channels, on_transparency=self.note_transparency)
             for channels in set(self.channels.values())
         }
         left, right = (both[self.channels[domain]] for domain in "AB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ from util.lazy import lazy_import
 if TYPE_CHECKING:
     import numpy as np
 
-    from data import image_reader, transforms
+    from data import image_cache, image_reader, transforms
 else:
-    np, image_reader, transforms = lazy_import("numpy", "data.image_reader", "data.transforms")
+    np, image_cache, image_reader, transforms = lazy_import(
+        "numpy", "data.image_cache", "data.image_reader", "data.transforms"
+    )
 
 Sample = dict[str, Any]
 MOST_DRAWS = 20  # of other samples in place of bad ones, before the dataset is taken for unusable
@@ -40,6 +42,7 @@ class BaseDataset(ABC):
         self.opt = opt
         self.transform = transforms.Transform(opt)
         self.transparent = False
+        self.cache: image_cache.ImageCache | None = None  # which the loader sets, if --cache says so
 
     @abstractmethod
     def __len__(self) -> int:
@@ -62,7 +65,35 @@ class BaseDataset(ABC):
 
         Raises BadImage also for one so long and thin that --preprocess would make it enormous.
         """
-        image = image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+        image = self.kept([path], f"{channels} channels, as it is", lambda: self._decode(path, channels))
+        return image.clone() if self.cache else image  # as a dataset may write to what it has read
+
+    def image(self, path: Any, channels: int, random: np.random.Generator) -> Any:
+        """The image of a file as samples have it: `read` and transformed, but kept by --cache in its final scale."""
+        settings = f"{channels} channels, {self.transform.scaling}"
+        scaled = self.kept([path], settings, lambda: self.transform.scale(self._decode(path, channels)))
+        return self.transform.finish(scaled, self.transform.choose(random))
+
+    def kept(self, paths: Sequence[Any], settings: str, make: Callable[[], Any]) -> Any:
+        """The image (C, H, W), uint8 or float32, that `make` makes of files: out of the cache, or for it.
+
+        `settings` says what else the pixels depend on. The image must not be written to.
+        """
+        key = image_cache.make_key(paths, settings) if self.cache else None
+        entry = self.cache.get(key) if self.cache and key else None
+        if entry is None:
+            before, self.transparent = self.transparent, False
+            try:
+                entry = make(), self.transparent
+            finally:
+                self.transparent |= before
+            if self.cache and key:
+                self.cache.put(key, *entry)
+        self.transparent |= entry[1]
+        return entry[0]
+
+    def _decode(self, path: Any, channels: int) -> Any:
+        image = image_reader.read_image(path, channels, on_transparency=self.note_transparency)
         self.refuse_thin(path, image)
         return image
 
@@ -72,11 +103,12 @@ class BaseDataset(ABC):
         if height * width > image_reader.MOST_PIXELS:
             raise image_reader.BadImage(path, f"would be scaled to {width}x{height} pixels: too long and thin")
 
-    def _note_transparency(self) -> None:
+    def note_transparency(self) -> None:
+        """Have the report say that an image was transparent."""
         self.transparent = True
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
-        """The sample of (epoch, index). Reports go along with it: "bad_images", and "transparent".
+        """The sample of (epoch, index). Reports go along with it: "bad_images", "transparent" and "note".
 
         In training another one is drawn in place of a sample that can't be read; in testing, or when the draws
         come to an end, there is only the report.
@@ -93,4 +125,5 @@ class BaseDataset(ABC):
             except image_reader.BadImage as error:
                 bad.append((error.path, error.reason))
                 index = int(random.integers(len(self)))
-        return sample | {"bad_images": bad, "transparent": self.transparent}
+        note = self.cache.trouble if self.cache else ""
+        return sample | {"bad_images": bad, "transparent": self.transparent, "note": note}

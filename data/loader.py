@@ -12,19 +12,24 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from data.base_dataset import MOST_DRAWS, BaseDataset, Sample
 from data.fingerprint import Fingerprint, difference, fingerprint
+from data.image_cache import ImageCache, create_cache
 from util.errors import UserError
 from util.processes import Processes, processes
 
 LONGEST_WAIT = 300  # seconds for a batch from a worker; then it is taken to hang, as where shared memory is full
+LOOK_AFTER = 5  # seconds of waiting after which torch looks whether its workers are alive
+PREFETCH = 4  # batches that a worker is ahead: decoding takes unequal times
 
 
 class EpochBatches:
@@ -67,18 +72,30 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
     batch: dict[str, Any] = {
         "bad_images": [report for sample in samples for report in sample.pop("bad_images")],
         "transparent": any([sample.pop("transparent") for sample in samples]),
+        "note": max(sample.pop("note") for sample in samples),
         "missing": sum(not sample for sample in samples),
     }
-    samples = [sample for sample in samples if sample]
+    return batch | _stack([sample for sample in samples if sample])
+
+
+def _stack(samples: list[Sample]) -> dict[str, Any]:
+    """Stacked images; where sizes differ only "unequal", words for it, and "parts", a batch for each run of equals."""
+    batch: dict[str, Any] = {}
     for key in samples[0] if samples else ():
         values = [sample[key] for sample in samples]
         if not isinstance(values[0], Tensor) or key.endswith("_truth"):
             batch[key] = values
         elif len({value.shape for value in values}) == 1:
-            batch[key] = torch.stack(values)
+            # In a worker, straight into memory that the main process sees.
+            batch[key] = default_collate(values) if len(values) > 1 else values[0].unsqueeze(0)
         else:
-            batch["unequal"] = ", ".join(f"{value.shape[-1]}x{value.shape[-2]}" for value in values)
+            unequal = ", ".join(f"{value.shape[-1]}x{value.shape[-2]}" for value in values)
+            return {"unequal": unequal, "parts": [_stack(list(run)) for _, run in groupby(samples, _shapes)]}
     return batch
+
+
+def _shapes(sample: Sample) -> list[torch.Size]:
+    return [value.shape for key, value in sample.items() if isinstance(value, Tensor) and not key.endswith("_truth")]
 
 
 def _start_worker(worker: int) -> None:
@@ -99,6 +116,17 @@ def _notice_deaths_at_the_next_batch() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
+def _next(batches: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+    """The next batch, if any; torch, which looks for dead workers when its time is over, gets LONGEST_WAIT in parts."""
+    for _ in range(LONGEST_WAIT // LOOK_AFTER - 1):
+        try:
+            return next(batches, None)
+        except RuntimeError as error:
+            if "timed out" not in str(error):
+                raise
+    return next(batches, None)
+
+
 def _cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -116,11 +144,15 @@ class Loader:
     with --on_bad_image error, for images of unequal size in a batch, and where no image can be read.
     """
 
-    def __init__(self, dataset: BaseDataset, opt: argparse.Namespace) -> None:
-        self.dataset, self.opt = dataset, opt
+    def __init__(self, dataset: BaseDataset, opt: argparse.Namespace, pin_memory: bool = False) -> None:
+        """`pin_memory`: whether batches lie where a GPU can fetch them while other work goes on."""
+        self.dataset, self.opt, self.pin_memory = dataset, opt, pin_memory
+        if dataset.cache is None and opt.cache != "none":
+            dataset.cache = self._create_cache()
         self.say: Callable[[str], None] = _print_error
         self.bad_images: dict[str, str] = {}  # what was wrong with a file, by path
         self.transparent = False
+        self.noted = False  # whether the user was told that the cache is full
         self.reports: Counter[str] = Counter()  # how often a file was bad in this epoch, by path
         self.batches = EpochBatches(
             len(dataset),
@@ -141,9 +173,20 @@ class Loader:
             collate_fn=collate,
             worker_init_fn=_start_worker,
             persistent_workers=workers > 0,
-            timeout=LONGEST_WAIT if workers else 0,
+            timeout=LOOK_AFTER if workers else 0,
+            prefetch_factor=PREFETCH if workers else None,
+            pin_memory=self.pin_memory,
             generator=torch.Generator(),  # its own, or each epoch would draw from the global one
         )
+
+    def _create_cache(self) -> ImageCache | None:
+        folder = Path(self.opt.cache_dir or Path(self.opt.dataroot, ".cache"))
+        files = sum(len(paths) for paths in self.dataset.files().values()) or 2 * len(self.dataset)
+        try:
+            return create_cache(self.opt.cache, folder, files)
+        except OSError as error:
+            self.say(f"note: --cache {self.opt.cache}: there is no memory for it ({error.strerror}): going on without")
+            return None
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -194,7 +237,7 @@ class Loader:
                 batch = {key: [] if key.endswith("_paths") else value for key, value in batch.items()}
             if batch:
                 any_read = True
-                yield batch
+                yield from batch.get("parts", [batch])
         if reports:
             fate = "replaced by others" if self.opt.is_train else "left out"
             self.say(f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files")
@@ -207,7 +250,7 @@ class Loader:
         try:
             batches = iter(self.loader)
             _notice_deaths_at_the_next_batch()
-            for batch in batches:
+            while (batch := _next(batches)) is not None:
                 yield batch
                 done += 1
         except RuntimeError as error:
@@ -230,10 +273,13 @@ class Loader:
                 self.bad_images[path] = reason
                 self.say(f"bad image {path}: {reason}")
             reports[path] += 1
+        if (note := batch.pop("note")) and not self.noted:
+            self.noted = True
+            self.say(note)
         if batch.pop("transparent") and not self.transparent:
             self.transparent = True
             self.say("some images are transparent: they are put over white")
-        if "unequal" in batch:
+        if "unequal" in batch and self.opt.is_train:
             raise UserError(
                 f"--batch_size {self.opt.batch_size} needs images of one size, and a batch has {batch['unequal']} with "
                 f"--preprocess {self.opt.preprocess}: use --batch_size 1, or a --preprocess that crops"

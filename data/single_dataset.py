@@ -43,5 +43,4 @@ class SingleDataset(BaseDataset):
     def load(self, index: int, random: np.random.Generator) -> Sample:
         """{"A": image, "A_paths": its file}."""
         path = self.paths[index]
-        image = self.read(path, self.opt.input_nc)
-        return {"A": self.transform(image, random), "A_paths": str(path)}
+        return {"A": self.image(path, self.opt.input_nc, random), "A_paths": str(path)}

@@ -55,7 +55,7 @@ class TemplateDataset(BaseDataset):
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
         # Every random choice comes from `random`; an image that can't be read raises BadImage, which is handled.
-        sharp = self.transform(self.read(self.paths[index], self.opt.output_nc), random)
+        sharp = self.image(self.paths[index], self.opt.output_nc, random)
         coarse = F.avg_pool2d(sharp, self.opt.coarseness, ceil_mode=True)
         coarse = F.interpolate(coarse.unsqueeze(0), sharp.shape[-2:]).squeeze(0)
         path = str(self.paths[index])

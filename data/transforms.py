@@ -53,18 +53,40 @@ class Transform:
 
     def apply(self, image: Tensor, choices: Choices) -> Tensor:
         """(C, H, W) in 0..255, uint8 or float32, to float32 (C, H', W') in [-1, 1]."""
-        image = resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
-        return self._crop_and_flip(image, choices).to(torch.float32).contiguous() / 127.5 - 1.0
+        return self.finish(self.scale(image), choices)
 
     def apply_to_labels(self, ids: Tensor, choices: Choices) -> Tensor:
         """Class ids, uint8 (1, H, W), to uint8 (1, H', W'): as `apply` does it, but no id is mixed with another."""
-        ids = resize_labels(ids, *self.target_size(ids.shape[-2], ids.shape[-1]))
-        return self._crop_and_flip(ids, choices).contiguous()
+        return self.finish_labels(self.scale_labels(ids), choices)
+
+    def scale(self, image: Tensor) -> Tensor:
+        """The part of `apply` that is always the same for an image, and may be kept."""
+        return resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
+
+    def scale_labels(self, ids: Tensor) -> Tensor:
+        """As `scale`, of `apply_to_labels`."""
+        return resize_labels(ids, *self.target_size(ids.shape[-2], ids.shape[-1]))
+
+    def finish(self, image: Tensor, choices: Choices) -> Tensor:
+        """The part that follows: crop, flip, and values in [-1, 1]. The image itself is left as it is."""
+        image = self._crop_and_flip(image, choices)
+        return torch.empty(image.shape).copy_(image).div_(127.5).sub_(1.0)
+
+    def finish_labels(self, ids: Tensor, choices: Choices) -> Tensor:
+        """As `finish`, of `apply_to_labels`."""
+        return self._crop_and_flip(ids, choices).clone(memory_format=torch.contiguous_format)
 
     def _crop_and_flip(self, image: Tensor, choices: Choices) -> Tensor:
         if "crop" in self.preprocess:
             image = crop(image, self.crop_size, choices)
         return image.flip(-1) if choices.flip and self.may_flip else image
+
+    @property
+    def scaling(self) -> str:
+        """What `scale` depends on, in words."""
+        load, crop = f" load_size {self.load_size}", f" crop_size {self.crop_size}"
+        used = {"resize_and_crop": load, "crop": crop, "none": ""}.get(self.preprocess, load + crop)
+        return self.preprocess + used
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """The height and width that an image is resized to, before any crop."""
@@ -92,7 +114,8 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     # Channels last is the layout of a decoded image, and torch's fast way for uint8.
     batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
     resized = F.interpolate(batch, (height, width), mode="bicubic", antialias=True)
-    return resized.squeeze(0).clamp_(0, 255)
+    # Bicubic curves overshoot; uint8 can't.
+    return resized.squeeze(0) if image.dtype == torch.uint8 else resized.squeeze(0).clamp_(0, 255)
 
 
 def resize_labels(ids: Tensor, height: int, width: int) -> Tensor:

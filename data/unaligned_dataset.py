@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,13 +39,21 @@ class UnalignedDataset(BaseDataset):
             self.paths[domain], self.ignored[domain] = image_folder.list_images(folder, opt.max_dataset_size)
         nc = {"A": opt.input_nc, "B": opt.output_nc}
         self.channels = nc if opt.direction == "AtoB" else {"A": nc["B"], "B": nc["A"]}
+        # A model that can translate one of the two alone has --translate.
+        wanted = getattr(opt, "translate", "both")
+        self.domains = "AB" if wanted == "both" or opt.is_train else wanted
         self.by_name = {} if opt.is_train else {domain: self._by_name(domain) for domain in "AB"}
 
-    def _by_name(self, domain: str) -> dict[Path, Path]:
-        return {path.relative_to(self.folders[domain]).with_suffix(""): path for path in self.paths[domain]}
+    def _by_name(self, domain: str) -> dict[str, int]:
+        """The place of each image by its name below the folder, without the extension."""
+        names = self.paths[domain].names()
+        return {self._name(domain, name): place for place, name in enumerate(names)}
+
+    def _name(self, domain: str, path: str) -> str:
+        return os.path.splitext(path)[0][len(str(self.folders[domain])) + 1 :]
 
     def __len__(self) -> int:
-        return max(len(paths) for paths in self.paths.values())
+        return max(len(self.paths[domain]) for domain in self.domains)
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         """The images of the two folders."""
@@ -60,21 +69,25 @@ class UnalignedDataset(BaseDataset):
         return ", ".join(parts)
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
-        """{"A", "B": images, "A_paths", "B_paths": their files}, and in testing "A_truth", "B_truth"."""
+        """{"A", "B": images, "A_paths", "B_paths": their files}, and in testing "A_truth", "B_truth".
+
+        With --translate there is one of the two, and the truth of the other.
+        """
         in_turn = self.opt.serial_batches or not self.opt.is_train
         places = {
             "A": index % len(self.paths["A"]),
             "B": index % len(self.paths["B"]) if in_turn else int(random.integers(len(self.paths["B"]))),
         }
         sample: Sample = {}
-        for domain, other in ("AB", "BA"):
+        for domain in self.domains:
+            other = "B" if domain == "A" else "A"
             path = self.paths[domain][places[domain]]
-            sample[domain] = self.transform(self.read(path, self.channels[domain]), random)
+            sample[domain] = self.image(path, self.channels[domain], random)
             sample[f"{domain}_paths"] = str(path)
             if not self.opt.is_train:
-                name = path.relative_to(self.folders[domain]).with_suffix("")
-                partner = self.by_name[other].get(name)
-                truth = None if partner is None else self.transform(self.read(partner, self.channels[other]), random)
+                place = self.by_name[other].get(self._name(domain, str(path)))
+                partner = None if place is None else self.paths[other][place]
+                truth = None if partner is None else self.image(partner, self.channels[other], random)
                 same_size = truth is not None and truth.shape[-2:] == sample[domain].shape[-2:]
                 sample[f"{other}_truth"] = truth if same_size else None
         return sample

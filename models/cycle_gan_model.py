@@ -35,8 +35,18 @@ class CycleGANModel(BaseModel):
     @staticmethod
     def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
         parser.set_defaults(no_dropout=True)  # the published CycleGAN has none
+        group = parser.add_argument_group("cycle_gan")
+        if not is_train:
+            group.add_argument(
+                "--translate",
+                choices=("both", "A", "B"),
+                default="both",
+                help="only the images of this folder, testA or testB",
+            )
+            group.add_argument(
+                "--no_reconstruction", action="store_true", help="do not translate back to rec_A, rec_B: half the time"
+            )
         if is_train:
-            group = parser.add_argument_group("cycle_gan")
             weight = number(float, least=0)
             group.add_argument("--lambda_A", type=weight, default=10.0, help="weight of the cycle A -> B -> A; 0: none")
             group.add_argument("--lambda_B", type=weight, default=10.0, help="weight of the cycle B -> A -> B; 0: none")
@@ -103,32 +113,44 @@ class CycleGANModel(BaseModel):
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        if not {"A", "B"} <= batch.keys():
+        wanted = getattr(self.opt, "translate", "both")  # a flag of testing
+        if not ({"A", "B"} if wanted == "both" else {wanted}) <= batch.keys():
             raise UserError(
                 f"--dataset_mode {self.opt.dataset_mode} has one domain, and --model cycle_gan takes two: translate a "
                 "single folder with --model test --model_suffix _A (_B for the way back)"
             )
-        self.real_A = batch[A].to(self.device)
-        self.real_B = batch[B].to(self.device)
-        self.image_paths = batch[f"{A}_paths"]
+        if wanted in ("both", A):
+            self.real_A = batch[A].to(self.device, non_blocking=True)
+        if wanted in ("both", B):
+            self.real_B = batch[B].to(self.device, non_blocking=True)
+        self.image_paths = batch[f"{A if wanted == 'both' else wanted}_paths"]
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
-        """Two for each sample: from A to B and back, and from B to A and back."""
-        both = []
-        for source, target in ("AB", "BA"):
-            folder, other = (source, target) if self.opt.direction == "AtoB" else (target, source)
-            names = [f"real_{source}", f"fake_{target}", f"rec_{source}"]
-            for i, path in enumerate(batch[f"{folder}_paths"]):
+        """Two for each sample: from A to B and back, and from B to A and back; as far as they were asked for."""
+        found = []
+        for i in range(len(self.image_paths)):
+            for source, target in ("AB", "BA"):
+                folder, other = (source, target) if self.opt.direction == "AtoB" else (target, source)
+                names = [f"real_{source}", f"fake_{target}", f"rec_{source}"]
+                visuals = {name: getattr(self, name)[i] for name in names if hasattr(self, name)}
+                if names[0] not in visuals:
+                    continue
                 truth = batch.get(f"{other}_truth", {i: None})[i]
-                visuals = {name: getattr(self, name)[i] for name in names}
-                both.append(Translation(path, visuals, {} if truth is None else {names[1]: truth}))
-        return both
+                found.append(
+                    Translation(batch[f"{folder}_paths"][i], visuals, {} if truth is None else {names[1]: truth})
+                )
+        return found
 
     def forward(self) -> None:
-        self.fake_B = self.netG_A(self.real_A)
-        self.rec_A = self.netG_B(self.fake_B)
-        self.fake_A = self.netG_B(self.real_B)
-        self.rec_B = self.netG_A(self.fake_A)
+        back = not getattr(self.opt, "no_reconstruction", False)  # a flag of testing
+        if hasattr(self, "real_A"):
+            self.fake_B = self.netG_A(self.real_A)
+            if back:
+                self.rec_A = self.netG_B(self.fake_B)
+        if hasattr(self, "real_B"):
+            self.fake_A = self.netG_B(self.real_B)
+            if back:
+                self.rec_B = self.netG_A(self.fake_A)
 
     # The generators' objective (equation 3, and section 5.2 for the identity terms), path by path.
 

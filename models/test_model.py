@@ -49,7 +49,7 @@ class TestModel(BaseModel):
         setattr(self, f"net{name}", self.netG)  # the name that its file has
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
-        self.real = batch["A"].to(self.device)
+        self.real = batch["A"].to(self.device, non_blocking=True)
         self.image_paths = batch["A_paths"]
 
     def forward(self) -> None:

@@ -283,6 +283,15 @@ def add_data_options(parser: OptionParser) -> None:
     group.add_argument("--preprocess", choices=PREPROCESS, default="resize_and_crop", help="scaling and cropping")
     group.add_argument("--no_flip", action="store_true", help="do not mirror images at random")
     group.add_argument(
+        "--cache",
+        choices=("none", "ram", "disk"),
+        default="none",
+        help="keep decoded and scaled images from the first epoch on, in memory or in --cache_dir",
+    )
+    group.add_argument(
+        "--cache_dir", metavar="FOLDER", help="of --cache disk (default: .cache in --dataroot); may be removed any time"
+    )
+    group.add_argument(
         "--on_bad_image",
         choices=("skip", "error"),
         default="skip",

@@ -24,6 +24,8 @@ OF_THE_MACHINE = {
     "device",
     "gpu_ids",
     "num_threads",
+    "cache",
+    "cache_dir",
     "verbose",
     "epoch",
     "load_iter",

@@ -71,8 +71,8 @@ class _NoLog:
 class Silence:
     """In the place of a Reporter."""
 
-    def __init__(self) -> None:
-        self.say = print_line
+    def say(self, message: str) -> None:
+        """What the first process says as well."""
 
     def __enter__(self) -> Silence:
         return self

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from dominate import tags
 
-from util.html import page, picture_row, save_picture, write_file
+from util.background import Background
+from util.html import Picture, page, picture_row, write_file, write_picture
 
 MOST_BYTES = 180
 """Of a file's or folder's name: file systems allow 255, and endings such as _fake_B.png come to it."""
@@ -31,9 +32,12 @@ class Gallery:
         self.image_width = image_width
         self.rows: dict[tuple[str, ...], str] = {}
         self.owners: dict[str, str] = {}
+        self._background = Background()
 
     def add_row(self, path: str, images: Mapping[str, np.ndarray]) -> None:
         """Save the images of one source file and show them in a row; once if it comes again.
+
+        The files are written in the background: that one could not be is raised by a later call, or by `close`.
 
         Args:
             path: the source file, relative to the data folder. Shown as it is.
@@ -46,10 +50,10 @@ class Gallery:
         if key in self.rows:
             return
         files = self._files(path, list(images))
-        pictures = [
-            save_picture(self.folder, file, name, image)
-            for file, (name, image) in zip(files, images.items(), strict=True)
-        ]
+        pictures = []
+        for file, (name, image) in zip(files, images.items(), strict=True):
+            self._background.call(write_picture, self.folder / file, image)
+            pictures.append(Picture(name, file, width=image.shape[1], height=image.shape[0]))
         caption = [_shown(path), tags.small(len(self.rows) + 1)]
         self.rows[key] = picture_row(caption, pictures, self.image_width)
 
@@ -61,8 +65,9 @@ class Gallery:
             notes: sentences above the rows.
 
         Raises:
-            UserError: the page cannot be written.
+            UserError: the page, or one of the images, cannot be written.
         """
+        self._background.finish()
         count = f"{len(self.rows):,} image" + ("" if len(self.rows) == 1 else "s")
         status = [count, *(f"{name}: {words}" for name, words in (summary or {}).items())]
         remarks = [str(tags.p(note, cls="note").render(pretty=False)) for note in notes]

@@ -42,6 +42,11 @@ class Picture:
     """The sum of the file, in hexadecimal."""
 
 
+COMPRESSION = 1
+"""Of PNG files: 2.6 ms and 49.8 KB for a photograph of 256x256 pixels; level 4: 5.9 ms and 45.5 KB, Pillow's 6: 11.2 ms
+and 43.6 KB, 9: 50 ms and 42.2 KB."""
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Make of a failure to write a file a UserError that names it."""
@@ -59,12 +64,17 @@ def write_file(path: Path, content: bytes | str) -> None:
         atomic_write(path, content)
 
 
-def save_picture(folder: Path, file: str, name: str, image: np.ndarray) -> Picture:
-    """Write an image, uint8 (H, W, 3) or (H, W), as the PNG `file` in a page's folder."""
+def write_picture(path: Path, image: np.ndarray) -> str:
+    """Write an image, uint8 (H, W, 3) or (H, W), as a PNG; returns the SHA-256 sum of the file."""
     content = BytesIO()
-    Image.fromarray(image).save(content, "PNG", compress_level=4)
-    write_file(folder / file, content.getvalue())
-    total = hashlib.sha256(content.getvalue()).hexdigest()
+    Image.fromarray(image).save(content, "PNG", compress_level=COMPRESSION)
+    write_file(path, content.getvalue())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+def save_picture(folder: Path, file: str, name: str, image: np.ndarray) -> Picture:
+    """Write an image, as `write_picture` does, as the PNG `file` in a page's folder."""
+    total = write_picture(folder / file, image)
     return Picture(name, file, width=image.shape[1], height=image.shape[0], sha256=total)
 
 

@@ -126,7 +126,11 @@ def processes() -> Processes:
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
-    dist.init_process_group(backend, timeout=LONGEST_WAIT)
-    if dist.get_rank() > 0:
+    store, rank, count = next(dist.rendezvous("env://"))
+    # Torchrun's store still has the addresses of the processes that it had started before.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = dist.PrefixStore(f"attempt {attempt}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=LONGEST_WAIT)
+    if rank > 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what is said there, the first process says as well
-    return Processes(dist.get_rank(), count, local_rank)
+    return Processes(rank, count, local_rank)

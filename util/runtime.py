@@ -43,6 +43,11 @@ def _keep_freed_memory() -> None:
         mallopt(mmap_max, 0)
 
 
+def wants_pinned_memory(name: str) -> bool:
+    """Whether the device of --device fetches batches from page-locked memory, while the CPU goes on."""
+    return get_device(name).type == "cuda"
+
+
 def seed_everything(seed: int) -> None:
     """Start torch's random state, which initialisations and dropout draw from, at this seed on every device.
 

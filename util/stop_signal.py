@@ -55,8 +55,8 @@ class StopSignal:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # Under torchrun, Ctrl-C reaches this process twice: as it is, and as a SIGTERM of torchrun's.
-        if self.signal == number:
+        # Torchrun passes on what a terminal has sent to all, and ends by itself what does not end within 30 seconds.
+        if self.signal is not None and "TORCHELASTIC_RUN_ID" not in os.environ:
             print("\nstopped at once: what was saved last is as it was", file=sys.stderr, flush=True)
             os._exit(128 + number)
         self.signal = number

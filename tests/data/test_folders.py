@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from data import create_dataset
 from data.fingerprint import difference, fingerprint
-from data.image_folder import list_images
+from data.image_folder import ImageFiles, list_images
 from tests.conftest import Options, write_tiles
 from util.errors import UserError
 
@@ -28,6 +30,18 @@ def touch(folder: Path, *names: str) -> None:
 def test_images_are_listed_by_name_from_every_depth(tmp_path: Path) -> None:
     touch(tmp_path, "b.png", "a.JPG", "sub/c.webp", "sub/deeper/d.TIFF", "a.bmp")
     assert found(tmp_path) == ["a.JPG", "a.bmp", "b.png", "sub/c.webp", "sub/deeper/d.TIFF"]
+
+
+def test_the_order_is_that_of_paths_folder_by_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "a-b/x.png", "a/z.png", "a/b/c.png", "a/b.png", "ab.png", "É/ü.png", "a b/1.png")
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")  # no UTF-8
+    images, _ = list_images(tmp_path)
+    assert list(images) == sorted(path for path in tmp_path.rglob("*.png"))
+    assert len(images) == 9 and images[-1] == list(images)[8] and images[2:4] == list(images)[2:4]
+    assert [str(path) for path in images] == list(ImageFiles([str(path) for path in images]).names())
+    assert list(pickle.loads(pickle.dumps(images))) == list(images)
+    with pytest.raises(IndexError):
+        images[9]
 
 
 def test_a_limit_takes_the_first(tmp_path: Path) -> None:
@@ -167,3 +181,12 @@ def test_a_file_is_told_by_its_place_below_what_all_share(tmp_path: Path) -> Non
     assert difference(here, gone) == "images had 3 images of 21 bytes in all, and has 3 of 14"
     assert difference(here, {}) == "images is no longer there" and difference({}, here) == "images is new"
     assert fingerprint({"images": []})["images"]["files"] == 0
+
+
+def test_a_fingerprint_is_the_sum_of_names_and_sizes_in_order(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{folder}/{number:04}.png" for folder in "ab" for number in range(1500)))
+    (tmp_path / "b" / "0700.png").write_bytes(b"123")
+    images, _ = list_images(tmp_path)
+    lines = [f"/{path.relative_to(tmp_path)}\0{path.stat().st_size}\n" for path in images]
+    expected = {"files": 3000, "bytes": 3, "sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
+    assert fingerprint({"images": images}) == fingerprint({"images": list(images)}) == {"images": expected}

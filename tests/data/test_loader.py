@@ -368,6 +368,32 @@ def test_images_of_unequal_size_need_a_batch_of_one(options: Options, two_domain
 # Testing.
 
 
+def test_in_testing_batches_are_cut_where_the_size_changes(options: Options, two_domains: Path) -> None:
+    Image.new("RGB", (80, 60)).save(two_domains / "testA" / "01.png")
+    opt = for_testing(options("--preprocess", "none"), batch_size=3)
+    batches, said = load(opt)
+    assert [batch["A"].shape[0] for batch in batches] == [1, 1, 1] and not said
+    (two_domains / "testA" / "01.png").rename(two_domains / "testA" / "03.png")
+    batches, _ = load(opt)
+    assert [tuple(batch["A"].shape) for batch in batches] == [(2, 3, 36, 40), (1, 3, 60, 80)]
+    assert names(batches) == ["00.png", "02.png", "03.png"]
+    single, _ = load(argparse.Namespace(**vars(opt) | {"batch_size": 1}))
+    assert names(single) == names(batches)
+    assert torch.equal(torch.cat([batch["A"] for batch in single[:2]]), batches[0]["A"])
+
+
+@pytest.mark.parametrize("domain", ["A", "B"])
+def test_one_domain_alone_has_the_truth_of_the_other(options: Options, two_domains: Path, domain: str) -> None:
+    other = "B" if domain == "A" else "A"
+    write_tiles(two_domains / f"test{other}", 5)
+    both, _ = load(for_testing(options()))
+    alone, _ = load(for_testing(options(), translate=domain))
+    assert len(both) == 5 and len(alone) == 3
+    for one, two in zip(alone, both, strict=False):
+        assert set(one) == {domain, f"{domain}_paths", f"{other}_truth"}
+        assert all(equal(one[key], two[key]) for key in one)
+
+
 def test_in_testing_files_come_in_order_without_chance(options: Options) -> None:
     opt = for_testing(options())
     batches, _ = load(opt, epochs=2)

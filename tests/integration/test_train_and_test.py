@@ -195,6 +195,24 @@ def test_an_enhancer_of_class_ids_is_put_around_a_trained_generator(
     assert shown.shape == (64, 64, 3) and 1 < len(np.unique(shown.reshape(-1, 3), axis=0)) <= 35
 
 
+@pytest.mark.parametrize("domain", ["A", "B"])
+def test_one_way_is_the_same_as_in_both(
+    domain: str, train: Command, command: Command, maps: Path, tmp_path: Path
+) -> None:
+    train("--direction", "BtoA")  # --translate names folders, whatever the direction
+    common = ["--dataroot", maps, "--num_threads", 0, "--num_test", 4]
+    command("test.py", *common, "--results_dir", tmp_path / "both")
+    command("test.py", *common, "--translate", domain, "--no_reconstruction", "--batch_size", 2)
+    source, target = ("B", "A") if domain == "A" else ("A", "B")
+    made = sorted((gallery(tmp_path) / "images").iterdir())
+    kinds = {f"real_{source}", f"fake_{target}", f"truth_{target}"}
+    assert len(made) == 12 and {path.stem.split("_", 2)[2] for path in made} == kinds
+    for path in made:
+        (same,) = (tmp_path / "both").rglob(path.name)
+        now, before = (np.asarray(Image.open(file), dtype=int) for file in (path, same))
+        assert np.abs(now - before).max() <= 1
+
+
 def test_the_number_of_workers_changes_nothing(train: Command, tmp_path: Path) -> None:
     common = ["--max_dataset_size", 4, "--print_freq", 1, "--no_html"]
     train(*common, "--name", "none", "--num_threads", 0)

@@ -82,6 +82,7 @@ def test_rows_show_names_and_lead_to_their_files(tmp_path: Path) -> None:
 def test_files_keep_their_folders(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path, "test")
     gallery.add_row("sub dir/naïve #1%.jpg", {"fake_B": image()})
+    gallery.close()
     assert (tmp_path / "images" / "sub dir" / "naïve #1%_fake_B.png").exists()
 
 
@@ -89,7 +90,10 @@ def test_files_keep_their_folders(tmp_path: Path) -> None:
     "path", ["../../x.png", "/etc/x.png", "a/../../../x.png", "C:\\x.png", "..\\..\\x.png", "..", ""]
 )
 def test_no_path_leads_out_of_images(tmp_path: Path, path: str) -> None:
-    Gallery(tmp_path / "results", "test").add_row(path, {"fake_B": image()})
+    gallery = Gallery(tmp_path / "results", "test")
+    gallery.add_row(path, {"fake_B": image()})
+    gallery.close()
+    (tmp_path / "results" / "index.html").unlink()
     images = tmp_path / "results" / "images"
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [file for file in images.rglob("*.png")]
     assert len(list(images.rglob("*_fake_B.png"))) == 1
@@ -152,5 +156,6 @@ def test_a_page_can_be_written_at_any_time(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     gallery = Gallery(tmp_path / "file", "test")
+    gallery.add_row("1.png", {"fake_B": image()})
     with pytest.raises(UserError, match=re.escape(str(tmp_path / "file"))):
-        gallery.add_row("1.png", {"fake_B": image()})
+        gallery.close()
