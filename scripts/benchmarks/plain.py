@@ -1,0 +1,80 @@
+"""CycleGAN's training step as the textbook has it (Zhu et al. 2017): what everything else is compared with.
+
+The same networks and losses as models/cycle_gan_model.py, but one graph for the whole objective of the generators,
+direct convolution, torch's defaults, and every loss read after every step. Nothing here asks util/runtime for a device,
+which would change how the process allocates memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from models.discriminators import create_discriminator
+from models.generators import create_generator
+from models.layers import initialize
+
+
+class PlainCycleGAN:
+    """`opt`: resolved options of a training run, for the sizes of the networks, the rates and the weights of losses."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        self.opt = opt
+        device = torch.device(opt.device)
+        torch.manual_seed(opt.seed)
+        # Drawn in the order of models/cycle_gan_model.py: then one seed gives both the same weights.
+        self.netG_A, self.netG_B = (self._generator().to(device) for _ in range(2))
+        self.netD_A, self.netD_B = (self._discriminator().to(device) for _ in range(2))
+        self.optimizer_G = self._adam(self.netG_A, self.netG_B)
+        self.optimizer_D = self._adam(self.netD_A, self.netD_B)
+        self.mse, self.l1 = nn.MSELoss(), nn.L1Loss()
+
+    def _generator(self) -> nn.Module:
+        opt = self.opt
+        network = create_generator(opt.netG, input_nc=3, output_nc=3, ngf=opt.ngf, norm=opt.norm, conv="direct")
+        initialize(network)
+        return network
+
+    def _discriminator(self) -> nn.Module:
+        network = create_discriminator(self.opt.netD, input_nc=3, ndf=self.opt.ndf, norm=self.opt.norm)
+        initialize(network)
+        return network
+
+    def _adam(self, *networks: nn.Module) -> torch.optim.Adam:
+        parameters = itertools.chain(*(network.parameters() for network in networks))
+        return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999))
+
+    def gan(self, logits: Tensor, real: bool) -> Tensor:
+        return self.mse(logits, torch.full_like(logits, float(real)))
+
+    def step(self, real_A: Tensor, real_B: Tensor) -> dict[str, float]:
+        """One training step on images (N, 3, H, W) in [-1, 1]; the weighted losses by name."""
+        opt = self.opt
+        fake_B = self.netG_A(real_A)
+        rec_A = self.netG_B(fake_B)
+        fake_A = self.netG_B(real_B)
+        rec_B = self.netG_A(fake_A)
+
+        discriminators = nn.ModuleList([self.netD_A, self.netD_B]).requires_grad_(False)
+        self.optimizer_G.zero_grad()
+        losses = {
+            "G_A": self.gan(self.netD_A(fake_B), True),
+            "G_B": self.gan(self.netD_B(fake_A), True),
+            "cycle_A": opt.lambda_A * self.l1(rec_A, real_A),
+            "cycle_B": opt.lambda_B * self.l1(rec_B, real_B),
+            "idt_A": opt.lambda_identity * opt.lambda_B * self.l1(self.netG_A(real_B), real_B),
+            "idt_B": opt.lambda_identity * opt.lambda_A * self.l1(self.netG_B(real_A), real_A),
+        }
+        sum(losses.values(), torch.zeros((), device=real_A.device)).backward()
+        self.optimizer_G.step()
+
+        discriminators.requires_grad_(True)
+        self.optimizer_D.zero_grad()
+        for name, judge, real, fake in (("D_A", self.netD_A, real_B, fake_B), ("D_B", self.netD_B, real_A, fake_A)):
+            losses[name] = 0.5 * (self.gan(judge(real), True) + self.gan(judge(fake.detach()), False))
+            losses[name].backward()
+        self.optimizer_D.step()
+        return {name: loss.item() for name, loss in losses.items()}

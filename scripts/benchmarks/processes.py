@@ -1,0 +1,72 @@
+"""Two processes on one machine against one, by the commands that a user gives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from scripts.benchmarks.workers import ROOT, Figures, Plan, name_of
+from util.errors import UserError
+
+STEPS, FIRST = 8, 2  # of a run, and after how many of them the clock starts
+
+
+def measure_processes(plan: Plan) -> Figures:
+    """Images a second of train.py, from its own log, with batches of two: "one" process, and "two"."""
+    size = min(plan.sizes)
+    images: dict[str, list[float]] = {"one": [], "two": []}
+    with TemporaryDirectory() as folder:
+        write_noise(Path(folder), size, 2 * STEPS)
+        for _ in range(plan.repeats):
+            for name, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--nproc_per_node=2"])):
+                images[name].append(train(Path(folder), launcher, size, plan))
+    one, two = (median(rates) for rates in images.values())
+    return {name_of(size, 2): {"one": one, "two": two, "ratio": two / one}}
+
+
+def write_noise(root: Path, size: int, count: int) -> None:
+    """Images of noise in trainA and trainB."""
+    random = np.random.default_rng(0)
+    for domain in "AB":
+        (root / f"train{domain}").mkdir()
+        for number in range(count):
+            noise = random.integers(0, 256, (size, size, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(root / f"train{domain}" / f"{number}.png")
+
+
+def train(root: Path, launcher: Sequence[str], size: int, plan: Plan) -> float:
+    """Train for an epoch; images a second, without its beginning."""
+    flags = ["--dataroot", str(root), "--checkpoints_dir", str(root), "--name", "run", "--overwrite", "--seed", "1"]
+    flags += [
+        "--n_epochs",
+        "1",
+        "--n_epochs_decay",
+        "0",
+        "--batch_size",
+        "2",
+        "--print_freq",
+        "1",
+        "--num_threads",
+        "0",
+    ]
+    flags += ["--load_size", str(size), "--crop_size", str(size), "--no_html", "--display_id", "0"]
+    command = [sys.executable, *launcher, str(ROOT / "train.py"), *flags, "--device", plan.device, *plan.networks]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(command)}: failed with exit code {done.returncode}: {done.stderr.strip()[-500:]}")
+    return images_a_second(root / "run" / "losses.jsonl")
+
+
+def images_a_second(log: Path) -> float:
+    """From the first record of a run that counts to its last."""
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    first, last = records[FIRST - 1], records[-1]
+    return (last["images"] - first["images"]) / (last["seconds"] - first["seconds"])

@@ -1,0 +1,43 @@
+"""Where the time of a computation goes, by kinds of operators."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from torch.profiler import ProfilerActivity, profile
+
+# The first kind that has a word which the operator's name contains.
+KINDS = {
+    "direct convolution": ("conv",),
+    "norms": ("norm",),
+    "matrix products": ("linear", "mm", "matmul"),
+    "copies and padding": ("copy", "clone", "pad", "contiguous", "cat", "fill", "zero", "_to_"),
+    "activations": ("relu", "threshold", "tanh"),
+    "optimizers": ("adam",),
+}
+OTHERS = "others"
+TRANSFORMS, PRODUCTS = "transforms of Winograd", "products of Winograd"
+MOST_OF_TRANSFORM = 36  # rows of the matrix that a transform of models/winograd.py multiplies with
+
+
+def seconds_by_kind(run: Callable[[], object]) -> dict[str, float]:
+    """The seconds that operators took themselves, by kind; on a GPU, those of its own clock."""
+    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    with profile(activities=activities, record_shapes=True) as record:
+        run()
+    events = record.key_averages(group_by_input_shape=True)
+    on_device = sum(event.self_device_time_total for event in events) > 0
+    seconds: dict[str, float] = defaultdict(float)
+    for event in events:
+        time = event.self_device_time_total if on_device else event.self_cpu_time_total
+        seconds[kind_of(event.key, event.input_shapes)] += time / 1e6
+    return dict(seconds)
+
+
+def kind_of(operator: str, shapes: Sequence[Sequence[int]]) -> str:
+    """The kind of an operator by its name and the shapes of its inputs."""
+    name = operator.lower()
+    if "linear_pointwise" in name:
+        return TRANSFORMS if shapes[0][0] <= MOST_OF_TRANSFORM else PRODUCTS
+    return next((kind for kind, words in KINDS.items() if any(word in name for word in words)), OTHERS)

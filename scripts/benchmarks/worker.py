@@ -1,0 +1,166 @@
+"""A process that does one kind of computation, each time a line on its input asks for it, and answers in JSON.
+
+What is compared runs in processes of its own, as util/runtime changes how a process allocates memory. One is asked
+after the other, so that they alternate and never compute at the same time. Started by scripts/benchmarks/workers.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+from models import create_model
+from options import TrainOptions
+from scripts.benchmarks import peaks, profiles
+from scripts.benchmarks.memory import peak_bytes
+from scripts.benchmarks.plain import PlainCycleGAN
+from util import runtime
+from util.errors import run_main
+
+
+class Job(ABC):
+    """Something to be done again and again, on always the same images (batch, 3, crop_size, crop_size)."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        self.device = torch.device(opt.device)
+        random = torch.Generator().manual_seed(1)
+        shape = (opt.batch_size, 3, opt.crop_size, opt.crop_size)
+        self.real_A, self.real_B = (torch.rand(shape, generator=random) * 2 - 1 for _ in range(2))
+
+    @abstractmethod
+    def run(self) -> None: ...
+
+    def losses(self) -> dict[str, float]:
+        """Of the last time."""
+        return {}
+
+    def kept(self) -> Iterator[Tensor]:
+        """Weights, gradients and states of optimizers."""
+        for optimizer in self.optimizers():
+            for group in optimizer.param_groups:
+                for weight in group["params"]:
+                    yield from (weight, *optimizer.state.get(weight, {}).values())
+                    if weight.grad is not None:
+                        yield weight.grad
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return []
+
+
+class PlainStep(Job):
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.model = PlainCycleGAN(opt)
+
+    def run(self) -> None:
+        self.last_losses = self.model.step(self.real_A.to(self.device), self.real_B.to(self.device))
+
+    def losses(self) -> dict[str, float]:
+        return self.last_losses
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.model.optimizer_G, self.model.optimizer_D]
+
+
+class Step(Job):
+    """What train.py does with a batch between two shown losses."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        runtime.seed_everything(opt.seed)
+        self.model: Any = create_model(opt)
+        self.model.setup(opt)
+        paths = ["image"] * opt.batch_size
+        self.batch = {"A": self.real_A, "B": self.real_B, "A_paths": paths, "B_paths": paths}
+
+    def run(self) -> None:
+        self.model.set_input(self.batch)
+        self.model.optimize_parameters()
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [phase.optimizer for phase in self.model.phases]
+
+    def losses(self) -> dict[str, float]:
+        return self.model.get_current_losses()
+
+
+class PlainForward(Job):
+    """A generator alone."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.netG: nn.Module = PlainCycleGAN(opt).netG_A
+
+    @torch.no_grad()
+    def run(self) -> None:
+        self.netG(self.real_A.to(self.device))
+
+
+class Forward(Job):
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.model: Any = create_model(opt)
+
+    @torch.inference_mode()
+    def run(self) -> None:
+        with self.model.precision.autocast():
+            self.model.netG_A(self.real_A.to(self.device))
+
+
+JOBS: dict[str, Callable[[argparse.Namespace], Job]] = {
+    "plain step": PlainStep,
+    "step": Step,
+    "plain forward": PlainForward,
+    "forward": Forward,
+}
+
+
+def timed(job: Job) -> dict[str, float]:
+    """Do it once."""
+    start = time.perf_counter()
+    job.run()
+    if job.device.type == "cuda":
+        torch.cuda.synchronize(job.device)
+    return {"seconds": time.perf_counter() - start}
+
+
+def counted(job: Job) -> dict[str, float]:
+    """Floating-point operations of doing it once: twice the multiplications of convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        job.run()
+    return {"flop": counter.get_total_flops()}
+
+
+COMMANDS: dict[str, Callable[[Job], dict[str, float]]] = {
+    "time": timed,
+    "losses": lambda job: job.losses(),
+    "memory": lambda job: {"bytes": peak_bytes(job.run, job.kept, job.device)},
+    "flop": counted,
+    "profile": lambda job: profiles.seconds_by_kind(job.run),
+    "peaks": lambda job: peaks.gigaflops(job.device),
+}
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what else is printed must not come between
+    kind, *flags = sys.argv[1:]
+    job = JOBS[kind](TrainOptions().parse(flags))
+    for line in sys.stdin:
+        print(json.dumps(COMMANDS[line.strip()](job)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,116 @@
+"""Starting and asking the processes of scripts/benchmarks/worker.py; what is measured with them, and the variants."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from util.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+Figures = dict[str, dict[str, float]]
+
+# Command lines to compare with the plain implementation; the first is what users get who say nothing.
+VARIANTS: dict[str, list[list[str]]] = {
+    "cpu": [
+        [],
+        ["--conv", "direct"],
+        ["--conv", "winograd"],
+        ["--channels_last"],
+        ["--compile"],
+        ["--grad_checkpoint"],
+        ["--precision", "bf16"],
+    ],
+    "cuda": [
+        [],
+        ["--channels_last"],
+        ["--compile"],
+        ["--grad_checkpoint"],
+        ["--precision", "tf32"],
+        ["--precision", "bf16"],
+        ["--precision", "bf16", "--channels_last", "--compile"],
+        ["--precision", "fp16"],
+    ],
+}
+# Those that are about a batch, with the batch that they are for.
+OF_BATCHES: list[tuple[int, list[str]]] = [(4, []), (4, ["--accumulate", "4"])]
+
+
+@dataclass
+class Plan:
+    """What is to be measured."""
+
+    sizes: Sequence[int] = (128, 256)
+    batches: Sequence[int] = (1,)
+    repeats: int = 5
+    device: str = "cpu"
+    variants: Sequence[Sequence[str]] = ((),)
+    networks: Sequence[str] = field(default_factory=list)  # flags of the networks, for the plain step too
+
+    def cases(self) -> Iterator[tuple[int, int, Sequence[Sequence[str]]]]:
+        """Size, batch and variants of what is compared with one plain step."""
+        for size in self.sizes:
+            for batch in self.batches:
+                yield size, batch, self.variants
+
+
+def name_of(size: int, batch: int = 1, flags: Sequence[str] = ()) -> str:
+    """A row's name."""
+    return " ".join([f"{size} px", *([f"batch {batch}"] if batch > 1 else []), *flags])
+
+
+class Worker:
+    """A process with a job that waits to be asked."""
+
+    def __init__(self, job: str, flags: Sequence[str]) -> None:
+        self.what = " ".join([job, *flags])
+        command = [sys.executable, str(ROOT / "scripts" / "benchmarks" / "worker.py"), job, *flags]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, command: str) -> dict[str, float]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.stdin.write(f"{command}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer will be missing
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise UserError(f"{self.what}: failed with exit code {self.process.wait()}, see above")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextmanager
+def workers(
+    plan: Plan, size: int, batch: int, jobs: Mapping[str, tuple[str, Sequence[str]]]
+) -> Iterator[dict[str, Worker]]:
+    """A process for each job and its flags, by name."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory())
+        common = ["--dataroot", folder, "--checkpoints_dir", folder, "--device", plan.device, "--seed", "1"]
+        common += ["--load_size", str(size), "--crop_size", str(size), "--batch_size", str(batch), "--pool_size", "0"]
+        started = {}
+        for name, (job, flags) in jobs.items():
+            started[name] = Worker(job, [*common, *plan.networks, *flags])
+            stack.callback(started[name].close)
+        yield started
+
+
+def seconds_in_alternation(asked: Mapping[str, Worker], repeats: int) -> dict[str, float]:
+    """The median seconds of each, one after the other, again and again."""
+    seconds: dict[str, list[float]] = {name: [] for name in asked}
+    for _ in range(repeats):
+        for name, worker in asked.items():
+            seconds[name].append(worker.ask("time")["seconds"])
+    return {name: median(values) for name, values in seconds.items()}
