@@ -35,7 +35,11 @@ def main() -> int:
     options.save(opt, run.folder, dataset.fingerprint)
 
     progress = run.progress
-    with Reporter(opt, run, dataset, model) as reporter, StopSignal(opt.time_limit) as stop:
+    with (
+        Reporter(opt, run, dataset, model) as reporter,
+        StopSignal(opt.time_limit, run.seconds_to_save) as stop,
+        run,
+    ):
         while progress.epoch <= run.last_epoch:
             dataset.set_epoch(progress.epoch, start=progress.images_in_epoch)
             for batch in dataset:
