@@ -167,11 +167,15 @@ class BaseModel(ABC):
         return objects | {"epoch_loss": self.epoch_loss, "precision": self.precision, "watch": self.watch}
 
     def save_networks(self, epoch: str) -> None:
-        """Write <epoch>_net_<name>.pth for every network, the average where one is kept."""
+        """Write <epoch>_net_<name>.pth for every network."""
+        checkpoint.write_weights(self.weights(epoch))
+
+    def weights(self, epoch: str) -> dict[Path, dict[str, Tensor]]:
+        """The state dicts that `save_networks` writes, by file: of the average where one is kept."""
         kept = self.networks() | {name: average.module for name, average in self.averages.items()}
-        checkpoint.save_weights(
-            {checkpoint.weights_path(self.folder, epoch, name): network for name, network in kept.items()}
-        )
+        return {
+            checkpoint.weights_path(self.folder, epoch, name): network.state_dict() for name, network in kept.items()
+        }
 
     def load_networks(self, epoch: str) -> None:
         """Read <epoch>_net_<name>.pth for every network."""

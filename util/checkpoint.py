@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from util import manifest
 from util.errors import UserError
-from util.files import Summed, folder_to_disk, sha256, temporary_name, to_disk
+from util.files import Summed, atomic_open, folder_to_disk, sha256, to_disk
 
 STATE_FORMAT = 2
 SEAL = b"sha256:"  # and the sum in hexadecimal stand after the archive, where torch.load does not look
@@ -28,6 +30,28 @@ class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
+
+
+def snapshot(value: Any, _copies: dict[Any, Tensor] | None = None) -> Any:
+    """A copy of dicts, lists and tuples with all that they hold, which does not change when training goes on.
+
+    Tensors are copied to the CPU, and one that occurs several times only once.
+    """
+    copies = {} if _copies is None else _copies
+    if isinstance(value, Tensor):
+        # Each state dict has a tensor object of its own for the same memory.
+        place = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
+        if place not in copies:
+            copies[place] = value.detach().to("cpu", copy=True)
+        return copies[place]
+    if isinstance(value, dict):
+        copied = copy.copy(value)  # with the versions of its layers, which a network's state dict has as an attribute
+        for name, part in value.items():
+            copied[name] = snapshot(part, copies)
+        return copied
+    if isinstance(value, list | tuple):
+        return type(value)(snapshot(part, copies) for part in value)
+    return copy.deepcopy(value)
 
 
 def _read(path: Path, content: bytes | None = None) -> Any:
@@ -58,26 +82,26 @@ def _write(content: Any, file: BinaryIO) -> str:
 
 
 def save_weights(networks: Mapping[Path, nn.Module]) -> None:
+    """Write the weights of networks, see `write_weights`."""
+    write_weights({path: network.state_dict() for path, network in networks.items()})
+
+
+def write_weights(states: Mapping[Path, Mapping[str, Tensor]]) -> None:
     """Write the state dicts of networks, on the CPU, as the field's published weight files have them.
 
     All files, of one folder, are written before the first takes its name, and then all do: networks that were
     trained together stay together. Their sums go into the folder's manifest in between.
     """
+    folder = next(iter(states)).parent
     sums = {}
-    try:
-        for path, network in networks.items():
-            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-            with open(temporary_name(path), "wb") as file:
-                sums[path.name] = _write(weights, file)
-                to_disk(file)
-        folder = next(iter(networks)).parent
+    with ExitStack() as files:
+        for path, state in states.items():
+            file = files.enter_context(atomic_open(path))
+            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+            sums[path.name] = _write(weights, file)
+            to_disk(file)
         manifest.record(folder, sums)
-        for path in networks:
-            os.replace(temporary_name(path), path)
-        folder_to_disk(folder)
-    finally:
-        for path in networks:
-            temporary_name(path).unlink(missing_ok=True)
+    folder_to_disk(folder)
 
 
 def read_weights(paths: Collection[Path]) -> dict[Path, dict[str, Tensor]]:
@@ -197,25 +221,26 @@ class Checkpoint:
         return [path for path in map(self.path_before, [0, *numbers]) if path.is_file()]
 
     def save(self) -> None:
-        """Write the state of every object, beside the newest file; then each file takes the name of the one before.
+        """Write the state of every object as it is now, see `write`."""
+        self.write(self.states())
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """The state of every object: most are references to what training changes, see `snapshot`."""
+        return {name: thing.state_dict() for name, thing in self.objects.items()}
+
+    def write(self, states: Mapping[str, Any]) -> None:
+        """Write these states beside the newest file; then each file takes the name of the one before.
 
         Raises OSError, and leaves all as it was, where the system refuses.
         """
-        state = {name: thing.state_dict() for name, thing in self.objects.items()}
-        temporary = temporary_name(self.path)
-        try:
-            with open(temporary, "wb") as file:
-                total = _write({"format": STATE_FORMAT, "objects": state}, file)
-                file.write(SEAL + total.encode())
-                to_disk(file)
-            # Killed in between, the newest is missing, and the one before, which is whole, is found.
+        with atomic_open(self.path, durable=True) as file:
+            total = _write({"format": STATE_FORMAT, "objects": states}, file)
+            file.write(SEAL + total.encode())
+            to_disk(file)
+            # Killed from here on, the newest is missing, and the one before, which is whole, is found.
             for number in reversed(range(1, self.keep)):
                 if self.path_before(number - 1).is_file():
                     os.replace(self.path_before(number - 1), self.path_before(number))
-            os.replace(temporary, self.path)
-            folder_to_disk(self.path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
         for path in self.paths()[self.keep :]:
             path.unlink()
 

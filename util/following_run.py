@@ -35,6 +35,8 @@ class FollowingRun(Run):
         self.last_epoch = opt.n_epochs + opt.n_epochs_decay
         self.progress = Progress(first_epoch=opt.epoch_count)
         self.say: Callable[[str], None] = print_line
+        self._writing = None
+        self._longest_save = 0.0
 
     def hold(self, model: Trained, dataset: Stateful) -> None:
         self.model = model

@@ -37,9 +37,10 @@ class LossLog:
         line = (json.dumps(record, allow_nan=False) + "\n").encode()
         self.records.append(record)
         self._content += line
+        self._sum.update(line)
         try:
             if self._behind:
-                atomic_write(self.path, bytes(self._content))
+                atomic_write(self.path, bytes(self._content), durable=True)
             else:
                 with open(self.path, "ab") as file:
                     file.write(line)
@@ -58,17 +59,16 @@ class LossLog:
         self._take(b"")
 
     def state_dict(self) -> dict[str, Any]:
-        """Makes sure that the disk has every record."""
+        """Makes sure that the file has every record; `to_disk` has to follow before the state is of use."""
         if not self.path.is_file() or self.path.stat().st_size != len(self._content):
             atomic_write(self.path, bytes(self._content), durable=True)
             self._behind = False
-        else:
-            with open(self.path, "ab") as file:
-                to_disk(file)
-        return {
-            "bytes": len(self._content),
-            "sha256": hashlib.sha256(self._content).hexdigest(),
-        }
+        return {"bytes": len(self._content), "sha256": self._sum.hexdigest()}
+
+    def to_disk(self) -> None:
+        """Wait until the disk has what is in the file; in any thread, while records are appended in another."""
+        with open(self.path, "ab") as file:
+            to_disk(file)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         kept = self.path.read_bytes()[: state["bytes"]] if self.path.is_file() else b""
@@ -95,3 +95,4 @@ class LossLog:
                 break
             self.records.append(record)
             self._content += line
+        self._sum = hashlib.sha256(self._content)

@@ -35,8 +35,8 @@ class Processes:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def share(self, items: Sequence[Any]) -> Sequence[Any]:
-        """Of items that all processes hold alike, this one's: as even a split as there is, in order."""
+    def share(self, items: Any) -> Any:
+        """Of a sequence that all processes hold alike, this one's part: as even a split as there is, in order."""
         each, more = divmod(len(items), self.count)
         start = self.rank * each + min(self.rank, more)
         return items[start : start + each + (self.rank < more)]

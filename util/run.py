@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from util import manifest, runtime
-from util.checkpoint import Checkpoint, Stateful
+from util.checkpoint import Checkpoint, Stateful, snapshot, write_weights
 from util.errors import UserError
 from util.files import remove_left_over
 from util.lock import LOCK, Lock
@@ -31,13 +37,13 @@ class Trained(Protocol):
 
     def check_finite(self) -> None: ...
 
-    def save_networks(self, epoch: str, /) -> None: ...
+    def weights(self, epoch: str, /) -> Mapping[Path, Mapping[str, Tensor]]: ...
 
     def load_networks(self, epoch: str, /) -> None: ...
 
 
 class Run:
-    """The folder of a run, made or found, and how far the run is.
+    """The folder of a run, made or found, and how far the run is; a context that ends when the last save is on disk.
 
     Raises UserError rather than mix two runs in one folder, or have two processes train in it.
     """
@@ -50,6 +56,9 @@ class Run:
         self.say: Callable[[str], None] = lambda message: print(message, file=sys.stderr)
         self.from_weights = False  # whether it goes on from weights alone, without a state
         self.failed_save = ""  # why the last save failed; empty if it did not
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="save")
+        self._writing: Future[None] | None = None  # the save that was begun last, until it was seen to end
+        self._longest_save = 0.0  # seconds
         if opt.continue_train and not self._has_begun():
             raise UserError(f"--continue_train: {self.folder} holds no checkpoint; leave the flag out to start a run")
         try:
@@ -104,7 +113,7 @@ class Run:
         # A save may have been cut off between the state and the weights, which follow it.
         damaged = manifest.damaged(self.folder)
         for name in self.progress.saved_as:
-            self.model.save_networks(name)
+            write_weights(self.model.weights(name))
         written = {f"{name}_net_{network}.pth" for name in self.progress.saved_as for network in self.model.networks()}
         if mended := sorted(written & set(damaged)):
             print(f"written anew out of {STATE}, as a save was cut off or they were damaged: {', '.join(mended)}")
@@ -126,35 +135,73 @@ class Run:
         )
 
     def is_due(self) -> bool:
-        """Whether it is time for a save, by --save_latest_freq or --save_every."""
+        """Whether it is time for a save, by --save_latest_freq or --save_every. Raises what ended the last one."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
         minutes = (self.progress.seconds - self.progress.saved_at) / 60
         too_long = self.opt.save_every is not None and minutes >= self.opt.save_every
         return too_long or self.progress.due(self.opt.save_latest_freq)
 
     def save(self, *names: str) -> None:
-        """Write the whole state, and the networks' weights under each of these names (latest, 5, iter_2000).
+        """Save the whole state, and the networks' weights under each of these names (latest, 5, iter_2000).
 
-        Where the system refuses, as on a full disk, what was saved before stays, and training goes on to the next
-        save. Raises TrainingDiverged rather than save what a number that is not finite has reached.
+        Training waits only for a copy of them, which a thread writes while it goes on; and for the save before, if
+        that is still being written. Where the system refuses, as on a full disk, what was saved before stays, and
+        training goes on to the next save. Raises TrainingDiverged rather than save what a number that is not finite
+        has reached.
         """
         self.model.check_finite()
+        self.wait()
+        begun = time.monotonic()
         self.progress.saved_at = self.progress.seconds
         self.progress.saved_as = list(names)
-        try:
-            self.checkpoint.save()
-            for name in names:
-                self.model.save_networks(name)
+        failure = f"step {self.progress.step} is not saved as {', '.join(names)}"
+        with self._telling(failure):
+            copies = snapshot([self.checkpoint.states(), *(self.model.weights(name) for name in names)])
+            self._writing = self._writer.submit(self._write, copies, failure, begun)
+
+    def _write(self, copies: list[Any], failure: str, begun: float) -> None:
+        """Write the states and the weights; run by a thread."""
+        states, *weights = copies
+        with self._telling(failure):
+            self.log.to_disk()
+            self.checkpoint.write(states)
+            for files in weights:
+                write_weights(files)
             self.failed_save = ""
+        self._longest_save = max(self._longest_save, time.monotonic() - begun)
+
+    @contextmanager
+    def _telling(self, failure: str) -> Iterator[None]:
+        """A context in which the system may refuse: that is told, and kept in `failed_save`."""
+        try:
+            yield
         except OSError as error:
             self.failed_save = str(error)
-            self.say(
-                f"warning: step {self.progress.step} is not saved as {', '.join(names)} ({error}): training goes on "
-                "to the next save"
-            )
+            self.say(f"warning: {failure} ({error}): training goes on to the next save")
+
+    def wait(self) -> None:
+        """Wait until the save that was begun last is on disk, or has failed; raises what was no fault of the system."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
     @property
     def is_saved(self) -> bool:
-        """Whether the last save succeeded; if not, says so."""
+        """Whether the last save succeeded, which is waited for; if not, says so."""
+        self.wait()
         if self.failed_save:
             self.say(f"error: the end of the run is not saved ({self.failed_save}): make room, then --continue_train")
         return not self.failed_save
+
+    def seconds_to_save(self) -> float:
+        """How long it may take, by the saves so far, to end the one that is being written and to make another."""
+        return 2 * self._longest_save
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wait()

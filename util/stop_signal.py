@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 STARTED = time.monotonic()  # of the program, nearly: this module is among the first to be imported
@@ -19,12 +20,18 @@ class StopSignal:
     their names.
     """
 
-    def __init__(self, time_limit: float | None = None) -> None:
-        """`time_limit`: minutes after the start of the program by which it should have ended."""
+    def __init__(self, time_limit: float | None = None, seconds_to_save: Callable[[], float] = lambda: 0.0) -> None:
+        """Ready to be told to stop.
+
+        Args:
+            time_limit: minutes after the start of the program by which it should have ended.
+            seconds_to_save: what a save at the end takes beyond what a step does.
+        """
         self.signal: int | None = None
         self.time_limit = None if time_limit is None else 60 * time_limit
+        self.seconds_to_save = seconds_to_save
         self._last_look = time.monotonic()
-        self._longest = 0.0  # seconds between two looks, with all that a step and a save take
+        self._longest = 0.0  # seconds between two looks, with all that a step takes
         self._before: dict[int, object] = {}
 
     @property
@@ -34,7 +41,7 @@ class StopSignal:
             now = time.monotonic()
             self._longest = max(self._longest, now - self._last_look)
             self._last_look = now
-            if now - STARTED + 2 * self._longest + MARGIN > self.time_limit:
+            if now - STARTED + 2 * self._longest + self.seconds_to_save() + MARGIN > self.time_limit:
                 return True
         return self.signal is not None
 

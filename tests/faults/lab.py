@@ -88,7 +88,7 @@ def compare(one: Path, other: Path, pictures: bool = True) -> list[str]:
     kinds = {"state": _state, "weights": _weights, "losses": _losses}
     if pictures:
         kinds["pictures"] = _pictures
-    return [text for kind, read in kinds.items() for text in _differences(read(one), read(other), kind)]
+    return [text for kind, read in kinds.items() for text in differences(read(one), read(other), kind)]
 
 
 def _state(folder: Path) -> Any:
@@ -117,17 +117,18 @@ def _pictures(folder: Path) -> Any:
     return {"rows": {row["epoch"]: row for row in rows}, "files": files}
 
 
-def _differences(one: Any, other: Any, place: str) -> list[str]:
+def differences(one: Any, other: Any, place: str) -> list[str]:
+    """Where two values of dicts, lists and tensors differ, each as a path that begins with `place`."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         same = one.dtype == other.dtype and torch.equal(one, other)
         return [] if same else [place]
     if isinstance(one, dict) and isinstance(other, dict):
         missing = [f"{place}.{key} (in one only)" for key in one.keys() ^ other.keys()]
         common = (key for key in one.keys() & other.keys() if key not in OF_TIME)
-        return missing + [text for key in common for text in _differences(one[key], other[key], f"{place}.{key}")]
+        return missing + [text for key in common for text in differences(one[key], other[key], f"{place}.{key}")]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         if len(one) != len(other):
             return [f"{place} ({len(one)} and {len(other)} entries)"]
         pairs = enumerate(zip(one, other, strict=True))
-        return [text for i, (a, b) in pairs for text in _differences(a, b, f"{place}[{i}]")]
+        return [text for i, (a, b) in pairs for text in differences(a, b, f"{place}[{i}]")]
     return [] if one == other else [place]

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from tests.faults.lab import differences
 from util import checkpoint
-from util.checkpoint import Checkpoint, load_weights, save_weights, weights_path
+from util.checkpoint import Checkpoint, load_weights, save_weights, snapshot, weights_path
 from util.errors import UserError
 from util.files import Summed
 from util.image_pool import ImagePool
@@ -127,6 +128,28 @@ def test_every_object_comes_back(tmp_path: Path) -> None:
     state = loaded["optimizer_G"].state_dict()["state"]
     for index, moments in saved["optimizer_G"].state_dict()["state"].items():
         assert all(torch.equal(value, state[index][name]) for name, value in moments.items())
+
+
+def test_a_snapshot_stays_as_it_was_and_holds_a_tensor_once() -> None:
+    objects = things(3)
+    expected = Checkpoint(Path("state.pt"), things(3)).states()
+    states = {name: thing.state_dict() for name, thing in objects.items()}
+    weight, bias = states["net_G"]["weight"], states["net_G"]["bias"]
+    taken = snapshot([states, objects["net_G"].state_dict(), weight.t(), bias[:1]])
+
+    network, optimizer = objects["net_G"], objects["optimizer_G"]
+    network(torch.rand(4, 3)).sum().backward()
+    optimizer.step()
+    optimizer.param_groups[0]["lr"] = 7.0
+    objects["progress"].count(5)
+    objects["progress"].saved_as.append("later")
+    objects["pool"].images[0].zero_()
+    objects["pool"].query(torch.rand(9, 3, 2, 2))
+    assert differences(taken[0], expected, "state") == []
+    assert differences(snapshot({name: thing.state_dict() for name, thing in objects.items()}), expected, "") != []
+
+    assert taken[0]["net_G"]["weight"] is taken[1]["weight"] and taken[1]._metadata == states["net_G"]._metadata
+    assert torch.equal(taken[2], taken[1]["weight"].t()) and torch.equal(taken[3], taken[1]["bias"][:1])
 
 
 def test_other_objects_than_this_run_has_are_named(tmp_path: Path) -> None:

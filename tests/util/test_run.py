@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import torch
 from torch import nn
 
 from tests.conftest import Options
-from util.checkpoint import load_weights, save_weights
+from util.checkpoint import Checkpoint, load_weights
 from util.errors import TrainingDiverged, UserError
 from util.progress import Progress
 from util.run import Run
@@ -38,8 +42,8 @@ class Model:
     def state_objects(self) -> dict[str, Any]:
         return {"net_G": self.net}
 
-    def save_networks(self, epoch: str) -> None:
-        save_weights({self.folder / f"{epoch}_net_G.pth": self.net})
+    def weights(self, epoch: str) -> dict[Path, dict[str, torch.Tensor]]:
+        return {self.folder / f"{epoch}_net_G.pth": self.net.state_dict()}
 
     def load_networks(self, epoch: str) -> None:
         self.loaded.append(epoch)
@@ -57,6 +61,7 @@ def trained(options: Options) -> tuple[Run, Model]:
     run, model = held(options, "--epoch_count", 2)
     run.progress.count(4)
     run.save("latest", "2")
+    run.wait()
     return run, model
 
 
@@ -77,6 +82,7 @@ def test_going_on_gives_everything_back(
     torch.manual_seed(3)
     trained[0].save("latest")
     expected = torch.rand(3)
+    trained[0].wait()
     torch.manual_seed(4)
     run, model = held(options, "--continue_train")
     assert torch.equal(torch.rand(3), expected)
@@ -91,7 +97,8 @@ def test_going_on_after_the_end_says_so(
     run, _ = trained
     while run.progress.epoch <= run.last_epoch:
         run.progress.end_epoch()
-    run.save("latest")
+    with run:
+        run.save("latest")
     held(options, "--continue_train")
     assert capsys.readouterr().out == "all 5 epochs are trained: more of --n_epochs or --n_epochs_decay go on\n"
 
@@ -115,8 +122,9 @@ def test_overwriting_removes_what_was_there(options: Options, trained: tuple[Run
 
 def test_states_of_before_are_kept(options: Options) -> None:
     run, _ = held(options, "--keep_checkpoints", 3)
-    for _ in range(4):
-        run.save("latest")
+    with run:
+        for _ in range(4):
+            run.save("latest")
     assert sorted(path.name for path in run.folder.glob("*.pt")) == [
         "latest_state.1.pt",
         "latest_state.2.pt",
@@ -146,9 +154,10 @@ def test_a_full_disk_pauses_saving(options: Options, monkeypatch: pytest.MonkeyP
     said: list[str] = []
     run.say = said.append
     run.save("latest")
+    assert run.is_saved
     before = (run.folder / "latest_state.pt").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(run.checkpoint, "save", lambda: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(run.checkpoint, "write", failing(OSError(28, "No space left on device")))
         run.progress.count(1)
         run.save("latest")
         assert not run.is_saved
@@ -157,6 +166,101 @@ def test_a_full_disk_pauses_saving(options: Options, monkeypatch: pytest.MonkeyP
     assert said[1].startswith("error: the end of the run is not saved")
     run.save("latest")
     assert run.is_saved and (run.folder / "latest_state.pt").read_bytes() != before
+
+
+def failing(error: Exception) -> Any:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """States get to the disk only once this is set."""
+    ready, write = threading.Event(), Checkpoint.write
+
+    def wait_and_write(self: Checkpoint, states: Any) -> None:
+        assert ready.wait(20)
+        write(self, states)
+
+    monkeypatch.setattr(Checkpoint, "write", wait_and_write)
+    return ready
+
+
+def test_training_goes_on_while_a_copy_of_everything_is_written(options: Options, slow_disk: threading.Event) -> None:
+    run, model = held(options)
+    run.progress.count(4)
+    run.log.append({"epoch": 1, "step": 1, "images": 4, "seconds": 1.0, "lr": 1.0})
+    torch.manual_seed(3)
+    before, length = model.net.weight.clone(), run.log.path.stat().st_size
+    run.save("latest", "2")
+    torch.nn.init.zeros_(model.net.weight)
+    run.progress.count(4)
+    run.log.append({"epoch": 1, "step": 2, "images": 8, "seconds": 2.0, "lr": 1.0})
+    expected = torch.rand(3)
+    assert not list(run.folder.glob("*.pt*"))
+    slow_disk.set()
+    assert run.is_saved
+    for name in ("latest", "2"):
+        assert torch.equal(torch.load(run.folder / f"{name}_net_G.pth")["weight"], before)
+    run, model = held(options, "--continue_train")
+    assert torch.equal(model.net.weight, before) and torch.equal(torch.rand(3), expected)
+    assert (run.progress.step, run.progress.images, len(run.log.records)) == (1, 4, 1)
+    assert run.log.path.stat().st_size == length
+
+
+def test_one_save_is_written_at_a_time(options: Options, slow_disk: threading.Event) -> None:
+    run, _ = held(options)
+    run.save("latest")
+    second = threading.Thread(target=lambda: run.save("2"))
+    second.start()
+    second.join(0.2)
+    assert second.is_alive() and not list(run.folder.glob("*.pt*"))
+    slow_disk.set()
+    second.join(20)
+    assert run.is_saved and {path.name for path in run.folder.glob("*.pth")} == {"latest_net_G.pth", "2_net_G.pth"}
+
+
+def test_the_copy_is_given_up_once_it_is_written(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = held(options)
+    copies: list[weakref.ref[torch.Tensor]] = []
+
+    def fail(states: Any) -> None:
+        copies.append(weakref.ref(states["net_G"]["weight"]))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run.checkpoint, "write", fail)
+    run.save("latest")
+    assert not run.is_saved
+    gc.collect()
+    assert copies[0]() is None
+
+
+def test_what_is_no_fault_of_the_system_ends_training(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = held(options)
+    monkeypatch.setattr(run.checkpoint, "write", failing(UserError("manifest.json is damaged")))
+    run.save("latest")
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+        for _ in range(2000):
+            run.is_due()
+            time.sleep(0.01)
+    run.save("latest")
+    with pytest.raises(UserError), run:
+        pass
+
+
+def test_the_time_for_a_save_is_that_of_the_longest(options: Options, slow_disk: threading.Event) -> None:
+    run, _ = held(options)
+    assert run.seconds_to_save() == 0
+    run.save("latest")
+    time.sleep(0.2)
+    slow_disk.set()
+    run.wait()
+    assert run.seconds_to_save() >= 0.4
+    longest = run.seconds_to_save()
+    run.save("latest")
+    assert run.is_saved and run.seconds_to_save() == longest
 
 
 def test_a_model_that_has_diverged_is_not_saved(options: Options, trained: tuple[Run, Model]) -> None:

@@ -33,10 +33,10 @@ def test_a_time_limit_leaves_time_for_another_step_and_a_save(monkeypatch: pytes
     clock = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: clock)
     monkeypatch.setattr(stop_signal, "STARTED", 970.0)  # 30 seconds ago
-    stop, seen = StopSignal(time_limit=2), []
+    stop, seen = StopSignal(time_limit=2, seconds_to_save=lambda: 10.0), []
     for seconds in (10, 4, 10, 10, 10, 10, 10, 10, 10):
         clock += seconds
         seen.append(stop.requested)
-    # Of 120 seconds 25 are kept: twice the longest step, 10, and 5. It is 94 after the seventh step.
-    assert seen == [False] * 7 + [True] * 2
+    # Of 120 seconds 35 are kept: twice the longest step, 10, a save, 10, and 5. It is 84 after the sixth step.
+    assert seen == [False] * 6 + [True] * 3
     assert stop.exit_code == 0
