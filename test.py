@@ -52,6 +52,7 @@ def main() -> int:
     done = 0
     with StopSignal() as stop:
         for batch in dataset:
+            batch = {name: values[: wanted - done] for name, values in batch.items()}
             model.set_input(batch)
             model.test()
             for translation in model.translations(batch):

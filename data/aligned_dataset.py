@@ -14,11 +14,12 @@ from util.lazy import lazy_import
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
     from data import image_folder, image_reader
 else:
-    np, image_folder, image_reader = lazy_import("numpy", "data.image_folder", "data.image_reader")
+    np, torch, image_folder, image_reader = lazy_import("numpy", "torch", "data.image_folder", "data.image_reader")
 
 
 class AlignedDataset(BaseDataset):
@@ -87,6 +88,25 @@ class AlignedDataset(BaseDataset):
     def load(self, index: int, random: np.random.Generator) -> Sample:
         """{"A", "B": images of a pair, "A_paths", "B_paths": their files}; class ids are uint8 (1, H, W)."""
         paths = dict(zip("AB", self.pairs[index], strict=True))
+        read_as = {domain: self._read_as(domain) for domain in "AB"}
+        settings = f"{read_as}, {self.transform.scaling}"
+        pair = self.kept(list(dict.fromkeys(paths.values())), settings, lambda: self._scaled_pair(paths))
+        count = 1 if self._is_label("A") else self.channels["A"]
+        choices = self.transform.choose(random)
+        sample: Sample = {f"{domain}_paths": str(path) for domain, path in paths.items()}
+        for domain, image in {"A": pair[:count], "B": pair[count:]}.items():
+            finish = self.transform.finish_labels if self._is_label(domain) else self.transform.finish
+            sample[domain] = finish(image, choices)
+        return sample
+
+    def _is_label(self, domain: str) -> bool:
+        return self.opt.label_nc > 0 and domain == self.source
+
+    def _read_as(self, domain: str) -> str:
+        return f"{self.opt.label_nc} classes" if self._is_label(domain) else f"{self.channels[domain]} channels"
+
+    def _scaled_pair(self, paths: Mapping[str, Path]) -> Tensor:
+        """A and B in their final scale, one after the other along the channels: so they are one entry of --cache."""
         if len(self.folders) == 1:
             images = self._halves(paths["A"])
         else:
@@ -95,27 +115,17 @@ class AlignedDataset(BaseDataset):
             sizes = [f"{image.shape[-1]}x{image.shape[-2]}" for image in images.values()]
             raise image_reader.BadImage(paths["B"], f"has {sizes[1]} pixels, and its pair {paths['A']} has {sizes[0]}")
         self.refuse_thin(paths["A"], images["A"])
-        choices = self.transform.choose(random)
-        sample: Sample = {f"{domain}_paths": str(path) for domain, path in paths.items()}
-        for domain, image in images.items():
-            apply = self.transform.apply_to_labels if self._is_label(domain) else self.transform.apply
-            sample[domain] = apply(image, choices)
-        return sample
-
-    def _is_label(self, domain: str) -> bool:
-        return self.opt.label_nc > 0 and domain == self.source
+        scale, scale_labels = self.transform.scale, self.transform.scale_labels
+        return torch.cat([(scale_labels if self._is_label(key) else scale)(image) for key, image in images.items()])
 
     def _read_side(self, domain: str, path: Path) -> Tensor:
         if self._is_label(domain):
             return image_reader.read_labels(path, self.opt.label_nc)
-        return self.read(path, self.channels[domain])
+        return self.decode(path, self.channels[domain])
 
     def _halves(self, path: Path) -> dict[str, Tensor]:
         """A and B out of an image with both; it is decoded once where both have the same channels."""
-        both = {
-            channels: image_reader.read_image(path, channels, on_transparency=self.note_transparency)
-            for channels in set(self.channels.values())
-        }
+        both = {channels: self.decode(path, channels) for channels in set(self.channels.values())}
         left, right = (both[self.channels[domain]] for domain in "AB")
         width = left.shape[-1]
         if width % 2:

@@ -65,13 +65,13 @@ class BaseDataset(ABC):
 
         Raises BadImage also for one so long and thin that --preprocess would make it enormous.
         """
-        image = self.kept([path], f"{channels} channels, as it is", lambda: self._decode(path, channels))
+        image = self.kept([path], f"{channels} channels, as it is", lambda: self._fitting(path, channels))
         return image.clone() if self.cache else image  # as a dataset may write to what it has read
 
     def image(self, path: Any, channels: int, random: np.random.Generator) -> Any:
         """The image of a file as samples have it: `read` and transformed, but kept by --cache in its final scale."""
         settings = f"{channels} channels, {self.transform.scaling}"
-        scaled = self.kept([path], settings, lambda: self.transform.scale(self._decode(path, channels)))
+        scaled = self.kept([path], settings, lambda: self.transform.scale(self._fitting(path, channels)))
         return self.transform.finish(scaled, self.transform.choose(random))
 
     def kept(self, paths: Sequence[Any], settings: str, make: Callable[[], Any]) -> Any:
@@ -92,10 +92,14 @@ class BaseDataset(ABC):
         self.transparent |= entry[1]
         return entry[0]
 
-    def _decode(self, path: Any, channels: int) -> Any:
-        image = image_reader.read_image(path, channels, on_transparency=self.note_transparency)
+    def _fitting(self, path: Any, channels: int) -> Any:
+        image = self.decode(path, channels)
         self.refuse_thin(path, image)
         return image
+
+    def decode(self, path: Any, channels: int) -> Any:
+        """As `read`, but neither cached nor refused for its shape: for what goes on to `refuse_thin` and `kept`."""
+        return image_reader.read_image(path, channels, on_transparency=self._note_transparency)
 
     def refuse_thin(self, path: Any, image: Any) -> None:
         """Raises BadImage for an image (C, H, W), or a part of one, that --preprocess would make enormous."""
@@ -103,8 +107,7 @@ class BaseDataset(ABC):
         if height * width > image_reader.MOST_PIXELS:
             raise image_reader.BadImage(path, f"would be scaled to {width}x{height} pixels: too long and thin")
 
-    def note_transparency(self) -> None:
-        """Have the report say that an image was transparent."""
+    def _note_transparency(self) -> None:
         self.transparent = True
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:

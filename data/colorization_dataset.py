@@ -54,5 +54,5 @@ class ColorizationDataset(BaseDataset):
     def load(self, index: int, random: np.random.Generator) -> Sample:
         """{"A": lightness, "B": colours, "A_paths", "B_paths": the file of both}."""
         path = self.paths[index]
-        lightness, colours = lab.split_colours(self.transform(self.read(path, 3), random))
+        lightness, colours = lab.split_colours(self.image(path, 3, random))
         return {"A": lightness, "B": colours, "A_paths": str(path), "B_paths": str(path)}

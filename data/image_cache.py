@@ -29,6 +29,7 @@ else:
     import fcntl
 
 DTYPES = (torch.uint8, torch.float32)
+MOST_MAPS = 2**14  # that a process keeps open; Linux allows it four times as many
 Entry = tuple[Tensor, bool]  # an image, and whether it was transparent
 
 
@@ -65,7 +66,7 @@ class ImageCache(ABC):
 
 
 class DiskCache(ImageCache):
-    """A file for each image, mapped into memory; the folder may be removed at any time.
+    """A file for each image, mapped into memory and, up to MOST_MAPS, kept so; the folder may be removed at any time.
 
     Files take their name when they are whole, and are told by their length from such as lost their end in a power cut.
     """
@@ -76,6 +77,7 @@ class DiskCache(ImageCache):
         super().__init__()
         self.folder = folder
         self.full = False
+        self._maps: dict[bytes, Entry] = {}  # the oldest first
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -83,19 +85,33 @@ class DiskCache(ImageCache):
         except OSError as error:
             self._give_up(error)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_maps": {}}
+
     def get(self, key: bytes) -> Entry | None:
+        if key not in self._maps:
+            entry = self._read(key)
+            if entry is None:
+                return None
+            if len(self._maps) >= MOST_MAPS:
+                del self._maps[next(iter(self._maps))]
+            self._maps[key] = entry
+        return self._maps[key]
+
+    def _read(self, key: bytes) -> Entry | None:
+        name = str(self._file(key))
         try:
-            with open(self._file(key), "rb") as file:
-                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        except (OSError, ValueError):  # there is none, or it is empty
+            size = os.path.getsize(name)
+            if size < self.HEADER.size:
+                return None
+            # Unlike Python's own maps, torch's hold no file open: a process may have few of those.
+            content = torch.from_file(name, shared=False, size=size, dtype=torch.uint8)
+        except (OSError, RuntimeError):  # there is none, or it is being removed
             return None
-        if len(content) < self.HEADER.size:
+        magic, deep, transparent, *shape = self.HEADER.unpack(content[: self.HEADER.size].numpy().tobytes())
+        if magic != b"IMG1" or size != self.HEADER.size + math.prod(shape) * DTYPES[deep].itemsize:
             return None
-        magic, deep, transparent, *shape = self.HEADER.unpack_from(content)
-        if magic != b"IMG1" or len(content) != self.HEADER.size + math.prod(shape) * DTYPES[deep].itemsize:
-            return None
-        image = torch.frombuffer(content, dtype=DTYPES[deep], offset=self.HEADER.size)
-        return image.view(shape), transparent
+        return content[self.HEADER.size :].view(DTYPES[deep]).view(shape), transparent
 
     def put(self, key: bytes, image: Tensor, transparent: bool) -> None:
         if self.full:

@@ -15,7 +15,7 @@ from util.errors import UserError
 
 
 class ImageFiles(Sequence[Path]):
-    """Paths, kept as one block of bytes: a million as objects would take a second to make and 400 MB in each worker.
+    """Paths, kept as one block of bytes: a million as objects are some 320 MB, in each worker.
 
     Read by index or in order as any sequence; `names` gives the same as strings.
     """

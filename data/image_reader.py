@@ -58,7 +58,7 @@ def read_image(path: Path | str, channels: int, *, on_transparency: Callable[[],
 
 def _decode(path: Path | str, read: Callable[[Image.Image], Tensor]) -> Tensor:
     """What `read` makes of the opened file; raises BadImage, with a reason, whatever goes wrong."""
-    if os.path.exists(path) and not os.path.isfile(path):
+    if not os.path.isfile(path) and os.path.exists(path):
         raise BadImage(path, "is no file")  # a pipe would be waited for
     try:
         with Image.open(path) as image:
@@ -123,10 +123,11 @@ def _read_pages(image: Image.Image, channels: int, on_transparency: Callable[[],
     count = getattr(image, "n_frames", 1)
     if count != channels:
         raise ValueError(f"has {count} pages; {channels} channels are read from a TIFF with a page for each")
-    pages = [_convert(page, 1, on_transparency) for page in ImageSequence.Iterator(image)]
-    if len({page.size for page in pages}) > 1:
+    # Arrays at once: Pillow gives every page as the same object.
+    pages = [np.asarray(_convert(page, 1, on_transparency)) for page in ImageSequence.Iterator(image)]
+    if len({page.shape for page in pages}) > 1:
         raise ValueError("has pages of different sizes")
-    return torch.from_numpy(np.stack([np.asarray(page) for page in pages]))
+    return torch.from_numpy(np.stack(pages))
 
 
 def _convert(image: Image.Image, channels: int, on_transparency: Callable[[], None]) -> Image.Image:
@@ -140,7 +141,7 @@ def _convert(image: Image.Image, channels: int, on_transparency: Callable[[], No
             on_transparency()
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, with_alpha).convert(mode)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _deep_grey(image: Image.Image) -> Image.Image:

@@ -73,8 +73,9 @@ class Transform:
         return torch.empty(image.shape).copy_(image).div_(127.5).sub_(1.0)
 
     def finish_labels(self, ids: Tensor, choices: Choices) -> Tensor:
-        """As `finish`, of `apply_to_labels`."""
-        return self._crop_and_flip(ids, choices).clone(memory_format=torch.contiguous_format)
+        """As `finish`, of `apply_to_labels`; ids may have become floating point."""
+        ids = self._crop_and_flip(ids, choices)
+        return torch.empty(ids.shape, dtype=torch.uint8).copy_(ids)
 
     def _crop_and_flip(self, image: Tensor, choices: Choices) -> Tensor:
         if "crop" in self.preprocess:

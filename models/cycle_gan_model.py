@@ -44,7 +44,7 @@ class CycleGANModel(BaseModel):
                 help="only the images of this folder, testA or testB",
             )
             group.add_argument(
-                "--no_reconstruction", action="store_true", help="do not translate back to rec_A, rec_B: half the time"
+                "--no_reconstruction", action="store_true", help="do not translate back to rec_A and rec_B"
             )
         if is_train:
             weight = number(float, least=0)

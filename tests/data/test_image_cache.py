@@ -12,15 +12,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
-from data import create_dataset, image_reader
+from data import create_dataset, image_cache, image_reader
 from data.image_cache import DiskCache, ImageCache, RamCache, make_key
 from data.transforms import Transform
-from tests.conftest import Options, write_tiles
+from tests.conftest import Options, tile, write_tiles
 from tests.data.test_loader import load, same, spawn, spoil, with_workers  # noqa: F401  # spawn is a fixture
 from util.errors import UserError
 
@@ -133,6 +134,53 @@ def test_read_is_cached_too_and_gives_a_copy(options: Options, monkeypatch: pyte
     assert torch.equal(dataset.read(path, 3), expected) and len(decoded) == 1
 
 
+def pairs(root: Path, joined: bool) -> Path:
+    """Pairs of every sort: one transparent, one of deep grey beside colours where they lie in two folders."""
+    for i in range(4):
+        sides = [np.asarray(tile(10 * i + side, 40, 36)) for side in (0, 1)]
+        if joined:
+            picture = Image.fromarray(np.hstack(sides))
+            picture.putalpha(100 if i == 2 else 255)
+            (root / "train").mkdir(parents=True, exist_ok=True)
+            picture.save(root / "train" / f"{i}.png")
+        else:
+            ids = Image.fromarray((sides[0][:, :, 0] // 64).astype(np.uint8))
+            target = Image.new("I;16", (40, 36), 40000) if i == 2 else Image.fromarray(sides[1])
+            for folder, image in {"trainA": ids, "trainB": target}.items():
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                image.save(root / folder / f"{i}.png")
+    return root
+
+
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+@pytest.mark.parametrize("case", ["aligned", "aligned with labels", "aligned, grey to colour", "colorization"])
+def test_it_serves_pairs_class_ids_and_colours(
+    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, case: str
+) -> None:
+    root = pairs(tmp_path / "pairs", joined=case != "aligned with labels")
+    flags = {
+        "aligned": ("--model", "pix2pix"),
+        "aligned with labels": ("--model", "pix2pix", "--label_nc", 4),
+        "aligned, grey to colour": ("--model", "pix2pix", "--input_nc", 1),
+        "colorization": ("--model", "colorization"),
+    }[case]
+    expected, told = load(options("--dataroot", root, *flags, "--load_size", 38), epochs=3)
+    decoded = count_decoding(monkeypatch)
+    batches, said = load(options("--dataroot", root, *flags, "--load_size", 38, "--cache", kind), epochs=3)
+    assert same(batches, expected) and said == told
+    assert len(decoded) == (8 if case == "aligned, grey to colour" else 4)  # each image, in each of its forms, once
+    assert not told if case == "aligned with labels" else "transparent" in told[0]
+
+
+def test_pairs_that_do_not_fit_are_bad_each_time(options: Options, tmp_path: Path) -> None:
+    root = pairs(tmp_path / "pairs", joined=False)
+    tile(1, 50, 36).save(root / "trainB" / "1.png")
+    opt = options("--dataroot", root, "--model", "pix2pix", "--label_nc", 4, "--cache", "ram")
+    _, said = load(opt, epochs=2)
+    assert said[0].startswith(f"bad image {root / 'trainB' / '1.png'}: has 50x36 pixels")
+    assert [line.endswith("replaced by others: 1 files") for line in said[1:]] == [True, True]
+
+
 # The caches themselves.
 
 
@@ -175,6 +223,19 @@ def test_a_torn_file_is_no_entry(tmp_path: Path, length: int) -> None:
     assert cache.get(KEYS[0]) is None
     cache.put(KEYS[0], IMAGE, False)
     assert cache.get(KEYS[0]) is not None
+
+
+def test_maps_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_cache, "MOST_MAPS", 3)
+    cache = DiskCache(tmp_path)
+    for number in range(5):
+        cache.put(KEYS[number], IMAGE + number, False)
+    for number in (0, 1, 2, 3, 4, 4, 0, 3):
+        found = cache.get(KEYS[number])
+        assert found is not None and torch.equal(found[0], IMAGE + number)
+        assert len(cache._maps) <= 3
+    shutil.rmtree(tmp_path)
+    assert [cache.get(key) is not None for key in KEYS[:5]] == [True, False, False, True, True]
 
 
 def test_a_disk_that_is_full_is_told_of_once(

@@ -213,6 +213,41 @@ def test_one_way_is_the_same_as_in_both(
         assert np.abs(now - before).max() <= 1
 
 
+def test_as_many_images_as_asked_for_whatever_the_batch(train: Command, command: Command, maps: Path) -> None:
+    train()
+    common = ["--dataroot", maps, "--num_threads", 0, "--eval", "--translate", "A"]
+    done = command("test.py", *common, "--num_test", 3, "--batch_size", 2, "--results_dir", "three")
+    assert "translated 3 of" in done.stdout
+    assert len(list((maps / "testA").iterdir())) > 3
+
+
+def test_ctrl_c_while_testing_leaves_a_whole_gallery(train: Command, maps: Path, tmp_path: Path) -> None:
+    train()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "test.py", "--dataroot", maps, "--num_threads", "0", "--num_test", "1000"],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not any((tmp_path / "results").rglob("*_fake_B.png")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    page = (gallery(tmp_path) / "index.html").read_text()
+    shown = set(re.findall(r'src="(images/[^"]+)"', page))
+    made = {path.relative_to(gallery(tmp_path)).as_posix() for path in (gallery(tmp_path) / "images").rglob("*")}
+    assert shown == made
+    translated = len([file for file in shown if file.endswith("_fake_B.png")])
+    assert f"translated {translated} of {len(list((maps / 'testA').iterdir()))}" in stdout
+    for file in shown:
+        with Image.open(gallery(tmp_path) / file) as picture:
+            picture.load()
+
+
 def test_the_number_of_workers_changes_nothing(train: Command, tmp_path: Path) -> None:
     common = ["--max_dataset_size", 4, "--print_freq", 1, "--no_html"]
     train(*common, "--name", "none", "--num_threads", 0)

@@ -65,6 +65,8 @@ TRAINING = {
     "--model test": "--model test can't be trained: it only translates, with test.py",
     "--dataset_mode unpaired": "--dataset_mode unpaired is not known: choose one of ~single, template, unaligned, or "
     "give a class of your own as package.module:Class",
+    "--cache memory": "--cache: invalid choice: 'memory' (choose from ~none~ram~disk~)",
+    "--translate A": "--translate is no option~",
     # Options that do not go together.
     "--load_size 128": "--load_size 128 is smaller than --crop_size 256, so --preprocess resize_and_crop has nothing "
     "to crop from: use --load_size 256 or larger",
@@ -206,6 +208,8 @@ TESTING = {
     "--name mine --dataset_mode latent": "--dataset_mode latent is for models of noise, such as dcgan, not for --model "
     "cycle_gan",
     "--lambda_A 5 --name mine": "--lambda_A is no option~",
+    "--name mine --translate C": "--translate: invalid choice: 'C' (choose from ~both~A~B~)",
+    "--name mine --model test --model_suffix _A --translate A": "--translate is no option~",
     "--num_test 0": "--num_test: '0' is not a whole number at least 1",
     "--aspect_ratio 0": "--aspect_ratio: '0' is not a number above 0",
     "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: give --name (there is "

@@ -104,6 +104,20 @@ def test_flags_of_testing_have_their_defaults(here: Path) -> None:
     assert opt.is_train is False
 
 
+def test_flags_of_testing_cycle_gan(run: Run) -> None:
+    run()
+    opt = test()
+    assert (opt.model, opt.translate, opt.no_reconstruction) == ("cycle_gan", "both", False)
+    opt = test("--translate", "B", "--no_reconstruction")
+    assert (opt.translate, opt.no_reconstruction) == ("B", True)
+
+
+def test_the_cache_is_of_the_machine(run: Run) -> None:
+    opt = run("--cache", "disk", "--cache_dir", "fast")
+    assert (opt.cache, opt.cache_dir) == ("disk", "fast")
+    assert train("--continue_train").cache == test().cache == "none" and test().cache_dir is None
+
+
 def test_defaults_of_the_template() -> None:
     opt = train("--model", "template", "--dataset_mode", "template")
     own = {"model": "template", "dataset_mode": "template", "lambda_near": 1, "coarseness": 4}
