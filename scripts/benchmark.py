@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from scripts.benchmarks import report
-from scripts.benchmarks.workers import VARIANTS, Figures, Plan
+from scripts.benchmarks.workers import Figures, Plan
 from util.errors import run_main
 from util.files import atomic_write
 from util.provenance import provenance
@@ -66,7 +66,8 @@ SECTIONS = {
     "parts": Section("Where the time of a step goes", "roofline", "measure_parts", _plan),
 }
 
-QUICK = Plan(sizes=(32,), repeats=1, networks=["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4"])
+TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4"]
+QUICK = Plan(sizes=(32,), batches=(1,), repeats=1, networks=TINY)
 
 
 def machine(device: str) -> dict[str, str]:
@@ -100,7 +101,7 @@ def parse_arguments() -> argparse.Namespace:
         help=f"what to measure, of {', '.join(SECTIONS)}",
     )
     parser.add_argument("--size", nargs="+", type=int, help="sides of images (128 256)")
-    parser.add_argument("--batch", nargs="+", type=int, help="images in a batch (1)")
+    parser.add_argument("--batch", nargs="+", type=int, help="images in a batch (1 4)")
     parser.add_argument(
         "--flags",
         action="append",
@@ -115,8 +116,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_plan(arguments: argparse.Namespace) -> Plan:
-    plan = QUICK if arguments.quick else Plan(variants=VARIANTS[arguments.device])
-    plan.device = arguments.device
+    plan = replace(QUICK if arguments.quick else Plan(), device=arguments.device)
     plan.sizes = arguments.size or plan.sizes
     plan.batches = arguments.batch or plan.batches
     plan.repeats = arguments.repeats or plan.repeats

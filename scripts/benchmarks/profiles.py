@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+import torch
 from torch.profiler import ProfilerActivity, profile
 
 # The first kind that has a word which the operator's name contains.
@@ -23,7 +24,7 @@ MOST_OF_TRANSFORM = 36  # rows of the matrix that a transform of models/winograd
 
 def seconds_by_kind(run: Callable[[], object]) -> dict[str, float]:
     """The seconds that operators took themselves, by kind; on a GPU, those of its own clock."""
-    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     with profile(activities=activities, record_shapes=True) as record:
         run()
     events = record.key_averages(group_by_input_shape=True)

@@ -26,7 +26,7 @@ def measure_step(plan: Plan) -> Figures:
 def measure_forward(plan: Plan) -> Figures:
     """Seconds of a generator for the largest images, with nothing kept for going backward."""
     size = max(plan.sizes)
-    jobs = {"plain": ("plain forward", []), **_jobs("forward", size, 1, plan.variants)}
+    jobs = {"plain": ("plain forward", []), **_jobs("forward", size, 1, plan.variants_for(1))}
     with workers(plan, size, 1, jobs) as asked:
         for worker in asked.values():
             worker.ask("time")

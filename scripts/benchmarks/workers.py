@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -15,9 +16,10 @@ from tempfile import TemporaryDirectory
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+QUIET = os.environ | {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}  # the profiler is talkative
 Figures = dict[str, dict[str, float]]
 
-# Command lines to compare with the plain implementation; the first is what users get who say nothing.
+# What is compared with the plain implementation; the first is what users get who say nothing.
 VARIANTS: dict[str, list[list[str]]] = {
     "cpu": [
         [],
@@ -39,8 +41,6 @@ VARIANTS: dict[str, list[list[str]]] = {
         ["--precision", "fp16"],
     ],
 }
-# Those that are about a batch, with the batch that they are for.
-OF_BATCHES: list[tuple[int, list[str]]] = [(4, []), (4, ["--accumulate", "4"])]
 
 
 @dataclass
@@ -48,17 +48,23 @@ class Plan:
     """What is to be measured."""
 
     sizes: Sequence[int] = (128, 256)
-    batches: Sequence[int] = (1,)
+    batches: Sequence[int] = (1, 4)
     repeats: int = 5
     device: str = "cpu"
-    variants: Sequence[Sequence[str]] = ((),)
-    networks: Sequence[str] = field(default_factory=list)  # flags of the networks, for the plain step too
+    variants: Sequence[Sequence[str]] | None = None  # None: the usual ones
+    networks: Sequence[str] = ()  # flags of the networks, for the plain step too
 
     def cases(self) -> Iterator[tuple[int, int, Sequence[Sequence[str]]]]:
         """Size, batch and variants of what is compared with one plain step."""
         for size in self.sizes:
             for batch in self.batches:
-                yield size, batch, self.variants
+                yield size, batch, self.variants_for(batch)
+
+    def variants_for(self, batch: int = 1) -> Sequence[Sequence[str]]:
+        """Command lines to compare with the plain implementation."""
+        if self.variants is not None:
+            return self.variants
+        return VARIANTS[self.device] if batch == 1 else [[], ["--accumulate", str(batch)]]
 
 
 def name_of(size: int, batch: int = 1, flags: Sequence[str] = ()) -> str:
@@ -72,7 +78,7 @@ class Worker:
     def __init__(self, job: str, flags: Sequence[str]) -> None:
         self.what = " ".join([job, *flags])
         command = [sys.executable, str(ROOT / "scripts" / "benchmarks" / "worker.py"), job, *flags]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=QUIET)
 
     def ask(self, command: str) -> dict[str, float]:
         assert self.process.stdin is not None and self.process.stdout is not None
