@@ -1,6 +1,7 @@
 """Translate a test set with a trained model and write an HTML gallery.
 
 python test.py --dataroot horse2zebra                        # testA and testB, with the run trained on it
+torchrun --nproc_per_node=8 test.py --dataroot horse2zebra   # on eight GPUs
 python test.py --dataroot photos --name horse2zebra_cycle_gan --model test --model_suffix _A
 """
 
@@ -26,6 +27,7 @@ def main() -> int:
     from util.files import atomic_write
     from util.gallery import Gallery
     from util.monitoring import create_monitors
+    from util.processes import processes
     from util.progress import Console
     from util.stop_signal import StopSignal
 
@@ -38,21 +40,23 @@ def main() -> int:
         opt.batch_size = 1
         print("note: one image at a time, with dropout and batch statistics as in training (--eval does without)")
     dataset = create_dataset(opt)
-    wanted = min(opt.num_test, len(dataset))
+    together = processes()
+    wanted = len(together.share(range(min(opt.num_test, len(dataset)))))
     print(dataset.summary())
     print(model.describe(opt.verbose))
     print(f"weights {opt.epoch} of {opt.name} on {model.device}")
 
     folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}"
-    gallery = Gallery(folder, f"{opt.name}, {opt.phase}, epoch {opt.epoch}", opt.display_winsize)
+    gallery = Gallery(
+        folder, f"{opt.name}, {opt.phase}, epoch {opt.epoch}", opt.display_winsize, shared=together.count > 1
+    )
     scores = metrics.Scores()
     console = Console(wanted, 0)
-    monitors = create_monitors(opt, [], console.say)
+    monitors = create_monitors(opt, [], console.say) if together.is_first else []
     dataset.say = console.say
     done = 0
     with StopSignal() as stop:
         for batch in dataset:
-            batch = {name: values[: wanted - done] for name, values in batch.items()}
             model.set_input(batch)
             model.test()
             for translation in model.translations(batch):
@@ -67,9 +71,16 @@ def main() -> int:
                     monitor.show_images(arrays, 0, done)
             done += len(model.get_image_paths())
             console.advance(len(model.get_image_paths()), "translating")
-            if done >= wanted or stop.requested:
+            if stop.requested:
                 break
     console.close()
+    gallery.finish_pictures()
+    for rows, others in together.gather_objects((gallery.rows, scores))[1:]:
+        gallery.take(rows)
+        scores.take(others)
+    done = sum(together.counts(done))
+    if not together.is_first:
+        return stop.exit_code
 
     means = scores.means()
     for monitor in monitors:

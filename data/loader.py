@@ -64,6 +64,21 @@ class EpochBatches:
         return -(-(self.size - self.start) // self.batch_size)
 
 
+class TestBatches(EpochBatches):
+    """The first `size` places in order, once; of several processes, each has its share of them one after another."""
+
+    __test__ = False  # pytest: not a test
+
+    def __init__(self, size: int, batch_size: int, together: Processes) -> None:
+        own = together.share(range(size))
+        self.first: int = own.start
+        super().__init__(len(own), batch_size, shuffle=False, seed=0)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for batch in super().__iter__():
+            yield [(epoch, self.first + index) for epoch, index in batch]
+
+
 def collate(samples: list[Sample]) -> dict[str, Any]:
     """Stack images, list everything else; ground truths, which some samples lack, stay a list too.
 
@@ -154,12 +169,10 @@ class Loader:
         self.transparent = False
         self.noted = False  # whether the user was told that the cache is full
         self.reports: Counter[str] = Counter()  # how often a file was bad in this epoch, by path
-        self.batches = EpochBatches(
-            len(dataset),
-            opt.batch_size,
-            shuffle=opt.is_train and not opt.serial_batches,
-            seed=opt.seed,
-            together=processes() if opt.is_train else None,
+        self.batches = (
+            EpochBatches(len(dataset), opt.batch_size, not opt.serial_batches, opt.seed, together=processes())
+            if opt.is_train
+            else TestBatches(min(opt.num_test, len(dataset)), opt.batch_size, together=processes())
         )
         self.loader = self._create_loader(min(opt.num_threads, _cores()))
         if self.loader.num_workers:

@@ -94,6 +94,8 @@ class BaseModel(ABC):
         self.device = runtime.get_device(opt.device)
         self.precision = runtime.Precision(opt.precision, self.device)
         self.processes = processes.processes()
+        if opt.is_train and "syncbatch" in (opt.norm, opt.norm_D):
+            runtime.require_synchronous_norms(self.device, self.processes.count)
         self.counts: list[int] = [0]  # how many images of this step's batch each process has
         self._inputs: dict[str, Tensor] = {}  # of the last step, and
         self._made: dict[str, Tensor] = {}  # what it left

@@ -19,18 +19,23 @@ MOST_BYTES = 180
 """Of a file's or folder's name: file systems allow 255, and endings such as _fake_B.png come to it."""
 
 
+Rows = Mapping[tuple[str, ...], tuple[str, list[Picture]]]
+
+
 class Gallery:
     """`folder`/index.html with the pictures in `folder`/images.
 
-    Rows are kept as finished HTML, a few kilobytes each, and the page is written once, by `close`, which is
-    right at any time: after an interrupt the page shows what was done until then.
+    The page is written once, by `close`, which is right at any time: after an interrupt it shows what was done until
+    then.
     """
 
-    def __init__(self, folder: Path, title: str, image_width: int = 256) -> None:
+    def __init__(self, folder: Path, title: str, image_width: int = 256, shared: bool = False) -> None:
+        """`shared`: other processes write pictures of other sources into the folder, see `take`."""
         self.folder = folder
         self.title = title
         self.image_width = image_width
-        self.rows: dict[tuple[str, ...], str] = {}
+        self.shared = shared
+        self.rows: dict[tuple[str, ...], tuple[str, list[Picture]]] = {}  # the source, and its pictures
         self.owners: dict[str, str] = {}
         self._background = Background()
 
@@ -54,8 +59,16 @@ class Gallery:
         for file, (name, image) in zip(files, images.items(), strict=True):
             self._background.call(write_picture, self.folder / file, image)
             pictures.append(Picture(name, file, width=image.shape[1], height=image.shape[0]))
-        caption = [_shown(path), tags.small(len(self.rows) + 1)]
-        self.rows[key] = picture_row(caption, pictures, self.image_width)
+        self.rows[key] = (path, pictures)
+
+    def take(self, rows: Rows) -> None:
+        """Show the rows of another process's gallery, too, after those that there are."""
+        for key, row in rows.items():
+            self.rows.setdefault(key, row)
+
+    def finish_pictures(self) -> None:
+        """Wait until every picture is written; raises UserError where one can't be."""
+        self._background.finish()
 
     def close(self, summary: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Path:
         """Write the page and return its path.
@@ -67,18 +80,25 @@ class Gallery:
         Raises:
             UserError: the page, or one of the images, cannot be written.
         """
-        self._background.finish()
+        self.finish_pictures()
+        rows = [
+            picture_row([_shown(path), tags.small(number)], pictures, self.image_width)
+            for number, (path, pictures) in enumerate(self.rows.values(), 1)
+        ]
         count = f"{len(self.rows):,} image" + ("" if len(self.rows) == 1 else "s")
         status = [count, *(f"{name}: {words}" for name, words in (summary or {}).items())]
         remarks = [str(tags.p(note, cls="note").render(pretty=False)) for note in notes]
         index = self.folder / "index.html"
-        write_file(index, page(self.title, status, [*remarks, *self.rows.values()], self.image_width))
+        write_file(index, page(self.title, status, [*remarks, *rows], self.image_width))
         return index
 
     def _files(self, path: str, names: Sequence[str]) -> list[str]:
         """Files for the visuals of a source that no other source has."""
         folder, stem, extension = image_name(path)
-        additions = itertools.chain(["", extension], (f"{extension}_{count}" for count in itertools.count(2)))
+        # Another process may have a source that is called the same but for its ending.
+        additions = itertools.chain(
+            [extension] if self.shared else ["", extension], (f"{extension}_{count}" for count in itertools.count(2))
+        )
         candidates = ([str(folder / f"{stem}{addition}_{name}.png") for name in names] for addition in additions)
         files = next(files for files in candidates if all(self._is_free(file, path) for file in files))
         self.owners.update((_same_file(file), path) for file in files)

@@ -49,6 +49,12 @@ class Scores:
         if min(image.shape[-2:]) >= WINDOW:
             self.similarities.setdefault(visual, []).append(structural_similarity(image, truth))
 
+    def take(self, others: Scores) -> None:
+        """Count the images of others, too."""
+        for own, theirs in ((self.errors, others.errors), (self.similarities, others.similarities)):
+            for visual, values in theirs.items():
+                own.setdefault(visual, []).extend(values)
+
     def means(self) -> dict[str, dict[str, float]]:
         """{visual: {"mean_absolute_error" (of 0..1), "ssim", "images"}}."""
         means: dict[str, dict[str, float]] = {}

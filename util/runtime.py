@@ -58,6 +58,15 @@ def seed_everything(seed: int) -> None:
     torch.backends.cudnn.deterministic = True
 
 
+def require_synchronous_norms(device: torch.device, processes: int) -> None:
+    """Raise UserError where torch has no batch norm over the batches of all processes; alone it is the usual one."""
+    if processes > 1 and device.type != "cuda":
+        raise UserError(
+            f"--norm syncbatch over {processes} processes works on GPUs alone, not on {device.type}: use --norm batch, "
+            "whose statistics are each process's own, or --norm instance"
+        )
+
+
 def compile_network(network: nn.Module, device: torch.device) -> None:
     """Have torch.compile translate a network when it first runs, which takes a minute or so; its parameters stay."""
     if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):

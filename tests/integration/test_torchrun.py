@@ -62,6 +62,26 @@ def test_two_processes_train_as_one_does_and_go_on_exactly(tmp_path: Path, maps:
     assert "going on after 10 images" in said and losses(stopped)[-1]["epoch"] == 3
 
 
+def test_two_processes_share_a_test(tmp_path: Path, maps: Path) -> None:
+    train(tmp_path, maps, "--max_dataset_size", "2", launcher=[])
+    found = []
+    for name, launcher in (("one", []), ("two", TORCHRUN)):
+        where = ["--dataroot", str(maps), "--checkpoints_dir", str(tmp_path), "--name", "run", "--num_threads", "0"]
+        results = ["--results_dir", str(tmp_path / name), "--num_test", "5", "--device", "cpu", "--eval"]
+        command = [sys.executable, *launcher, str(ROOT / "test.py"), *where, *results]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("translated 5 of") == 1
+        folder = tmp_path / name / "run" / "test_latest"
+        scores = json.loads((folder / "metrics.json").read_text())["scores"]
+        page = (folder / "index.html").read_text()
+        found.append((scores, len(list((folder / "images").iterdir())), page.count("<article"), page.count("<img")))
+    (alone, *counts), (together, *others) = found
+    assert counts == others and counts[0] == 2 * 5 * 4
+    for visual, score in alone.items():
+        assert together[visual] == pytest.approx(score, abs=1e-6)
+
+
 def workers(process: subprocess.Popen[str]) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in children.read_text().split()]
@@ -111,3 +131,9 @@ def test_ctrl_c_saves(tmp_path: Path, maps: Path) -> None:
         os.kill(pid, signal.SIGINT)
     err = process.communicate(timeout=100)[1]
     assert err.count("stopped, and saved in") == 1
+
+
+def test_syncbatch_needs_gpus(tmp_path: Path, maps: Path) -> None:
+    process = start(tmp_path, maps, "--norm", "syncbatch")
+    err = process.communicate(timeout=100)[1]
+    assert "error: --norm syncbatch over 2 processes works on GPUs alone, not on cpu: use --norm batch" in err
