@@ -172,7 +172,9 @@ class Loader:
         self.batches = (
             EpochBatches(len(dataset), opt.batch_size, not opt.serial_batches, opt.seed, together=processes())
             if opt.is_train
-            else TestBatches(min(opt.num_test, len(dataset)), opt.batch_size, together=processes())
+            else TestBatches(
+                min(getattr(opt, "num_test", len(dataset)), len(dataset)), opt.batch_size, together=processes()
+            )
         )
         self.loader = self._create_loader(min(opt.num_threads, _cores()))
         if self.loader.num_workers:
