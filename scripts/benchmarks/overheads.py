@@ -27,6 +27,7 @@ from util.training_page import Samples
 Figures = dict[str, dict[str, float]]
 
 EPOCH_IMAGES = 1334  # of horse2zebra, for what happens once in some epochs
+SMALL_WIDTH = 4  # --ngf and --ndf of a network whose steps are so short that what is beside them can be told
 NOBODY = "1"  # a port where no visdom server listens
 
 
@@ -138,12 +139,13 @@ def seconds_an_image(events: dict[str, float], opt: argparse.Namespace) -> float
     )
 
 
-def measure_overheads(flags: Sequence[str] = (), pairs: int = 16, repeats: int = 3) -> Figures:
+def measure_overheads(flags: Sequence[str] = (), pairs: int = 60, repeats: int = 3) -> Figures:
     """The share of training time at 128 px that is no step, for the published defaults, in epoch 1 and in epoch 200.
 
-    A whole run would take days, so it is put together of two measurements on the real model (or that of `flags`).
-    "step": seconds of the loop of train.py, in which nothing of the following is due, beside those of bare steps of
-    the same model on the same batches, in alternation: what they differ by is loading and counting. "epoch 1" and
+    A whole run would take days, so it is put together of three measurements. By how many seconds a step of train.py's
+    loop, in which nothing of the following is due, is longer than a bare step on the same batch, in alternation: this
+    on a small network, as the noise of long steps would hide it. A bare step of the real model (or that of `flags`):
+    "step" has it, and "loop" is it with that difference, which is loading and counting. "epoch 1" and
     "epoch 200": seconds of each event that the default frequencies bring, losses and page with the history that a run
     has by then (horse2zebra's 1334 images an epoch), one visdom client that finds no server, saves with their
     writing; and "share", of all these together, an image, in the time of a bare step; "ratio": bare steps to the loop.
@@ -156,21 +158,26 @@ def measure_overheads(flags: Sequence[str] = (), pairs: int = 16, repeats: int =
         opt = TrainOptions().parse([*where, "--load_size", "143", "--crop_size", "128", "--seed", "1", *flags])
         dataset, model = create_dataset(opt), create_model(opt)
         model.setup(opt)
+        small = create_model(argparse.Namespace(**vars(opt) | {"ngf": SMALL_WIDTH, "ndf": SMALL_WIDTH}))
+        small.setup(opt)
+        longer, batch = measure_difference(Training(opt, "small", dataset, small, epoch=1, stack=stack), pairs)
+        bare = measure_step(model, batch)
         young = Training(opt, "young", dataset, model, epoch=1, stack=stack)
         old = Training(opt, "old", dataset, model, epoch=200, stack=stack)
 
-        loop, bare = measure_steps(young, pairs)
+        for training in (young, old):
+            training.report_at(opt.print_freq)  # what the first time takes longer is not of interest
         old.report_at(opt.update_html_freq)
         old.add_rows(200)
         found = measure_events({"epoch 1": young, "epoch 200": old}, repeats)
         for events in found.values():
-            overhead = max(0.0, loop - bare) + seconds_an_image(events, opt)
+            overhead = max(0.0, longer) + seconds_an_image(events, opt)
             events |= {"share": overhead / bare, "ratio": bare / (bare + overhead)}
-        return {"step": {"bare": bare, "loop": loop, "ratio": bare / loop}, **found}
+        return {"step": {"bare": bare, "loop": bare + longer, "ratio": bare / (bare + longer)}, **found}
 
 
-def measure_steps(training: Training, pairs: int) -> tuple[float, float]:
-    """Seconds of a step in the loop, and of a bare one: the median, and that plus the median difference of pairs."""
+def measure_difference(training: Training, pairs: int) -> tuple[float, Any]:
+    """By how many seconds a step in the loop is longer than a bare one, the median of pairs; and a batch."""
     model, steps = training.model, training.steps()
     batch: Any = None
 
@@ -179,20 +186,26 @@ def measure_steps(training: Training, pairs: int) -> tuple[float, float]:
         batch = next(steps)
         model.check_finite()  # waits for the device
 
-    def bare() -> None:
-        model.set_input(batch)
-        model.optimize_parameters()
-        model.check_finite()
-
     in_loop()  # starts the loader's workers
-    bare()
-    measured = []
+    bare_step(model, batch)
+    differences = []
     for number in range(pairs):
-        first, second = (in_loop, bare) if number % 2 == 0 else (bare, in_loop)
-        seconds = {first: timed(first), second: timed(second)}
-        measured.append((seconds[in_loop], seconds[bare]))
-    step = median(alone for _, alone in measured)
-    return step + median(looped - alone for looped, alone in measured), step
+        looped = timed(in_loop) if number % 2 == 0 else None
+        alone = timed(lambda: bare_step(model, batch))
+        differences.append((timed(in_loop) if looped is None else looped) - alone)
+    return median(differences), batch
+
+
+def measure_step(model: Any, batch: Any, repeats: int = 5) -> float:
+    """Seconds of a bare step, the median."""
+    bare_step(model, batch)
+    return median(timed(lambda: bare_step(model, batch)) for _ in range(repeats))
+
+
+def bare_step(model: Any, batch: Any) -> None:
+    model.set_input(batch)
+    model.optimize_parameters()
+    model.check_finite()  # waits for the device
 
 
 if __name__ == "__main__":

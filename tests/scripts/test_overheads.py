@@ -14,7 +14,7 @@ from util.loss_log import LossLog
 from util.progress import Console
 from util.training_page import TrainingPage
 
-TINY = ["--netG", "resnet_6blocks", "--netD", "pixel", "--ngf", "1", "--ndf", "1", "--lambda_identity", "0"]
+TINY = ["--netG", "resnet_6blocks", "--netD", "pixel", "--ngf", "2", "--ndf", "2", "--lambda_identity", "0"]
 
 
 def slowed(method: Callable[..., Any], seconds: float) -> Callable[..., Any]:
