@@ -1,0 +1,47 @@
+"""What scripts/benchmarks/overheads.py measures, on a tiny model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from scripts.benchmarks.overheads import measure_overheads
+from util.checkpoint import Checkpoint
+from util.loss_log import LossLog
+from util.progress import Console
+from util.training_page import TrainingPage
+
+TINY = ["--netG", "resnet_6blocks", "--netD", "pixel", "--ngf", "2", "--ndf", "2", "--lambda_identity", "0"]
+
+
+def slowed(method: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    def slow(*arguments: Any, **named: Any) -> Any:
+        time.sleep(seconds)
+        return method(*arguments, **named)
+
+    return slow
+
+
+def test_what_is_slow_is_seen_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("visdom")
+    monkeypatch.setattr(Console, "advance", slowed(Console.advance, 0.5))  # at each step
+    monkeypatch.setattr(Console, "report", slowed(Console.report, 0.3))  # each time that losses are shown
+    monkeypatch.setattr(TrainingPage, "add_samples", slowed(TrainingPage.add_samples, 0.7))
+    monkeypatch.setattr(LossLog, "state_dict", slowed(LossLog.state_dict, 0.4))  # in the copy
+    monkeypatch.setattr(Checkpoint, "write", slowed(Checkpoint.write, 0.4))  # which takes no processor
+    found = measure_overheads(TINY, pairs=3, repeats=1)
+    step = found["step"]
+    assert 0.4 < step["loop"] - step["bare"] < 0.8
+    for epoch in ("epoch 1", "epoch 200"):
+        events = found[epoch]
+        # A step's 0.5 are in each event that a step brings.
+        assert 0.8 < events["losses"] < 1.2 and 0.6 < events["page"] < 1.2 and events["monitors"] < 0.3
+        assert 0.4 < events["save"] < 0.9 and events["save, beside"] < 0.4
+        saves = 1 / 5000 + 1 / (5 * 1334)
+        seconds = events["losses"] / 100 + events["monitors"] / 400 + events["page"] / 1000
+        seconds += (events["save"] + events["save, beside"]) * saves + step["loop"] - step["bare"]
+        assert events["share"] == pytest.approx(seconds / step["bare"])
+        assert events["ratio"] == pytest.approx(1 / (1 + events["share"]))
