@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -26,8 +25,8 @@ def measure_processes(plan: Plan) -> Figures:
     with TemporaryDirectory() as folder:
         write_noise(Path(folder), size, 2 * STEPS)
         for _ in range(plan.repeats):
-            for name, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--nproc_per_node=2"])):
-                images[name].append(train(Path(folder), launcher, size, plan))
+            for processes, name in enumerate(images, 1):
+                images[name].append(train(Path(folder), processes, size, plan))
     one, two = (median(rates) for rates in images.values())
     return {name_of(size, 2): {"one": one, "two": two, "ratio": two / one}}
 
@@ -42,22 +41,22 @@ def write_noise(root: Path, size: int, count: int) -> None:
             Image.fromarray(noise).save(root / f"train{domain}" / f"{number}.png")
 
 
-def train(root: Path, launcher: Sequence[str], size: int, plan: Plan) -> float:
-    """Train for an epoch; images a second, without its beginning."""
+def train(root: Path, processes: int, size: int, plan: Plan) -> float:
+    """Train for an epoch, two images a step in all; images a second, without its beginning."""
+    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"] if processes > 1 else []
     flags = ["--dataroot", str(root), "--checkpoints_dir", str(root), "--name", "run", "--overwrite", "--seed", "1"]
+    flags += ["--n_epochs", "1", "--n_epochs_decay", "0", "--batch_size", str(2 // processes), "--print_freq", "1"]
     flags += [
-        "--n_epochs",
-        "1",
-        "--n_epochs_decay",
-        "0",
-        "--batch_size",
-        "2",
-        "--print_freq",
-        "1",
         "--num_threads",
         "0",
+        "--load_size",
+        str(size),
+        "--crop_size",
+        str(size),
+        "--no_html",
+        "--display_id",
+        "0",
     ]
-    flags += ["--load_size", str(size), "--crop_size", str(size), "--no_html", "--display_id", "0"]
     command = [sys.executable, *launcher, str(ROOT / "train.py"), *flags, "--device", plan.device, *plan.networks]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -56,10 +56,12 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(tmp_path: Path) -> Command:
     """Run one of the programs in an empty folder; fails the test unless it exits with `code`."""
 
-    def run(program: str, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        program: str, *arguments: object, code: int = 0, launcher: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
-            [sys.executable, ROOT / program, *map(str, arguments)],
+            [sys.executable, *launcher, ROOT / program, *map(str, arguments)],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

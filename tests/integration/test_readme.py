@@ -69,10 +69,17 @@ def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Pat
     for line in commands():
         if line.startswith(ELSEWHERE):
             continue
-        python, program, *arguments = shlex.split(line)
-        assert python == "python", line
+        python, *arguments = shlex.split(line)
+        launcher = []
+        if python == "torchrun":
+            count = next(number for number, word in enumerate(arguments) if word.endswith(".py"))
+            launcher = ["-m", "torch.distributed.run", "--standalone", *arguments[:count]]
+            arguments = arguments[count:]
+        else:
+            assert python == "python", line
+        program, *arguments = arguments
         model = arguments[arguments.index("--model") :][:2] if "--model" in arguments else []
-        command(program, *arguments, *fitting(SHORTER[program], model))
+        command(program, *arguments, *fitting(SHORTER[program], model), launcher=launcher)
         seen.add(program)
     assert seen == set(SHORTER)
     assert len(list((tmp_path / "results").glob("*/test_*/index.html"))) >= 4

@@ -133,11 +133,11 @@ def test_images_a_second_out_of_a_log(tmp_path: Path) -> None:
 def test_images_a_second_of_the_real_command(tmp_path: Path) -> None:
     processes.write_noise(tmp_path, 32, 2 * processes.STEPS)
     plan = Plan(networks=benchmark.TINY)
-    assert processes.train(tmp_path, [], 32, plan) > 0
+    assert processes.train(tmp_path, 1, 32, plan) > 0
     last = (tmp_path / "run" / "losses.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["images"] == 2 * processes.STEPS
     with pytest.raises(UserError, match=r"train\.py .*: failed with exit code 2: error: --ngf: '0' is not a whole"):
-        processes.train(tmp_path, [], 32, Plan(networks=["--ngf", "0"]))
+        processes.train(tmp_path, 1, 32, Plan(networks=["--ngf", "0"]))
 
 
 def test_a_mistake_in_flags_names_the_worker() -> None:
