@@ -51,7 +51,7 @@ def main() -> int:
         folder, f"{opt.name}, {opt.phase}, epoch {opt.epoch}", opt.display_winsize, shared=together.count > 1
     )
     scores = metrics.Scores()
-    console = Console(wanted, 0)
+    console = Console(wanted, 0, silent=not together.is_first)
     monitors = create_monitors(opt, [], console.say) if together.is_first else []
     dataset.say = console.say
     done = 0

@@ -23,6 +23,8 @@ import PIL
 import torch
 from torch import Tensor
 
+from util.processes import processes
+
 if sys.platform == "win32":
     import msvcrt
 else:
@@ -296,4 +298,7 @@ def create_cache(kind: str, folder: Path, files: int) -> ImageCache | None:
     """
     if kind == "disk":
         return DiskCache(folder)
-    return RamCache(files, available_memory() * 3 // 4) if kind == "ram" else None
+    if kind == "none":
+        return None
+    # Processes that train together have a cache each.
+    return RamCache(files, available_memory() * 3 // 4 // processes().on_this_machine)

@@ -256,7 +256,7 @@ class Loader:
         if reports:
             fate = "replaced by others" if self.opt.is_train else "left out"
             self.say(f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files")
-        if reports and not any_read:
+        if reports and not any_read and processes().count == 1:  # else the others may have read some
             raise UserError(f"no image of {self.opt.dataroot} can be read: {self._example()}")
 
     def _batches(self) -> Iterator[dict[str, Any]]:

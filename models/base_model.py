@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from util.errors import UserError
 from util.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ class BaseModel(ABC):
         if opt.is_train and "syncbatch" in (opt.norm, opt.norm_D):
             runtime.require_synchronous_norms(self.device, self.processes.count)
         self.counts: list[int] = [0]  # how many images of this step's batch each process has
-        self._inputs: dict[str, Tensor] = {}  # of the last step, and
-        self._made: dict[str, Tensor] = {}  # what it left
+        self._whole: dict[str, Tensor] = {}  # the batch, while its parts are in its place
+        self._made: Set[str] = set()  # the names of tensors that a step made of it
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.network_names: list[str] = []
         self.averaged_names: list[str] = []  # of those, the ones of which --ema_decay keeps an average
@@ -209,7 +210,8 @@ class BaseModel(ABC):
         parts = self._split_batch()
         for phase in self.phases:
             self._run_phase(phase, parts)
-        self._made = self._batch_tensors()
+        if len(parts) > 1:
+            self._join_batch()
         self.processes.seed_step(self.opt.seed, self.watch.step)
         self.precision.end_step()
         for name, average in self.averages.items():
@@ -220,17 +222,23 @@ class BaseModel(ABC):
         return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
 
     def _split_batch(self) -> list[Part]:
-        """The batch in as many parts as --accumulate says."""
-        # What the last step left behind is not of this batch.
-        new = {name: value for name, value in self._batch_tensors().items() if value is not self._made.get(name)}
-        inputs = self._inputs = new or self._inputs  # nothing new: a step on the same batch again
-        images = len(next(iter(inputs.values())))
-        count = min(self.opt.accumulate, images)
+        """The batch in as many parts as --accumulate says, the same number in all processes."""
+        count = min(self.opt.accumulate, max(1, min(self.counts)))
         if count == 1:
-            return [Part(inputs, 1.0)]
-        chunks = {name: value.tensor_split(count) for name, value in inputs.items()}
+            return [Part({}, 1.0)]
+        images = len(self.image_paths)
+        # What a step makes, the last one left behind.
+        inputs = {name: value for name, value in self._batch_tensors().items() if name not in self._made}
+        chunks = {name: value.tensor_split(count) for name, value in inputs.items() if value.shape[:1] == (images,)}
         parts = [{name: values[i] for name, values in chunks.items()} for i in range(count)]
+        self._whole = {name: inputs[name] for name in chunks}
         return [Part(tensors, len(next(iter(tensors.values()))) / images) for tensors in parts]
+
+    def _join_batch(self) -> None:
+        """Put the whole batch in the place of its last part."""
+        self._made = self._batch_tensors().keys() - self._whole.keys()
+        vars(self).update(self._whole)
+        self._whole = {}
 
     def _run_phase(self, phase: Phase, parts: Sequence[Part]) -> None:
         for network in self.networks().values():
@@ -281,8 +289,14 @@ class BaseModel(ABC):
 
     def query(self, pool: Any, images: Tensor) -> Tensor:
         """What an image pool gives for images (N, C, H, W): every process holds the same pool, of all their images."""
-        if self.processes.count == 1:
+        if self.processes.count == 1 or pool.size == 0:
             return pool.query(images)
+        height, width = images.shape[-2:]
+        if len(set(self.processes.counts(height << 32 | width))) > 1:
+            raise UserError(
+                "--pool_size above 0 needs images of one size in all processes: use a --preprocess that crops, or "
+                "--pool_size 0"
+            )
         own = min(len(images), self.counts[self.processes.rank])
         counts = self.processes.counts(own)
         shown = pool.query(self.processes.gather(images.detach(), counts))
@@ -377,14 +391,17 @@ class BaseModel(ABC):
             remarks.append("note: --conv winograd is for CPUs; the libraries of a GPU choose better for themselves")
         if not self.is_train:
             return remarks
+        from models.generators import ResnetBlock
+        from models.layers import mixes_images
+
         if opt.channels_last and on_cpu:
             remarks.append("note: --channels_last is for GPUs; on most CPUs training is slower with it")
+        if (opt.accumulate > 1 or self.processes.count > 1) and any(map(mixes_images, self.networks().values())):
+            remarks.append("note: batch norm takes its statistics from each part of a batch, or process, for itself")
         if opt.accumulate > opt.batch_size:
             remarks.append(
                 f"note: --accumulate {opt.accumulate}: a batch of {opt.batch_size} has no more parts than images"
             )
-        from models.generators import ResnetBlock
-
         blocks = any(isinstance(module, ResnetBlock) for net in self.networks().values() for module in net.modules())
         if opt.grad_checkpoint and not blocks:
             remarks.append("note: --grad_checkpoint changes nothing, as no network here has residual blocks")

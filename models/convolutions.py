@@ -41,7 +41,7 @@ class Convolution3x3(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.conv == "direct" or (self.conv == "auto" and not self._pays(x)):
             return super().forward(x)
-        if torch.is_grad_enabled():
+        if not torch.is_inference_mode_enabled():  # the weights may change
             self._filters = None
             return winograd.convolve(x, self.weight, self.bias)
         return winograd.convolve_with(x, self._transformed_filters(), self.bias)

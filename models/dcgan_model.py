@@ -102,10 +102,13 @@ class DCGANModel(BaseModel):
     def set_input(self, batch: Mapping[str, Any]) -> None:
         self.image_paths = batch["A_paths"]
         if "A" in batch:
-            self.real = batch["A"].to(self.device)
+            self.real = batch["A"].to(self.device, non_blocking=True)
             self.z = torch.randn(len(self.real), self.opt.latent_size, device=self.device, dtype=self.real.dtype)
         else:
-            self.z, self.z_end = batch["z"].to(self.device), batch["z_end"].to(self.device)
+            self.z, self.z_end = (
+                batch["z"].to(self.device, non_blocking=True),
+                batch["z_end"].to(self.device, non_blocking=True),
+            )
 
     def forward(self) -> None:
         """An image of each latent, and those on the way to another one."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -86,8 +88,19 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(self._apply_block, x, use_reentrant=False)
+            return checkpoint(self._apply_block, x, use_reentrant=False, context_fn=self._contexts)
         return self._apply_block(x)
+
+    def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """For the first time, and for the second, which leaves the statistics of norms as they are."""
+        return nullcontext(), self._kept_statistics()
+
+    @contextmanager
+    def _kept_statistics(self) -> Iterator[None]:
+        before = [buffer.clone() for buffer in self.buffers()]
+        yield
+        for buffer, value in zip(self.buffers(), before, strict=True):
+            buffer.copy_(value)
 
     def _apply_block(self, x: Tensor) -> Tensor:
         return self.conv_block(x) + x  # in this order the sum has the layout that the convolutions give

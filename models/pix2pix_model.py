@@ -92,11 +92,11 @@ class Pix2PixModel(BaseModel):
                 f"--dataset_mode {self.opt.dataset_mode} has no pairs, and --model {self.opt.model} learns from pairs: "
                 "use --dataset_mode aligned"
             )
-        self.real_A = batch[A].to(self.device)
+        self.real_A = batch[A].to(self.device, non_blocking=True)
         if self.label_nc:
             self.real_A = labels.one_hot(self.real_A, self.label_nc)
         if B in batch:
-            self.real_B = batch[B].to(self.device)
+            self.real_B = batch[B].to(self.device, non_blocking=True)
         self.image_paths = batch[f"{A}_paths"]
 
     def get_current_losses(self) -> dict[str, float]:

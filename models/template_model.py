@@ -73,9 +73,9 @@ class TemplateModel(BaseModel):
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        self.real_A, self.image_paths = batch[A].to(self.device), batch[f"{A}_paths"]
+        self.real_A, self.image_paths = batch[A].to(self.device, non_blocking=True), batch[f"{A}_paths"]
         if B in batch:
-            self.real_B = batch[B].to(self.device)
+            self.real_B = batch[B].to(self.device, non_blocking=True)
 
     def forward(self) -> None:
         self.fake_B = self.netG(self.real_A)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 TILE, OUT = 6, 4  # the sides of a tile and of what it gives
 ELEMENTS = TILE * TILE
@@ -75,6 +76,7 @@ class _Convolution(torch.autograd.Function):
         return _apply(x, transform_filters(weight))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         of_products = _transform(TO_OUTPUT.T, _cut_output(gradients[0]))  # (36, T, K)

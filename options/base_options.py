@@ -37,6 +37,7 @@ class BaseOptions:
         given = parser.given(argv)
         config_file = given.get("config")
         config, self.repeated = files.read_config(Path(config_file)) if config_file else ({}, {})
+        config = self._usable(config)
         # At first without the options that only the model or dataset of a run to restore may know.
         opt, _ = self._resolve(argv, config, {}, strict=False)
         _settle_name(opt)
@@ -54,6 +55,10 @@ class BaseOptions:
         for room, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
             room.find(name).finish_options(opt, self.is_train)
         return opt
+
+    def _usable(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a --config holds."""
+        return dict(config)
 
     def describe(self, opt: argparse.Namespace) -> str:
         """The options as text, a line each, with the default where it is another."""

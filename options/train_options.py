@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from models.architectures import GAN_MODES, LR_POLICIES
 from options.base_options import BaseOptions
 from options.parser import OptionParser
+from util import torchrun_job
 from util.arguments import number
 from util.errors import UserError
 
@@ -43,21 +43,29 @@ DOMAINS = {"dataset_mode", "direction"}
 HARMLESS_PREFIXES = ("display_", "print_", "update_html_", "save_latest_", "save_epoch_")
 
 
+# How a run begins, which does not hold for what goes on with it by itself.
+BEGINNING = ("overwrite", "init_from", "init_partial", "epoch", "load_iter", "epoch_count", "continue_train")
+
+
 class TrainOptions(BaseOptions):
     """Options of a training run."""
 
     is_train = True
+    goes_on = False  # whether torchrun has started this again
     description = "Train a model on two folders of images. Options of other models: --model NAME --help."
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """See BaseOptions. What torchrun has started again (--max-restarts) goes on with the run it had begun."""
         argv = list(sys.argv[1:] if argv is None else argv)
         opt = super().parse(argv)
-        again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-        if not again or opt.continue_train or not (Path(opt.checkpoints_dir) / opt.name / "latest_state.pt").is_file():
+        if not (torchrun_job.is_restarted() and torchrun_job.has_mark(Path(opt.checkpoints_dir) / opt.name)):
             return opt
         print(f"started again: going on with {opt.name}", file=sys.stderr)
-        return super().parse([*_without(argv, "--overwrite", "--init_partial", "--init_from"), "--continue_train"])
+        self.goes_on = True
+        return super().parse([*_without(argv, *(f"--{name}" for name in BEGINNING)), "--continue_train"])
+
+    def _usable(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in config.items() if not (self.goes_on and name in BEGINNING)}
 
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)

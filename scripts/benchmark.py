@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -134,14 +134,10 @@ def main() -> None:
     for name in arguments.sections:
         sections[name] = SECTIONS[name].measure(plan)
         print(f"\n### {SECTIONS[name].title}\n\n{report.table(sections[name])}", flush=True)
+        if arguments.json:
+            atomic_write(arguments.json, json.dumps({"machine": facts, "sections": sections}, indent=2) + "\n")
     if goals := report.goals(sections):
         print(f"\n### Goals\n\n{goals}")
-    if arguments.json:
-        _write(arguments.json, {"machine": facts, "sections": sections})
-
-
-def _write(path: Path, record: Mapping[str, Any]) -> None:
-    atomic_write(path, json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,16 +14,16 @@ from util.monitors import print_line
 from util.processes import processes
 from util.progress import Progress
 from util.run import STATE, Run, Trained
+from util.torchrun_job import leave_mark
 
 
 def create_run(opt: argparse.Namespace) -> Run:
     """The run; the first process makes or finds its folder before the others look at it."""
-    if processes().is_first:
-        run = Run(opt)
-        processes().wait()
-        return run
+    processes().wait()  # until all have read the weights that they start from
+    run = Run(opt) if processes().is_first else None
     processes().wait()
-    return FollowingRun(opt)
+    leave_mark(Path(opt.checkpoints_dir) / opt.name)
+    return run or FollowingRun(opt)
 
 
 class FollowingRun(Run):
@@ -47,7 +47,7 @@ class FollowingRun(Run):
             self.opt.epoch_count = self.progress.first_epoch
         elif self.opt.continue_train:
             model.load_networks(self.opt.epoch)
-        processes().seed_step(self.opt.seed, self.progress.step)
+        self._begin_together()
 
     def save(self, *names: str) -> None:
         self.model.check_finite()

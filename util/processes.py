@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from util.errors import ProcessLost
+from util.errors import ProcessLost, UserError
 
 LONGEST_WAIT = datetime.timedelta(minutes=30)  # for the others, as for one that writes a checkpoint to a slow disk
 
@@ -30,6 +30,11 @@ class Processes:
 
     def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0) -> None:
         self.rank, self.count, self.local_rank = rank, count, local_rank
+
+    @property
+    def on_this_machine(self) -> int:
+        """How many of them share its memory."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.count > 1 else 1
 
     @property
     def is_first(self) -> bool:
@@ -62,7 +67,8 @@ class Processes:
         """Replace tensors of one type by their weighted means over the processes, in one exchange."""
         if self.count == 1 or not tensors:
             return
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors]) * (weight / total)
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        flat = flat * (weight / total) if weight else torch.zeros_like(flat)  # even if a spare image gave infinities
         with _lost_processes_named():
             dist.all_reduce(flat)
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
@@ -88,6 +94,11 @@ class Processes:
             dist.all_gather_object(every, thing)
         return every
 
+    def require_same(self, thing: Any, remedy: str) -> None:
+        """Raise UserError, with this remedy, unless all processes have the same there."""
+        if len(set(self.gather_objects(thing))) > 1:
+            raise UserError(f"the {self.count} processes do not begin with the same: {remedy}")
+
     def of_first(self, thing: Any) -> Any:
         """What the first process has there."""
         return self.gather_objects(thing)[0]
@@ -109,9 +120,10 @@ def _lost_processes_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        reason = next(iter(str(error).splitlines()), "").strip()
         raise ProcessLost(
-            "another process of this run has ended, so this one ends too: the last checkpoint stands, and "
-            "--continue_train goes on from it"
+            "another process of this run has ended, or can't be reached, so this one ends too: the last checkpoint "
+            f"stands, and --continue_train goes on from it ({reason})"
         ) from error
 
 
@@ -125,7 +137,8 @@ def processes() -> Processes:
     backend = "gloo"
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
-        torch.cuda.set_device(local_rank % torch.cuda.device_count())
+        if local_rank < torch.cuda.device_count():
+            torch.cuda.set_device(local_rank)
     store, rank, count = next(dist.rendezvous("env://"))
     # Torchrun's store still has the addresses of the processes that it had started before.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

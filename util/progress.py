@@ -56,7 +56,7 @@ class Progress:
 class Console:
     """A progress bar with the time left on a terminal; plain lines, one for each report, elsewhere."""
 
-    def __init__(self, total: int, done: int, unit: str = "img") -> None:
+    def __init__(self, total: int, done: int, unit: str = "img", silent: bool = False) -> None:
         self.total, self.begun, self.done = total, done, done
         self.start = time.perf_counter()
         self.bar = tqdm(
@@ -65,7 +65,7 @@ class Console:
             unit=unit,
             smoothing=0.05,
             dynamic_ncols=True,
-            disable=not sys.stderr.isatty(),
+            disable=silent or not sys.stderr.isatty(),
         )
 
     def advance(self, count: int, title: str) -> None:

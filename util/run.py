@@ -100,6 +100,14 @@ class Run:
         elif self.opt.continue_train:
             self._go_on_from_weights()
         processes().wait()
+        self._begin_together()
+
+    def _begin_together(self) -> None:
+        """Make sure that all processes begin with the same, and each with random numbers of its own."""
+        networks = self.model.networks().values()
+        sums = [float(p.detach().double().sum()) for network in networks for p in network.parameters()]
+        remedy = f"{self.folder} has to be on a disk that all machines share"
+        processes().require_same((self.progress.step, *sums), remedy)
         processes().seed_step(self.opt.seed, self.progress.step)
 
     def _state_objects(self, model: Trained, dataset: Stateful, log: Stateful) -> dict[str, Stateful]:

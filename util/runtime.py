@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from util.errors import UserError
+from util.processes import processes
 
 
 def get_device(name: str) -> torch.device:
@@ -22,9 +23,24 @@ def get_device(name: str) -> torch.device:
     missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
     if missing or not available[device.type]:
         raise UserError(f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto")
+    _check_share(name, device)
     if device.type == "cpu":
         _keep_freed_memory()
     return device
+
+
+def _check_share(name: str, device: torch.device) -> None:
+    """Raise UserError where several processes can't each have a device of that kind."""
+    together = processes()
+    if together.count == 1 or device.type == "cpu":
+        return
+    if device.type != "cuda" or device.index is not None:
+        raise UserError(f"--device {name} under torchrun: each process takes a GPU of its own; use cuda, or cpu")
+    if together.local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"torchrun starts more processes than the {torch.cuda.device_count()} GPUs here: lower --nproc_per_node, "
+            "or use --device cpu"
+        )
 
 
 def _keep_freed_memory() -> None:
@@ -95,14 +111,12 @@ class Precision:
     @property
     def advice(self) -> str:
         """What there is to say of this precision on this device; mostly nothing."""
+        has_tf32 = self.device.type == "cuda" and torch.cuda.get_device_capability(self.device) >= (8, 0)
+        if self.name == "tf32" and not has_tf32:
+            return "note: --precision tf32 changes nothing on this device"
         if self.device.type == "cpu" and self.name != "fp32":
-            effect = "changes nothing" if self.name == "tf32" else "is slower than fp32 on most CPUs"
-            return f"note: --precision {self.name} {effect}"
-        if (
-            self.device.type == "cuda"
-            and self.name == "fp32"
-            and torch.cuda.get_device_capability(self.device) >= (8, 0)
-        ):
+            return f"note: --precision {self.name} is slower than fp32 on most CPUs"
+        if self.name == "fp32" and has_tf32:
             return "note: --precision tf32 or bf16 would be faster on this GPU"
         return ""
 

@@ -116,3 +116,22 @@ def test_a_pool_of_images_of_another_size_is_judged_apart() -> None:
     network = Counting(torch.nn.Conv2d(3, 1, 3))
     discriminator_loss(network, torch.rand(1, 3, 8, 8), torch.rand(1, 3, 6, 8), "lsgan", 0)
     assert network.passes == 2
+
+
+def test_statistics_of_norms_are_taken_once() -> None:
+    network = create_generator("resnet_6blocks", input_nc=3, output_nc=3, ngf=2, norm="batch", grad_checkpoint=True)
+    plain = create_generator("resnet_6blocks", input_nc=3, output_nc=3, ngf=2, norm="batch")
+    plain.load_state_dict(network.state_dict())
+    x = torch.rand(1, 3, 16, 16)
+    for either in (network, plain):
+        either(x).sum().backward()
+    assert all(torch.equal(one, other) for one, other in zip(network.buffers(), plain.buffers(), strict=True))
+
+
+def test_a_second_step_on_the_same_batch_is_in_parts_too(build: Build) -> None:
+    model, whole = build(*CYCLE_GAN, "--accumulate", "2"), build(*CYCLE_GAN)
+    for either in (model, whole):
+        step(either, 4, 0)
+        either.optimize_parameters()
+    assert model.get_current_losses() == pytest.approx(whole.get_current_losses(), rel=1e-6)
+    assert len(model.real_A) == 4

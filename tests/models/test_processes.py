@@ -20,7 +20,7 @@ from models import create_model
 from options import TrainOptions
 from util.processes import processes
 
-out, per_process, flags = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+out, left, flags = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 opt = TrainOptions().parse(["--dataroot", out, "--checkpoints_dir", out, "--seed", "3", "--device", "cpu", *flags])
 together = processes()
 torch.manual_seed(4)
@@ -31,7 +31,7 @@ for network in model.networks().values():
 losses = []
 for step in range(4):
     generator = torch.Generator().manual_seed(step)
-    count = 4 if step < 3 else 1  # the end of an epoch: no image is left for the second process
+    count = 4 if step < 3 else left  # at the end of an epoch
     images = {{d: torch.rand(count, 3, 32, 32, generator=generator, dtype=torch.float64) * 2 - 1 for d in "AB"}}
     own = together.share(range(count))
     batch = {{d: images[d][list(own)] if own else images[d][:1] for d in "AB"}}
@@ -47,13 +47,20 @@ SMALL = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--netD", "n_la
 SMALL += ["--crop_size", "32", "--load_size", "32", "--init_gain", "0.2"]
 
 
-@pytest.mark.parametrize("flags", [["--pool_size", "0"], ["--pool_size", "3"]], ids=["no pool", "pool"])
-def test_two_processes_give_the_update_of_one(tmp_path: Path, flags: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("left", "flags"),
+    [
+        (1, ["--pool_size", "0"]),  # at the end, no image is left for the second process,
+        (1, ["--pool_size", "3"]),
+        (3, ["--pool_size", "0", "--accumulate", "2"]),  # or only one, which has no two parts
+    ],
+)
+def test_two_processes_give_the_update_of_one(tmp_path: Path, left: int, flags: list[str]) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(root=str(ROOT)))
     for count in (1, 2):
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
-        command = [*launch, str(program), str(tmp_path), str(4 // count), *SMALL, *flags]
+        command = [*launch, str(program), str(tmp_path), str(left), *SMALL, *flags]
         done = subprocess.run(command, capture_output=True, text=True, timeout=200)
         assert done.returncode == 0, done.stderr
     alone, first, second = (
