@@ -98,9 +98,11 @@ class ResnetBlock(nn.Module):
     @contextmanager
     def _kept_statistics(self) -> Iterator[None]:
         before = [buffer.clone() for buffer in self.buffers()]
-        yield
-        for buffer, value in zip(self.buffers(), before, strict=True):
-            buffer.copy_(value)
+        try:
+            yield
+        finally:  # torch leaves by an exception once it has what it needs
+            for buffer, value in zip(self.buffers(), before, strict=True):
+                buffer.copy_(value)
 
     def _apply_block(self, x: Tensor) -> Tensor:
         return self.conv_block(x) + x  # in this order the sum has the layout that the convolutions give
