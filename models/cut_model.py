@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from models import architectures
 from models.base_model import BaseModel, Phase, Translation
-from util.arguments import boolean, builds_networks, number
+from util.arguments import boolean, builds_networks, not_changed, number
 from util.errors import UserError
 from util.lazy import lazy_import
 
@@ -62,6 +62,7 @@ class CUTModel(BaseModel):
         group.add_argument("--num_patches", type=positive, default=256, metavar="N", help="patches of a feature map")
         group.add_argument("--netF_nc", type=positive, default=256, metavar="N", help="width of the projections")
         builds_networks(parser, "netF_nc", in_testing=False)
+        not_changed(parser, "CUT_mode")
         parser.set_defaults(init_type="xavier", pool_size=0, **MODES["CUT"])
 
     @staticmethod

@@ -77,7 +77,7 @@ class TrainOptions(BaseOptions):
             now = getattr(opt, name)
             if name in parser.fixed:
                 raise UserError(
-                    f"--{name} {now}: the run has {before}, and can't go on with other networks: start a new run "
+                    f"--{name} {now}: the run has {before}, and can't go on with another: start a new run "
                     f"(--init_from {opt.name} takes over what fits)"
                 )
             if name in DOMAINS and not opt.force:

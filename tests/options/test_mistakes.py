@@ -170,7 +170,7 @@ TRAINING = {
     "a run",
     "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: train first, or check "
     "--name, --epoch and --checkpoints_dir",
-    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with other networks: start a "
+    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with another: start a "
     "new run (--init_from mine takes over what fits)",
     "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB, and would go on with other "
     "images; --force it",

@@ -151,9 +151,9 @@ def test_class_ids_settle_the_channels_and_are_restored(run: Run) -> None:
     assert run("--model", "pix2pix_hd", "--label_nc", "35").input_nc == 35
     opt = test()
     assert (opt.model, opt.dataset_mode, opt.label_nc, opt.input_nc) == ("pix2pix_hd", "aligned", 35, 35)
-    with pytest.raises(UserError, match=r"^--label_nc 20: the run has 35, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--label_nc 20: the run has 35, and can't go on with another"):
         train("--model", "pix2pix_hd", "--continue_train", "--label_nc", "20")
-    with pytest.raises(UserError, match=r"^--num_D 3: the run has 2, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--num_D 3: the run has 2, and can't go on with another"):
         train("--model", "pix2pix_hd", "--continue_train", "--num_D", "3")
 
 
@@ -187,8 +187,23 @@ def test_defaults_that_follow_from_an_option_give_way_to_what_is_given(run: Run,
     assert again.nce_idt is True and again.flip_equivariance is False
     assert train("--model", "cut", "--nce_idt").nce_idt is True
     assert test("--name", "mine").model == "cut"
-    with pytest.raises(UserError, match=r"^--netF_nc 8: the run has 256, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--netF_nc 8: the run has 256, and can't go on with another"):
         train("--name", "mine", "--continue_train", "--netF_nc", "8")
+
+
+def test_a_mode_given_by_hand_wins_over_what_another_had_meant(run: Run, here: Path) -> None:
+    run("--model", "cut", "--n_epochs", "20")
+    config = "checkpoints/photos_cut/options.json"
+    opt = train("--config", config, "--name", "fast", "--CUT_mode", "FastCUT", "--lambda_NCE", "3")
+    assert (opt.CUT_mode, opt.nce_idt, opt.flip_equivariance) == ("FastCUT", False, True)
+    assert (opt.lambda_NCE, opt.n_epochs, opt.n_epochs_decay) == (3, 150, 50)
+    opt = train("--config", config, "--name", "same", "--CUT_mode", "CUT")
+    assert (opt.n_epochs, opt.n_epochs_decay, opt.nce_idt) == (20, 200, True)
+    (here / "c.yaml").write_text("n_epochs_decay: 9\n")
+    opt = train("--config", "c.yaml", "--model", "cut")
+    assert (opt.n_epochs, opt.n_epochs_decay) == (200, 9)
+    with pytest.raises(UserError, match=r"^--CUT_mode FastCUT: the run has CUT, and can't go on with another: start"):
+        train("--model", "cut", "--continue_train", "--CUT_mode", "FastCUT")
 
 
 def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None:
@@ -200,7 +215,7 @@ def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None
     tested = test()
     assert (tested.model, tested.dataset_mode, tested.latent_size, tested.crop_size) == ("dcgan", "latent", 7, 32)
     assert not withdrawn & vars(tested).keys()
-    with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, and can't go on with another"):
         train("--continue_train", "--name", opt.name, "--latent_size", "8")
 
 
@@ -347,7 +362,7 @@ def test_going_on_with_other_networks_is_refused(flags: list[str], run: Run) -> 
     run()
     for force in ([], ["--force"]):
         option = flags[0].replace("dropout", "no_dropout")
-        with pytest.raises(UserError, match=rf"^{option} .*: the run has .* networks"):
+        with pytest.raises(UserError, match=rf"^{option} .*: the run has .* another"):
             train("--continue_train", *flags, *force)
 
 
