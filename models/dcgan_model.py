@@ -28,6 +28,7 @@ else:
         "util.images",
     )
 
+OF_TRANSLATION = ("aligned", "colorization", "template", "unaligned")  # datasets, which need withdrawn options
 SIZES = (32, 64, 128, 256)
 WALK = 7  # images from a latent to another, without the first
 WIDEST_GRID = 1024  # of samples, in pixels
@@ -58,6 +59,11 @@ class DCGANModel(BaseModel):
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        if opt.dataset_mode in OF_TRANSLATION:
+            raise UserError(
+                f"--dataset_mode {opt.dataset_mode} is for models that translate, and --model dcgan makes images of "
+                f"noise: use --dataset_mode {'single' if is_train else 'latent'}"
+            )
         if opt.crop_size not in SIZES:
             raise UserError(f"--crop_size {opt.crop_size}: --model dcgan makes images of 32, 64, 128 or 256 pixels")
         if is_train and "crop" not in opt.preprocess:

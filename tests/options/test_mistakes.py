@@ -90,6 +90,11 @@ TRAINING = {
     "--augment basic",
     "--model dcgan --crop_size 100 --load_size 100": "--crop_size 100: --model dcgan makes images of 32, 64, 128 or "
     "256 pixels",
+    **{
+        f"--model dcgan --dataset_mode {mode}": f"--dataset_mode {mode} is for models that translate, and --model "
+        "dcgan makes images of noise: use --dataset_mode single"
+        for mode in ("aligned", "colorization", "template", "unaligned")
+    },
     "--model dcgan --preprocess none": "--preprocess none leaves images of any size, and --model dcgan takes squares: "
     "use one that crops",
     "--model dcgan --netG unet_128": "--netG is no option~",
@@ -205,6 +210,8 @@ TRAINING = {
     "directory)",
 }
 TESTING = {
+    "--name noise --dataset_mode unaligned": "--dataset_mode unaligned is for models that translate, and --model dcgan "
+    "makes images of noise: use --dataset_mode latent",
     "--name mine --dataset_mode latent": "--dataset_mode latent is for models of noise, such as dcgan, not for --model "
     "cycle_gan",
     "--lambda_A 5 --name mine": "--lambda_A is no option~",
@@ -215,7 +222,7 @@ TESTING = {
     "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: give --name (there is "
     "no run at all yet, so train first)",
     "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: give --name (one of "
-    "bare, cut_off, lost, mine, ~page)",
+    "bare, cut_off, lost, mine, ~noise, ~page)",
     "--checkpoints_dir several": "several runs were trained on --dataroot tiles: give one as --name: one, two",
     "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or remove it and give "
     "the options of the networks by hand",
@@ -299,9 +306,12 @@ def write_runs() -> None:
             save_weights({Path("checkpoints/bare/latest_net_G.pth"): model.netG_A})
         options.save(opt, run.folder, {})
         run.lock.release()
+    opt = options.parse(["--dataroot", "flat", "--model", "dcgan", "--name", "noise"])
+    Path("checkpoints/noise").mkdir()
+    options.save(opt, Path("checkpoints/noise"), {})
     Path("broken/one/options.json").write_text('{"options": ')
     Path("broken/one/manifest.json").unlink()
-    for name in ("lost", "page", "cut_off"):
+    for name in ("lost", "page", "cut_off", "noise"):
         Path("checkpoints", name, "manifest.json").unlink(missing_ok=True)
     for name in ("G_A", "G_B"):
         Path(f"checkpoints/page/latest_net_{name}.pth").write_text("<html>404 Not Found</html>")
@@ -310,7 +320,7 @@ def write_runs() -> None:
     Path("checkpoints/cut_off/latest_state.pt").write_bytes(whole[: len(whole) // 2])
     Path("checkpoints/cut_off/options.json").write_bytes(Path("checkpoints/mine/options.json").read_bytes())
     # These would be further runs of the same data, of which a test would have to choose one.
-    for name in ("lost", "page", "cut_off"):
+    for name in ("lost", "page", "cut_off", "noise"):
         path = Path("checkpoints", name, "options.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"run": {"dataroot": "/elsewhere"}}))
 
