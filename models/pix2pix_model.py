@@ -92,6 +92,8 @@ class Pix2PixModel(BaseModel):
                 f"--dataset_mode {self.opt.dataset_mode} has no pairs, and --model {self.opt.model} learns from pairs: "
                 "use --dataset_mode aligned"
             )
+        if A not in batch:  # a folder alone, as --dataset_mode single has it, is the input whatever the direction
+            A, B = B, A
         self.real_A = batch[A].to(self.device)
         if self.label_nc:
             self.real_A = labels.one_hot(self.real_A, self.label_nc)
