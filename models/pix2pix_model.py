@@ -46,6 +46,7 @@ class Pix2PixModel(BaseModel):
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        refuse_chance_pairs(opt)
         architectures.check_generator_size(opt)
         if not is_train:
             return
@@ -166,3 +167,12 @@ class Pix2PixModel(BaseModel):
         if opt.lambda_L1 > 0:
             terms["G_L1"] = opt.lambda_L1 * losses.l1_loss(self.fake_B, self.real_B)
         return terms
+
+
+def refuse_chance_pairs(opt: argparse.Namespace) -> None:
+    """Raise UserError for the dataset that has an A and a B in each sample, but any two."""
+    if opt.dataset_mode == "unaligned":
+        raise UserError(
+            f"--dataset_mode unaligned pairs images by chance, and --model {opt.model} learns from true pairs: use "
+            "--dataset_mode aligned"
+        )

@@ -100,6 +100,16 @@ TRAINING = {
     "--model dcgan --netG unet_128": "--netG is no option~",
     "--model dcgan --dataset_mode latent": "--dataset_mode latent has no images to learn from: it is what test.py "
     "gives --model dcgan",
+    **{
+        f"--model {model} --dataset_mode unaligned": f"--dataset_mode unaligned pairs images by chance, and --model "
+        f"{model} learns from true pairs: use --dataset_mode aligned"
+        for model in ("pix2pix", "pix2pix_hd")
+    },
+    **{
+        f"--model colorization --dataset_mode {mode}": f"--dataset_mode {mode} leaves lightness and colours together, "
+        "and --model colorization takes them apart: use --dataset_mode colorization"
+        for mode in ("aligned", "single", "template", "unaligned")
+    },
     "--model colorization --direction BtoA": "--direction BtoA: --dataset_mode colorization has no way back: use AtoB",
     "--model colorization --input_nc 3": "--input_nc 3 and --output_nc 2: --dataset_mode colorization goes from "
     "lightness to two channels of colour: use --input_nc 1 and --output_nc 2",
