@@ -51,11 +51,15 @@ class DCGANModel(BaseModel):
         for name in ("latent_size", "crop_size"):
             builds_networks(parser, name)
         if is_train:
-            parser.set_defaults(dataset_mode="single", gan_mode="vanilla", pool_size=0, load_size=72, batch_size=128)
+            parser.set_defaults(dataset_mode="single", gan_mode="vanilla", pool_size=0, batch_size=128)
             architectures.add_augment_option(group)
         else:
             not_restored(parser, "dataset_mode")
             parser.set_defaults(dataset_mode="latent")
+
+    @staticmethod
+    def dependent_defaults(opt: argparse.Namespace) -> dict[str, Any]:
+        return {"load_size": opt.crop_size * 9 // 8} if opt.is_train else {}  # crops of nearly the whole image
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:

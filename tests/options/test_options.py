@@ -210,13 +210,22 @@ def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None
     opt = run("--model", "dcgan", "--latent_size", "7", "--crop_size", "32")
     withdrawn = {"netG", "netD", "n_layers_D", "no_dropout", "output_nc", "direction"}
     assert not withdrawn & vars(opt).keys()
-    shown = (opt.norm, opt.gan_mode, opt.pool_size, opt.batch_size, opt.load_size, opt.dataset_mode, opt.augment)
-    assert shown == ("batch", "vanilla", 0, 128, 72, "single", "basic")
+    shown = (opt.norm, opt.gan_mode, opt.pool_size, opt.batch_size, opt.dataset_mode, opt.augment)
+    assert shown == ("batch", "vanilla", 0, 128, "single", "basic")
     tested = test()
+    assert (tested.crop_size, tested.load_size) == (32, 32)
     assert (tested.model, tested.dataset_mode, tested.latent_size, tested.crop_size) == ("dcgan", "latent", 7, 32)
     assert not withdrawn & vars(tested).keys()
     with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, and can't go on with another"):
         train("--continue_train", "--name", opt.name, "--latent_size", "8")
+
+
+@pytest.mark.parametrize(("crop", "load"), [(32, 36), (64, 72), (128, 144), (256, 288)])
+def test_dcgan_crops_nearly_the_whole_image_whatever_its_size(crop: int, load: int, run: Run) -> None:
+    assert run("--model", "dcgan", "--crop_size", crop).load_size == load
+    assert train("--continue_train", "--model", "dcgan").load_size == load
+    assert train("--model", "dcgan", "--crop_size", crop, "--load_size", 300).load_size == 300
+    assert train("--model", "dcgan").load_size == 72
 
 
 @pytest.mark.parametrize("name", [name for name in TRAIN if isinstance(TRAIN[name], bool)])
