@@ -119,6 +119,11 @@ TRAINING = {
     "equal: A is made of B",
     "--model pix2pix --lambda_L1 0 --lambda_GAN 0": "--lambda_L1 and --lambda_GAN are both 0: there is nothing to "
     "learn",
+    **{
+        f"--model {model} --dataset_mode aligned --label_nc 35": f"--label_nc 35: --model {model} takes images, not "
+        "class ids: use --model pix2pix or pix2pix_hd"
+        for model in ("cycle_gan", "cut", "template")
+    },
     "--model pix2pix --label_nc 300": "--label_nc: '300' is not a whole number at least 0 and at most 256",
     "--model pix2pix --label_nc 35 --input_nc 4": "--input_nc 4: with --label_nc 35 there are as many channels",
     "--model pix2pix --dataroot joined --label_nc 35": "--label_nc 35 needs two folders, joined/trainA and "
@@ -220,6 +225,8 @@ TRAINING = {
     "directory)",
 }
 TESTING = {
+    "--name bare --model test --dataset_mode aligned --label_nc 35": "--label_nc 35: --model test takes images, not "
+    "class ids: use --model pix2pix or pix2pix_hd",
     "--name noise --dataset_mode unaligned": "--dataset_mode unaligned is for models that translate, and --model dcgan "
     "makes images of noise: use --dataset_mode latent",
     "--name mine --dataset_mode latent": "--dataset_mode latent is for models of noise, such as dcgan, not for --model "
