@@ -225,6 +225,8 @@ TRAINING = {
     "directory)",
 }
 TESTING = {
+    "--name colours --model test": "--output_nc 2: two channels of colour are no image without the lightness: test the "
+    "run with --model colorization",
     "--name bare --model test --dataset_mode aligned --label_nc 35": "--label_nc 35: --model test takes images, not "
     "class ids: use --model pix2pix or pix2pix_hd",
     "--name noise --dataset_mode unaligned": "--dataset_mode unaligned is for models that translate, and --model dcgan "
@@ -239,7 +241,7 @@ TESTING = {
     "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: give --name (there is "
     "no run at all yet, so train first)",
     "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: give --name (one of "
-    "bare, cut_off, lost, mine, ~noise, ~page)",
+    "bare, colours, cut_off, lost, mine, ~noise, ~page)",
     "--checkpoints_dir several": "several runs were trained on --dataroot tiles: give one as --name: one, two",
     "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or remove it and give "
     "the options of the networks by hand",
@@ -323,12 +325,13 @@ def write_runs() -> None:
             save_weights({Path("checkpoints/bare/latest_net_G.pth"): model.netG_A})
         options.save(opt, run.folder, {})
         run.lock.release()
-    opt = options.parse(["--dataroot", "flat", "--model", "dcgan", "--name", "noise"])
-    Path("checkpoints/noise").mkdir()
-    options.save(opt, Path("checkpoints/noise"), {})
+    for name, model in (("noise", "dcgan"), ("colours", "colorization")):
+        opt = options.parse(["--dataroot", "flat", "--model", model, "--name", name])
+        Path("checkpoints", name).mkdir()
+        options.save(opt, Path("checkpoints", name), {})
     Path("broken/one/options.json").write_text('{"options": ')
     Path("broken/one/manifest.json").unlink()
-    for name in ("lost", "page", "cut_off", "noise"):
+    for name in ("lost", "page", "cut_off", "noise", "colours"):
         Path("checkpoints", name, "manifest.json").unlink(missing_ok=True)
     for name in ("G_A", "G_B"):
         Path(f"checkpoints/page/latest_net_{name}.pth").write_text("<html>404 Not Found</html>")
@@ -337,7 +340,7 @@ def write_runs() -> None:
     Path("checkpoints/cut_off/latest_state.pt").write_bytes(whole[: len(whole) // 2])
     Path("checkpoints/cut_off/options.json").write_bytes(Path("checkpoints/mine/options.json").read_bytes())
     # These would be further runs of the same data, of which a test would have to choose one.
-    for name in ("lost", "page", "cut_off", "noise"):
+    for name in ("lost", "page", "cut_off", "noise", "colours"):
         path = Path("checkpoints", name, "options.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"run": {"dataroot": "/elsewhere"}}))
 
