@@ -224,7 +224,11 @@ def _device(text: str) -> str:
 def add_run_options(parser: OptionParser) -> None:
     """Where the run is, what it runs on, and what it reports."""
     group = parser.add_argument_group("run")
-    group.add_argument("--dataroot", metavar="FOLDER", help="the images: trainA, trainB, testA, testB in it")
+    group.add_argument(
+        "--dataroot",
+        metavar="FOLDER",
+        help="the images: a folder with what --dataset_mode reads in it (unaligned: trainA, trainB, testA, testB)",
+    )
     group.add_argument("--name", metavar="NAME", help="the run's folder in --checkpoints_dir (default: DATAROOT_MODEL)")
     group.add_argument("--checkpoints_dir", default="./checkpoints", help="where the runs are")
     group.add_argument("--config", metavar="FILE", help="options from a .yaml or .json file; flags given here win")

@@ -47,7 +47,7 @@ class TrainOptions(BaseOptions):
     """Options of a training run."""
 
     is_train = True
-    description = "Train a model on two folders of images. Options of other models: --model NAME --help."
+    description = "Train a model on folders of images. Options of other models: --model NAME --help."
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """See BaseOptions. What torchrun has started again (--max-restarts) goes on with the run it had begun."""
@@ -123,7 +123,11 @@ def add_training_options(parser: OptionParser) -> None:
     """Objective and schedule. Weights of losses are the models' own options."""
     group = parser.add_argument_group("training")
     epochs = number(int, least=0)
-    group.add_argument("--phase", default="train", help="which folders of --dataroot: trainA and trainB")
+    group.add_argument(
+        "--phase",
+        default="train",
+        help="how the names of the folders that --dataset_mode reads begin (unaligned: trainA and trainB)",
+    )
     group.add_argument("--n_epochs", type=epochs, default=100, metavar="N", help="epochs at the initial learning rate")
     group.add_argument("--n_epochs_decay", type=epochs, default=100, metavar="N", help="epochs of falling towards 0")
     group.add_argument(

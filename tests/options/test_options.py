@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from data.transforms import Transform
 from models import MODELS
 from options import TestOptions, TrainOptions
 from util.errors import UserError
@@ -138,6 +139,14 @@ def test_defaults_of_pix2pix() -> None:
     opt = train("--model", "pix2pix")
     own = {"model": "pix2pix", "netG": "unet_256", "norm": "batch", "no_dropout": False, "gan_mode": "vanilla"}
     assert without(opt, "dataroot", "name", "seed", "is_train") == PAIRED | own | {"lambda_L1": 100, "lambda_GAN": 1}
+
+
+def test_defaults_of_colorization() -> None:
+    opt = train("--model", "colorization")
+    own = {"model": "colorization", "netG": "unet_256", "norm": "batch", "no_dropout": False, "gan_mode": "vanilla"}
+    own |= {"dataset_mode": "colorization", "input_nc": 1, "output_nc": 2, "lambda_L1": 100, "lambda_GAN": 1}
+    expected = {name: value for name, value in PAIRED.items() if name != "label_nc"} | own
+    assert without(opt, "dataroot", "name", "seed", "is_train") == expected
 
 
 def test_defaults_of_pix2pix_hd() -> None:
@@ -517,6 +526,15 @@ def test_a_seed_is_drawn_anew_for_each_run() -> None:
     assert train("--seed", "5").seed == 5
 
 
+@pytest.mark.parametrize(("size", "shown"), [([], (512, 512)), (["--load_size", "2048"], (1024, 2048))])
+def test_whole_images_after_training_on_crops_of_wide_ones(size: list[str], shown: tuple[int, int], run: Run) -> None:
+    """What docs/pairs.md says of images of 2048x1024."""
+    flags = ["--netG", "local", "--preprocess", "scale_width_and_crop", "--load_size", "2048", "--crop_size", "512"]
+    run("--model", "pix2pix_hd", "--label_nc", "35", *flags)
+    opt = test(*(["--preprocess", "scale_width", *size] if size else []))
+    assert Transform(opt).target_size(1024, 2048) == shown
+
+
 # Help, quickly.
 
 
@@ -544,6 +562,9 @@ def test_help_shows_the_options_of_the_chosen_model() -> None:
     shown = help_of("--model", "template")
     assert "--lambda_near" in shown and "--lambda_A" not in shown
     assert "weight of the cycle A -> B -> A; 0: none (default: 10.0)" in help_of()
+    # Folders are told as those of a dataset, which the model may not have.
+    for line in help_of("--model", "dcgan").splitlines():
+        assert "trainA" not in line or "(unaligned: trainA" in line, line
 
 
 @pytest.mark.parametrize("name", MODELS.names())
