@@ -84,7 +84,7 @@ class CUTModel(BaseModel):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.network_names = self.averaged_names = ["G"]
+        self.network_names, self.averaged_names = ["G"], ["G"]
         self.visual_names = ["real_A", "fake_B"]
         # finish_options lets no other kind be trained.
         self.netG = cast("generators.ResnetGenerator", self.place(generators.from_options(opt)))
@@ -92,7 +92,6 @@ class CUTModel(BaseModel):
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
-        self.network_names = ["G"]
         self.visual_names = ["real_A", "fake_B", "real_B"]
         learning: list[torch.nn.Module] = [self.netG]
         paths = [self.generate]
