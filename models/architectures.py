@@ -73,3 +73,12 @@ def check_equal_channels(opt: argparse.Namespace, weight: str) -> None:
             f"--{weight} {getattr(opt, weight)} needs equal channel counts, not --input_nc {opt.input_nc} and "
             f"--output_nc {opt.output_nc}: use --{weight} 0"
         )
+
+
+def refuse_class_ids(opt: argparse.Namespace) -> None:
+    """Raise UserError for --label_nc, for models that take images alone."""
+    if getattr(opt, "label_nc", 0):
+        raise UserError(
+            f"--label_nc {opt.label_nc}: --model {opt.model} takes images, not class ids: use --model pix2pix or "
+            "pix2pix_hd"
+        )

@@ -82,7 +82,7 @@ class BaseModel(ABC):
 
     @staticmethod
     def dependent_defaults(opt: argparse.Namespace) -> dict[str, Any]:
-        """Defaults, by name, that follow from the other options; what is given, or restored, wins over them."""
+        """Defaults, by name, that follow from the other options; what is given beside those wins over them."""
         return {}
 
     @staticmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from models import architectures
 from models.base_model import BaseModel, Phase, Translation
-from util.arguments import boolean, builds_networks, number
+from util.arguments import boolean, builds_networks, not_changed, number
 from util.errors import UserError
 from util.lazy import lazy_import
 
@@ -62,6 +62,7 @@ class CUTModel(BaseModel):
         group.add_argument("--num_patches", type=positive, default=256, metavar="N", help="patches of a feature map")
         group.add_argument("--netF_nc", type=positive, default=256, metavar="N", help="width of the projections")
         builds_networks(parser, "netF_nc", in_testing=False)
+        not_changed(parser, "CUT_mode")
         parser.set_defaults(init_type="xavier", pool_size=0, **MODES["CUT"])
 
     @staticmethod
@@ -71,6 +72,7 @@ class CUTModel(BaseModel):
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         architectures.check_generator_size(opt)
+        architectures.refuse_class_ids(opt)
         if not is_train:
             return
         architectures.check_discriminator_size(opt)
@@ -82,7 +84,7 @@ class CUTModel(BaseModel):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.network_names = self.averaged_names = ["G"]
+        self.network_names, self.averaged_names = ["G"], ["G"]
         self.visual_names = ["real_A", "fake_B"]
         # finish_options lets no other kind be trained.
         self.netG = cast("generators.ResnetGenerator", self.place(generators.from_options(opt)))
@@ -90,7 +92,6 @@ class CUTModel(BaseModel):
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
-        self.network_names = ["G"]
         self.visual_names = ["real_A", "fake_B", "real_B"]
         learning: list[torch.nn.Module] = [self.netG]
         paths = [self.generate]

@@ -64,6 +64,7 @@ class CycleGANModel(BaseModel):
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         architectures.check_generator_size(opt)
+        architectures.refuse_class_ids(opt)
         if not is_train:
             return
         architectures.check_discriminator_size(opt)

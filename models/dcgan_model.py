@@ -28,6 +28,7 @@ else:
         "util.images",
     )
 
+OF_TRANSLATION = ("aligned", "colorization", "template", "unaligned")  # datasets, which need withdrawn options
 SIZES = (32, 64, 128, 256)
 WALK = 7  # images from a latent to another, without the first
 WIDEST_GRID = 1024  # of samples, in pixels
@@ -50,14 +51,23 @@ class DCGANModel(BaseModel):
         for name in ("latent_size", "crop_size"):
             builds_networks(parser, name)
         if is_train:
-            parser.set_defaults(dataset_mode="single", gan_mode="vanilla", pool_size=0, load_size=72, batch_size=128)
+            parser.set_defaults(dataset_mode="single", gan_mode="vanilla", pool_size=0, batch_size=128)
             architectures.add_augment_option(group)
         else:
             not_restored(parser, "dataset_mode")
             parser.set_defaults(dataset_mode="latent")
 
     @staticmethod
+    def dependent_defaults(opt: argparse.Namespace) -> dict[str, Any]:
+        return {"load_size": opt.crop_size * 9 // 8} if opt.is_train else {}  # crops of nearly the whole image
+
+    @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        if opt.dataset_mode in OF_TRANSLATION:
+            raise UserError(
+                f"--dataset_mode {opt.dataset_mode} is for models that translate, and --model dcgan makes images of "
+                f"noise: use --dataset_mode {'single' if is_train else 'latent'}"
+            )
         if opt.crop_size not in SIZES:
             raise UserError(f"--crop_size {opt.crop_size}: --model dcgan makes images of 32, 64, 128 or 256 pixels")
         if is_train and "crop" not in opt.preprocess:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from models import architectures
 from models.base_model import Phase
-from models.pix2pix_model import Pix2PixModel
+from models.pix2pix_model import Pix2PixModel, refuse_chance_pairs
 from util.arguments import builds_networks, number
 from util.errors import UserError
 from util.lazy import lazy_import
@@ -65,6 +65,7 @@ class Pix2PixHDModel(Pix2PixModel):
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        refuse_chance_pairs(opt)
         architectures.check_generator_size(opt)
         if not is_train:
             return

@@ -46,6 +46,7 @@ class Pix2PixModel(BaseModel):
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
+        refuse_chance_pairs(opt)
         architectures.check_generator_size(opt)
         if not is_train:
             return
@@ -92,6 +93,8 @@ class Pix2PixModel(BaseModel):
                 f"--dataset_mode {self.opt.dataset_mode} has no pairs, and --model {self.opt.model} learns from pairs: "
                 "use --dataset_mode aligned"
             )
+        if A not in batch:  # a folder alone, as --dataset_mode single has it, is the input whatever the direction
+            A, B = B, A
         self.real_A = batch[A].to(self.device, non_blocking=True)
         if self.label_nc:
             self.real_A = labels.one_hot(self.real_A, self.label_nc)
@@ -164,3 +167,12 @@ class Pix2PixModel(BaseModel):
         if opt.lambda_L1 > 0:
             terms["G_L1"] = opt.lambda_L1 * losses.l1_loss(self.fake_B, self.real_B)
         return terms
+
+
+def refuse_chance_pairs(opt: argparse.Namespace) -> None:
+    """Raise UserError for the dataset that has an A and a B in each sample, but any two."""
+    if opt.dataset_mode == "unaligned":
+        raise UserError(
+            f"--dataset_mode unaligned pairs images by chance, and --model {opt.model} learns from true pairs: use "
+            "--dataset_mode aligned"
+        )

@@ -47,6 +47,7 @@ class TemplateModel(BaseModel):
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         # What can go wrong, said in a sentence before anything is built.
         architectures.check_generator_size(opt)
+        architectures.refuse_class_ids(opt)
         if is_train:
             architectures.check_discriminator_size(opt)
             architectures.check_equal_channels(opt, "lambda_near")

@@ -114,17 +114,35 @@ class BaseOptions:
         given = {**restored, **early.convert("--config", chosen), **early.given(argv)}
         model = given.get("model", early.get_default("model"))
         parser = self._parser_for(model, given.get("dataset_mode"))
-        parser.set_defaults(**{name: value for name, value in restored.items() if name in parser.options()})
         elsewhere = config.keys() if not strict else set() if self.is_train else self._training_options(model)
         here = {name: value for name, value in config.items() if name in parser.options() or name not in elsewhere}
-        converted = parser.convert("--config", here)
-        parser.set_defaults(**converted)
-        first = parser.parse_known_args(argv, argparse.Namespace(is_train=self.is_train))[0]
-        dependent = MODELS.find(model).dependent_defaults(first)
-        parser.set_defaults(**{k: v for k, v in dependent.items() if k not in converted.keys() | restored.keys()})
+        known = {name: value for name, value in restored.items() if name in parser.options()}
+        self._set_defaults(parser, model, known, parser.convert("--config", here), argv)
         opt = parser.parse_strictly(argv) if strict else parser.parse_known_args(argv)[0]
         opt.is_train = self.is_train
         return opt, parser
+
+    def _set_defaults(
+        self,
+        parser: OptionParser,
+        model: str,
+        restored: Mapping[str, Any],
+        config: Mapping[str, Any],
+        argv: Sequence[str],
+    ) -> None:
+        """Make what the run and --config say the defaults, with what follows from it.
+
+        Where a source changes what follows from its options, that wins over the sources before it, but not over what
+        the source itself says: a mode given by hand is not undone by what another mode had meant.
+        """
+        before: dict[str, Any] = {}
+        for source, flags in (({}, ()), (restored, ()), (config, ()), ({}, argv)):
+            parser.set_defaults(**source)
+            opt = parser.parse_known_args(flags, argparse.Namespace(is_train=self.is_train))[0]
+            dependent = MODELS.find(model).dependent_defaults(opt)
+            changed = {name: value for name, value in dependent.items() if before.get(name) != value}
+            parser.set_defaults(**{name: value for name, value in changed.items() if name not in source})
+            before = dependent
 
     def _parser_for(self, model: str, dataset_mode: str | None) -> OptionParser:
         parser = self._base_parser(add_help=True)
@@ -211,7 +229,11 @@ def _device(text: str) -> str:
 def add_run_options(parser: OptionParser) -> None:
     """Where the run is, what it runs on, and what it reports."""
     group = parser.add_argument_group("run")
-    group.add_argument("--dataroot", metavar="FOLDER", help="the images: trainA, trainB, testA, testB in it")
+    group.add_argument(
+        "--dataroot",
+        metavar="FOLDER",
+        help="the images: a folder with what --dataset_mode reads in it (unaligned: trainA, trainB, testA, testB)",
+    )
     group.add_argument("--name", metavar="NAME", help="the run's folder in --checkpoints_dir (default: DATAROOT_MODEL)")
     group.add_argument("--checkpoints_dir", default="./checkpoints", help="where the runs are")
     group.add_argument("--config", metavar="FILE", help="options from a .yaml or .json file; flags given here win")

@@ -26,7 +26,11 @@ class TestOptions(BaseOptions):
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
         group = parser.add_argument_group("testing")
-        group.add_argument("--phase", default="test", help="which folders of --dataroot: testA and testB")
+        group.add_argument(
+            "--phase",
+            default="test",
+            help="how the names of the folders that --dataset_mode reads begin (unaligned: testA and testB)",
+        )
         group.add_argument("--results_dir", default="./results", help="where the gallery goes")
         group.add_argument("--num_test", type=number(int, least=1), default=50, metavar="N", help="how many images")
         group.add_argument("--eval", action="store_true", help="dropout off, batch norm by its running statistics")

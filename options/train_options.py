@@ -52,7 +52,7 @@ class TrainOptions(BaseOptions):
 
     is_train = True
     goes_on = False  # whether torchrun has started this again
-    description = "Train a model on two folders of images. Options of other models: --model NAME --help."
+    description = "Train a model on folders of images. Options of other models: --model NAME --help."
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """See BaseOptions. What torchrun has started again (--max-restarts) goes on with the run it had begun."""
@@ -85,7 +85,7 @@ class TrainOptions(BaseOptions):
             now = getattr(opt, name)
             if name in parser.fixed:
                 raise UserError(
-                    f"--{name} {now}: the run has {before}, and can't go on with other networks: start a new run "
+                    f"--{name} {now}: the run has {before}, and can't go on with another: start a new run "
                     f"(--init_from {opt.name} takes over what fits)"
                 )
             if name in DOMAINS and not opt.force:
@@ -131,7 +131,11 @@ def add_training_options(parser: OptionParser) -> None:
     """Objective and schedule. Weights of losses are the models' own options."""
     group = parser.add_argument_group("training")
     epochs = number(int, least=0)
-    group.add_argument("--phase", default="train", help="which folders of --dataroot: trainA and trainB")
+    group.add_argument(
+        "--phase",
+        default="train",
+        help="how the names of the folders that --dataset_mode reads begin (unaligned: trainA and trainB)",
+    )
     group.add_argument("--n_epochs", type=epochs, default=100, metavar="N", help="epochs at the initial learning rate")
     group.add_argument("--n_epochs_decay", type=epochs, default=100, metavar="N", help="epochs of falling towards 0")
     group.add_argument(

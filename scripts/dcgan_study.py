@@ -33,7 +33,8 @@ from models import create_model
 from models.architectures import AUGMENTATIONS
 from options import TrainOptions
 from util import images
-from util.files import atomic_write
+from util.errors import run_main
+from util.files import atomic_write, temporary_name
 
 if TYPE_CHECKING:
     from models.dcgan_model import DCGANModel
@@ -61,10 +62,13 @@ def build_tiles(out: Path) -> tuple[Path, Path]:
         run("scripts/make_map_dataset.py", "--out", str(out / "maps"), *WORLD)
     few = out / f"tiles{TILES}"
     if not few.is_dir():
-        few.mkdir()
         paths, _ = list_images(out / "maps" / "trainA")
+        beside = temporary_name(few)  # or what is left of an interrupted copy would be taken for all of them
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
         for place in np.linspace(0, len(paths) - 1, TILES).round().astype(int):
-            shutil.copy(paths[place], few)
+            shutil.copy(paths[place], beside)
+        beside.rename(few)
     return few, out / "maps" / "testA"
 
 
@@ -198,4 +202,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -10,7 +10,10 @@ bits, RGB, so that maps of class ids, for --label_nc, have to stay in a folder o
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data.image_folder import match_names
 from data.image_reader import BadImage, read_image
 from util.errors import UserError, run_main
+from util.files import temporary_name
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -65,16 +69,36 @@ def write(image: np.ndarray, folder: Path, name: Path) -> None:
     Image.fromarray(image).save(path)
 
 
+@contextmanager
+def made_whole(*folders: Path) -> Iterator[list[Path]]:
+    """Folders to fill that take their names only when all is there: a mistake half-way leaves nothing."""
+    beside = [temporary_name(folder) for folder in folders]
+    try:
+        for folder in beside:
+            folder.mkdir(parents=True)
+        yield beside
+        for folder, made in zip(folders, beside, strict=True):
+            if folder.exists():  # and is empty, see check_folders
+                folder.rmdir()
+            made.rename(folder)
+    finally:
+        for folder in beside:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def join(folder_A: Path, folder_B: Path, out: Path) -> None:
     """Write each pair of one name into one image. Raises UserError for two images of unequal size."""
     check_folders({"--A": folder_A, "--B": folder_B}, {"--out": out})
     pairs, others = match_names([folder_A, folder_B])
-    for path_A, path_B in pairs:
-        A, B = read(path_A), read(path_B)
-        if A.shape != B.shape:
-            sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (A, B)]
-            raise UserError(f"{path_B} has {sizes[1]} pixels, and its pair {path_A} has {sizes[0]}: scale one of them")
-        write(np.hstack([A, B]), out, path_A.relative_to(folder_A))
+    with made_whole(out) as (beside,):
+        for path_A, path_B in pairs:
+            A, B = read(path_A), read(path_B)
+            if A.shape != B.shape:
+                sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (A, B)]
+                raise UserError(
+                    f"{path_B} has {sizes[1]} pixels, and its pair {path_A} has {sizes[0]}: scale one of them"
+                )
+            write(np.hstack([A, B]), beside, path_A.relative_to(folder_A))
     left_out = f", {len(others)} left out, as no other has their name, such as {others[0]}" if others else ""
     print(f"{out}: {len(pairs)} pairs{left_out}")
 
@@ -83,13 +107,14 @@ def split(folder: Path, out_A: Path, out_B: Path) -> None:
     """Write the halves of each image. Raises UserError for one of an odd width, or two of one name."""
     check_folders({"--AB": folder}, {"--A": out_A, "--B": out_B})
     paths, _ = match_names([folder])
-    for (path,) in paths:
-        both = read(path)
-        width = both.shape[1]
-        if width % 2:
-            raise UserError(f"{path} is {width} pixels wide: A and B side by side have an even width")
-        for half, out in ((both[:, : width // 2], out_A), (both[:, width // 2 :], out_B)):
-            write(np.ascontiguousarray(half), out, path.relative_to(folder))
+    with made_whole(out_A, out_B) as (beside_A, beside_B):
+        for (path,) in paths:
+            both = read(path)
+            width = both.shape[1]
+            if width % 2:
+                raise UserError(f"{path} is {width} pixels wide: A and B side by side have an even width")
+            for half, out in ((both[:, : width // 2], beside_A), (both[:, width // 2 :], beside_B)):
+                write(np.ascontiguousarray(half), out, path.relative_to(folder))
     print(f"{out_A} and {out_B}: {len(paths)} pairs")
 
 

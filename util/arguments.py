@@ -47,9 +47,14 @@ def builds_networks(parser: argparse.ArgumentParser, name: str, *, in_testing: b
         getattr(parser, marks).add(name)
 
 
+def not_changed(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Mark options that a run which goes on can't change, though no network is built by them."""
+    parser.fixed.update(names)  # type: ignore[attr-defined]  # models know no parser of ours
+
+
 def not_restored(parser: argparse.ArgumentParser, *names: str) -> None:
     """Mark options that test.py does not take from the run: the model's defaults for testing hold."""
-    parser.restored.difference_update(names)  # type: ignore[attr-defined]  # models know no parser of ours
+    parser.restored.difference_update(names)  # type: ignore[attr-defined]
 
 
 def withdraw(parser: argparse.ArgumentParser, *names: str) -> None:

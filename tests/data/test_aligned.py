@@ -185,6 +185,26 @@ def test_class_ids_go_with_their_image(direction: str, options: Options, labelle
         torch.testing.assert_close((sample[target] + 1) * 127.5, expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_in_testing_the_folder_of_the_input_may_be_alone(direction: str, options: Options, labelled: Path) -> None:
+    source, target = ("A", "B") if direction == "AtoB" else ("B", "A")
+    (labelled / "trainA").rename(labelled / f"test{source}")
+    opt = resolved(options, labelled, "--label_nc", 35, "--direction", direction, "--preprocess", "none", "--no_flip")
+    opt.phase, opt.is_train = "test", False
+    (batch, *others) = create_dataset(opt)
+    assert batch.keys() >= {source, f"{source}_paths"} and not batch.keys() & {target, f"{target}_paths"}
+    assert len(others) == 2 and torch.equal(batch[source][0, 0], torch.from_numpy(ids(0)))
+    dataset = AlignedDataset(opt)
+    assert dataset.summary() == f"3 images in {labelled}/test{source}, without ground truth"
+    assert [path.name for path in dataset.files()[f"test{source}"]] == ["0.png", "1.png", "2.png"]
+    opt.is_train = True
+    with pytest.raises(UserError, match=r"expected testA and testB in it"):
+        AlignedDataset(opt)
+    opt.is_train, opt.direction = False, "BtoA" if direction == "AtoB" else "AtoB"
+    with pytest.raises(UserError, match=r"expected testA and testB in it"):
+        AlignedDataset(opt)
+
+
 def test_scaling_mixes_no_ids() -> None:
     two = torch.zeros(1, 9, 9, dtype=torch.uint8)
     two[:, :, 4:] = 34

@@ -45,12 +45,6 @@ def test_what_is_shown_of_the_truth_is_the_file_itself(options: Options) -> None
     assert np.abs(color.rgb2lab(made)[..., 0] - color.rgb2lab(picture)[..., 0]).mean() < 1
 
 
-def test_defaults_are_those_of_pix2pix(options: Options) -> None:
-    opt = options("--model", "colorization", "--netG", "unet_256", "--crop_size", 256, "--load_size", 286)
-    assert (opt.norm, opt.pool_size, opt.gan_mode, opt.dataset_mode) == ("batch", 0, "vanilla", "colorization")
-    assert (opt.input_nc, opt.output_nc, opt.lambda_L1) == (1, 2, 100)
-
-
 def test_a_step_is_that_of_the_textbook(options: Options) -> None:
     model = create_model(options(*TINY, "--no_dropout"))
     model.setup(model.opt)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from data import create_dataset
 from models import create_model
 from models.base_model import BaseModel
 from models.labels import one_hot, to_colours
+from options import TestOptions, TrainOptions
 from tests.conftest import Options
 from tests.models.test_cycle_gan import batch, draw_weights
 from util.errors import UserError
@@ -151,6 +154,27 @@ def test_the_truth_of_a_translation_is_its_pair(build: Build) -> None:
     model = build("--direction", "BtoA")
     with pytest.raises(UserError, match=r"^--dataset_mode aligned has no pairs, and --model pix2pix learns from pairs"):
         model.set_input(data)
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_a_folder_alone_is_translated_whatever_the_direction(
+    direction: str, build: Build, two_domains: Path, tmp_path: Path
+) -> None:
+    model = build("--direction", direction, "--name", "alone", "--input_nc", "1")
+    model.folder.mkdir(parents=True)
+    model.save_networks("latest")
+    TrainOptions().save(model.opt, model.folder, {})
+    flags = ["--dataroot", two_domains / "testA", "--checkpoints_dir", tmp_path / "checkpoints", "--name", "alone"]
+    opt = TestOptions().parse([*map(str, flags), "--dataset_mode", "single", "--num_threads", "0", "--device", "cpu"])
+    tested = create_model(opt)
+    tested.setup(opt)
+    data = next(iter(create_dataset(opt)))
+    tested.set_input(data)
+    tested.test()
+    (translation,) = tested.translations(data)
+    assert translation.path == str(two_domains / "testA" / "00.png") and translation.truth == {}
+    assert list(translation.visuals) == ["real_A", "fake_B"]
+    assert translation.visuals["real_A"].shape == (1, 32, 32) and translation.visuals["fake_B"].shape == (3, 32, 32)
 
 
 def test_class_ids_reach_the_network_one_hot(build: Build) -> None:

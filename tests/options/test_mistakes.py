@@ -90,11 +90,26 @@ TRAINING = {
     "--augment basic",
     "--model dcgan --crop_size 100 --load_size 100": "--crop_size 100: --model dcgan makes images of 32, 64, 128 or "
     "256 pixels",
+    **{
+        f"--model dcgan --dataset_mode {mode}": f"--dataset_mode {mode} is for models that translate, and --model "
+        "dcgan makes images of noise: use --dataset_mode single"
+        for mode in ("aligned", "colorization", "template", "unaligned")
+    },
     "--model dcgan --preprocess none": "--preprocess none leaves images of any size, and --model dcgan takes squares: "
     "use one that crops",
     "--model dcgan --netG unet_128": "--netG is no option~",
     "--model dcgan --dataset_mode latent": "--dataset_mode latent has no images to learn from: it is what test.py "
     "gives --model dcgan",
+    **{
+        f"--model {model} --dataset_mode unaligned": f"--dataset_mode unaligned pairs images by chance, and --model "
+        f"{model} learns from true pairs: use --dataset_mode aligned"
+        for model in ("pix2pix", "pix2pix_hd")
+    },
+    **{
+        f"--model colorization --dataset_mode {mode}": f"--dataset_mode {mode} leaves lightness and colours together, "
+        "and --model colorization takes them apart: use --dataset_mode colorization"
+        for mode in ("aligned", "single", "template", "unaligned")
+    },
     "--model colorization --direction BtoA": "--direction BtoA: --dataset_mode colorization has no way back: use AtoB",
     "--model colorization --input_nc 3": "--input_nc 3 and --output_nc 2: --dataset_mode colorization goes from "
     "lightness to two channels of colour: use --input_nc 1 and --output_nc 2",
@@ -104,6 +119,11 @@ TRAINING = {
     "equal: A is made of B",
     "--model pix2pix --lambda_L1 0 --lambda_GAN 0": "--lambda_L1 and --lambda_GAN are both 0: there is nothing to "
     "learn",
+    **{
+        f"--model {model} --dataset_mode aligned --label_nc 35": f"--label_nc 35: --model {model} takes images, not "
+        "class ids: use --model pix2pix or pix2pix_hd"
+        for model in ("cycle_gan", "cut", "template")
+    },
     "--model pix2pix --label_nc 300": "--label_nc: '300' is not a whole number at least 0 and at most 256",
     "--model pix2pix --label_nc 35 --input_nc 4": "--input_nc 4: with --label_nc 35 there are as many channels",
     "--model pix2pix --dataroot joined --label_nc 35": "--label_nc 35 needs two folders, joined/trainA and "
@@ -170,7 +190,7 @@ TRAINING = {
     "a run",
     "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: train first, or check "
     "--name, --epoch and --checkpoints_dir",
-    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with other networks: start a "
+    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with another: start a "
     "new run (--init_from mine takes over what fits)",
     "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB, and would go on with other "
     "images; --force it",
@@ -205,6 +225,12 @@ TRAINING = {
     "directory)",
 }
 TESTING = {
+    "--name colours --model test": "--output_nc 2: two channels of colour are no image without the lightness: test the "
+    "run with --model colorization",
+    "--name bare --model test --dataset_mode aligned --label_nc 35": "--label_nc 35: --model test takes images, not "
+    "class ids: use --model pix2pix or pix2pix_hd",
+    "--name noise --dataset_mode unaligned": "--dataset_mode unaligned is for models that translate, and --model dcgan "
+    "makes images of noise: use --dataset_mode latent",
     "--name mine --dataset_mode latent": "--dataset_mode latent is for models of noise, such as dcgan, not for --model "
     "cycle_gan",
     "--lambda_A 5 --name mine": "--lambda_A is no option~",
@@ -215,7 +241,7 @@ TESTING = {
     "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: give --name (there is "
     "no run at all yet, so train first)",
     "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: give --name (one of "
-    "bare, cut_off, lost, mine, ~page)",
+    "bare, colours, cut_off, lost, mine, ~noise, ~page)",
     "--checkpoints_dir several": "several runs were trained on --dataroot tiles: give one as --name: one, two",
     "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or remove it and give "
     "the options of the networks by hand",
@@ -299,9 +325,13 @@ def write_runs() -> None:
             save_weights({Path("checkpoints/bare/latest_net_G.pth"): model.netG_A})
         options.save(opt, run.folder, {})
         run.lock.release()
+    for name, model in (("noise", "dcgan"), ("colours", "colorization")):
+        opt = options.parse(["--dataroot", "flat", "--model", model, "--name", name])
+        Path("checkpoints", name).mkdir()
+        options.save(opt, Path("checkpoints", name), {})
     Path("broken/one/options.json").write_text('{"options": ')
     Path("broken/one/manifest.json").unlink()
-    for name in ("lost", "page", "cut_off"):
+    for name in ("lost", "page", "cut_off", "noise", "colours"):
         Path("checkpoints", name, "manifest.json").unlink(missing_ok=True)
     for name in ("G_A", "G_B"):
         Path(f"checkpoints/page/latest_net_{name}.pth").write_text("<html>404 Not Found</html>")
@@ -310,7 +340,7 @@ def write_runs() -> None:
     Path("checkpoints/cut_off/latest_state.pt").write_bytes(whole[: len(whole) // 2])
     Path("checkpoints/cut_off/options.json").write_bytes(Path("checkpoints/mine/options.json").read_bytes())
     # These would be further runs of the same data, of which a test would have to choose one.
-    for name in ("lost", "page", "cut_off"):
+    for name in ("lost", "page", "cut_off", "noise", "colours"):
         path = Path("checkpoints", name, "options.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"run": {"dataroot": "/elsewhere"}}))
 

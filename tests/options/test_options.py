@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from data.transforms import Transform
 from models import MODELS
 from options import TestOptions, TrainOptions
 from util.errors import UserError
@@ -140,6 +141,14 @@ def test_defaults_of_pix2pix() -> None:
     assert without(opt, "dataroot", "name", "seed", "is_train") == PAIRED | own | {"lambda_L1": 100, "lambda_GAN": 1}
 
 
+def test_defaults_of_colorization() -> None:
+    opt = train("--model", "colorization")
+    own = {"model": "colorization", "netG": "unet_256", "norm": "batch", "no_dropout": False, "gan_mode": "vanilla"}
+    own |= {"dataset_mode": "colorization", "input_nc": 1, "output_nc": 2, "lambda_L1": 100, "lambda_GAN": 1}
+    expected = {name: value for name, value in PAIRED.items() if name != "label_nc"} | own
+    assert without(opt, "dataroot", "name", "seed", "is_train") == expected
+
+
 def test_defaults_of_pix2pix_hd() -> None:
     opt = train("--model", "pix2pix_hd")
     own = {"model": "pix2pix_hd", "netG": "global", "lambda_feat": 10, "lambda_vgg": 0, "num_D": 2}
@@ -151,9 +160,9 @@ def test_class_ids_settle_the_channels_and_are_restored(run: Run) -> None:
     assert run("--model", "pix2pix_hd", "--label_nc", "35").input_nc == 35
     opt = test()
     assert (opt.model, opt.dataset_mode, opt.label_nc, opt.input_nc) == ("pix2pix_hd", "aligned", 35, 35)
-    with pytest.raises(UserError, match=r"^--label_nc 20: the run has 35, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--label_nc 20: the run has 35, and can't go on with another"):
         train("--model", "pix2pix_hd", "--continue_train", "--label_nc", "20")
-    with pytest.raises(UserError, match=r"^--num_D 3: the run has 2, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--num_D 3: the run has 2, and can't go on with another"):
         train("--model", "pix2pix_hd", "--continue_train", "--num_D", "3")
 
 
@@ -187,21 +196,45 @@ def test_defaults_that_follow_from_an_option_give_way_to_what_is_given(run: Run,
     assert again.nce_idt is True and again.flip_equivariance is False
     assert train("--model", "cut", "--nce_idt").nce_idt is True
     assert test("--name", "mine").model == "cut"
-    with pytest.raises(UserError, match=r"^--netF_nc 8: the run has 256, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--netF_nc 8: the run has 256, and can't go on with another"):
         train("--name", "mine", "--continue_train", "--netF_nc", "8")
+
+
+def test_a_mode_given_by_hand_wins_over_what_another_had_meant(run: Run, here: Path) -> None:
+    run("--model", "cut", "--n_epochs", "20")
+    config = "checkpoints/photos_cut/options.json"
+    opt = train("--config", config, "--name", "fast", "--CUT_mode", "FastCUT", "--lambda_NCE", "3")
+    assert (opt.CUT_mode, opt.nce_idt, opt.flip_equivariance) == ("FastCUT", False, True)
+    assert (opt.lambda_NCE, opt.n_epochs, opt.n_epochs_decay) == (3, 150, 50)
+    opt = train("--config", config, "--name", "same", "--CUT_mode", "CUT")
+    assert (opt.n_epochs, opt.n_epochs_decay, opt.nce_idt) == (20, 200, True)
+    (here / "c.yaml").write_text("n_epochs_decay: 9\n")
+    opt = train("--config", "c.yaml", "--model", "cut")
+    assert (opt.n_epochs, opt.n_epochs_decay) == (200, 9)
+    with pytest.raises(UserError, match=r"^--CUT_mode FastCUT: the run has CUT, and can't go on with another: start"):
+        train("--model", "cut", "--continue_train", "--CUT_mode", "FastCUT")
 
 
 def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None:
     opt = run("--model", "dcgan", "--latent_size", "7", "--crop_size", "32")
     withdrawn = {"netG", "netD", "n_layers_D", "no_dropout", "output_nc", "direction"}
     assert not withdrawn & vars(opt).keys()
-    shown = (opt.norm, opt.gan_mode, opt.pool_size, opt.batch_size, opt.load_size, opt.dataset_mode, opt.augment)
-    assert shown == ("batch", "vanilla", 0, 128, 72, "single", "basic")
+    shown = (opt.norm, opt.gan_mode, opt.pool_size, opt.batch_size, opt.dataset_mode, opt.augment)
+    assert shown == ("batch", "vanilla", 0, 128, "single", "basic")
     tested = test()
+    assert (tested.crop_size, tested.load_size) == (32, 32)
     assert (tested.model, tested.dataset_mode, tested.latent_size, tested.crop_size) == ("dcgan", "latent", 7, 32)
     assert not withdrawn & vars(tested).keys()
-    with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, and can't go on with other networks"):
+    with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, and can't go on with another"):
         train("--continue_train", "--name", opt.name, "--latent_size", "8")
+
+
+@pytest.mark.parametrize(("crop", "load"), [(32, 36), (64, 72), (128, 144), (256, 288)])
+def test_dcgan_crops_nearly_the_whole_image_whatever_its_size(crop: int, load: int, run: Run) -> None:
+    assert run("--model", "dcgan", "--crop_size", crop).load_size == load
+    assert train("--continue_train", "--model", "dcgan").load_size == load
+    assert train("--model", "dcgan", "--crop_size", crop, "--load_size", 300).load_size == 300
+    assert train("--model", "dcgan").load_size == 72
 
 
 @pytest.mark.parametrize("name", [name for name in TRAIN if isinstance(TRAIN[name], bool)])
@@ -347,7 +380,7 @@ def test_going_on_with_other_networks_is_refused(flags: list[str], run: Run) -> 
     run()
     for force in ([], ["--force"]):
         option = flags[0].replace("dropout", "no_dropout")
-        with pytest.raises(UserError, match=rf"^{option} .*: the run has .* networks"):
+        with pytest.raises(UserError, match=rf"^{option} .*: the run has .* another"):
             train("--continue_train", *flags, *force)
 
 
@@ -493,6 +526,15 @@ def test_a_seed_is_drawn_anew_for_each_run() -> None:
     assert train("--seed", "5").seed == 5
 
 
+@pytest.mark.parametrize(("size", "shown"), [([], (512, 512)), (["--load_size", "2048"], (1024, 2048))])
+def test_whole_images_after_training_on_crops_of_wide_ones(size: list[str], shown: tuple[int, int], run: Run) -> None:
+    """What docs/pairs.md says of images of 2048x1024."""
+    flags = ["--netG", "local", "--preprocess", "scale_width_and_crop", "--load_size", "2048", "--crop_size", "512"]
+    run("--model", "pix2pix_hd", "--label_nc", "35", *flags)
+    opt = test(*(["--preprocess", "scale_width", *size] if size else []))
+    assert Transform(opt).target_size(1024, 2048) == shown
+
+
 # Help, quickly.
 
 
@@ -520,6 +562,9 @@ def test_help_shows_the_options_of_the_chosen_model() -> None:
     shown = help_of("--model", "template")
     assert "--lambda_near" in shown and "--lambda_A" not in shown
     assert "weight of the cycle A -> B -> A; 0: none (default: 10.0)" in help_of()
+    # Folders are told as those of a dataset, which the model may not have.
+    for line in help_of("--model", "dcgan").splitlines():
+        assert "trainA" not in line or "(unaligned: trainA" in line, line
 
 
 @pytest.mark.parametrize("name", MODELS.names())

@@ -66,6 +66,28 @@ def test_mistakes(arguments: str, sentence: str, tmp_path: Path, monkeypatch: py
         run(monkeypatch, pairs, *arguments.split())
 
 
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("arguments", ["join --A A --B B --out new", "split --AB A --A new --B other"])
+def test_a_mistake_half_way_leaves_nothing(
+    arguments: str, empty: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in "AB":
+        write_tiles(Path(folder), 3)
+    if empty:
+        Path("new").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    whole = Path("A/02.png").read_bytes()
+    Path("A/02.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"^A/02\.png: is empty"):
+        run(monkeypatch, pairs, *arguments.split())
+    assert sorted(tmp_path.rglob("*")) == before
+    Path("A/02.png").write_bytes(whole)
+    run(monkeypatch, pairs, *arguments.split())
+    assert sorted(path.name for path in Path("new").iterdir()) == ["00.png", "01.png", "02.png"]
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_mistake_ends_the_program_in_a_sentence(tmp_path: Path) -> None:
     command = [sys.executable, pairs.__file__, "split", "--AB", tmp_path / "x", "--A", tmp_path / "y", "--B", "z"]
     done = subprocess.run(command, capture_output=True, text=True)
