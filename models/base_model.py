@@ -344,6 +344,15 @@ class BaseModel(ABC):
         with torch.inference_mode(), self.precision.autocast():
             self.forward()
 
+    def in_eval_mode(self, network: nn.Module, x: Tensor) -> Tensor:
+        """What a network gives in eval mode, in the middle of training; nothing is learnt of it."""
+        mode = network.training
+        network.eval()
+        with torch.no_grad(), self.precision.autocast():
+            result = losses.in_full(network(x))
+        network.train(mode)
+        return result
+
     def eval(self) -> None:
         """Dropout off, batch norm by its running statistics."""
         for network in self.networks().values():

@@ -134,11 +134,7 @@ class DCGANModel(BaseModel):
         """
         visuals = super().get_current_visuals()
         if self.is_train:
-            mode = self.netG.training
-            self.netG.eval()
-            with torch.no_grad(), self.precision.autocast():
-                samples = losses.in_full(self.netG(self.fixed_noise.z.to(next(self.netG.parameters()))))
-            self.netG.train(mode)
+            samples = self.in_eval_mode(self.netG, self.fixed_noise.z.to(next(self.netG.parameters())))
             visuals["samples"] = images.grid(samples, self.columns).unsqueeze(0)
         return visuals
 
