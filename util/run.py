@@ -104,6 +104,8 @@ class Run:
 
     def _begin_together(self) -> None:
         """Make sure that all processes begin with the same, and each with random numbers of its own."""
+        if processes().count == 1:
+            return
         networks = self.model.networks().values()
         sums = [float(p.detach().double().sum()) for network in networks for p in network.parameters()]
         remedy = f"{self.folder} has to be on a disk that all machines share"
