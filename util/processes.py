@@ -7,6 +7,7 @@ Each has the whole model and a share of every batch. Only the first writes files
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import hashlib
 import os
@@ -144,6 +145,13 @@ def processes() -> Processes:
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"attempt {attempt}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=LONGEST_WAIT)
+    atexit.register(_leave)
     if rank > 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what is said there, the first process says as well
     return Processes(rank, count, local_rank)
+
+
+def _leave() -> None:
+    """End the threads of the connection before Python ends: one that still frees a tensor then aborts the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
