@@ -70,7 +70,8 @@ class Transform:
     def finish(self, image: Tensor, choices: Choices) -> Tensor:
         """The part that follows: crop, flip, and values in [-1, 1]. The image itself is left as it is."""
         image = self._crop_and_flip(image, choices)
-        return torch.empty(image.shape).copy_(image).div_(127.5).sub_(1.0)
+        # In the layout that the image has: to turn it costs as much again, and is for the model's device.
+        return torch.empty_like(image, dtype=torch.float32).copy_(image).div_(127.5).sub_(1.0)
 
     def finish_labels(self, ids: Tensor, choices: Choices) -> Tensor:
         """As `finish`, of `apply_to_labels`; ids may have become floating point."""
@@ -112,8 +113,8 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     """Bicubic with antialiasing, as Pillow resizes (within a grey level); values stay in 0..255."""
     if image.shape[-2:] == (height, width):
         return image
-    # Channels last is the layout of a decoded image, and torch's fast way for uint8.
-    batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
+    # Channels last is the layout of a decoded image, and torch's fast way for uint8; it is told from all four strides.
+    batch = image.permute(1, 2, 0).contiguous().view(1, *image.shape[1:], len(image)).permute(0, 3, 1, 2)
     resized = F.interpolate(batch, (height, width), mode="bicubic", antialias=True)
     # Bicubic curves overshoot; uint8 can't.
     return resized.squeeze(0) if image.dtype == torch.uint8 else resized.squeeze(0).clamp_(0, 255)

@@ -140,6 +140,10 @@ class BaseModel(ABC):
                 runtime.compile_network(network, self.device)
         return network.to(self.device)
 
+    def to_device(self, images: Tensor) -> Tensor:
+        """Images of a batch where the networks are, channel by channel: loaders give them pixel by pixel."""
+        return images.to(self.device, non_blocking=True).contiguous()
+
     def adam(self, *networks: nn.Module) -> Optimizer:
         """Adam for these networks together, as --lr and --beta1 say; fused, so that a flag can hold it back."""
         parameters = [parameter for network in networks for parameter in network.parameters()]

@@ -120,9 +120,9 @@ class CUTModel(BaseModel):
                 f"--dataset_mode {self.opt.dataset_mode} has one domain, and --model cut takes two: translate a single "
                 "folder with --model test"
             )
-        self.real_A, self.image_paths = batch[A].to(self.device, non_blocking=True), batch[f"{A}_paths"]
+        self.real_A, self.image_paths = self.to_device(batch[A]), batch[f"{A}_paths"]
         if self.is_train:
-            self.real_B = batch[B].to(self.device, non_blocking=True)
+            self.real_B = self.to_device(batch[B])
             self.is_mirrored = self.opt.flip_equivariance and bool(torch.rand(()) < 0.5)
             self.made: tuple[Tensor, Tensor, contrastive.Features] | None = None
 

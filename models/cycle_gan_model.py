@@ -121,9 +121,9 @@ class CycleGANModel(BaseModel):
                 "single folder with --model test --model_suffix _A (_B for the way back)"
             )
         if wanted in ("both", A):
-            self.real_A = batch[A].to(self.device, non_blocking=True)
+            self.real_A = self.to_device(batch[A])
         if wanted in ("both", B):
-            self.real_B = batch[B].to(self.device, non_blocking=True)
+            self.real_B = self.to_device(batch[B])
         self.image_paths = batch[f"{A if wanted == 'both' else wanted}_paths"]
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:

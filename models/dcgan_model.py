@@ -112,12 +112,12 @@ class DCGANModel(BaseModel):
     def set_input(self, batch: Mapping[str, Any]) -> None:
         self.image_paths = batch["A_paths"]
         if "A" in batch:
-            self.real = batch["A"].to(self.device, non_blocking=True)
+            self.real = self.to_device(batch["A"])
             self.z = torch.randn(len(self.real), self.opt.latent_size, device=self.device, dtype=self.real.dtype)
         else:
             self.z, self.z_end = (
-                batch["z"].to(self.device, non_blocking=True),
-                batch["z_end"].to(self.device, non_blocking=True),
+                self.to_device(batch["z"]),
+                self.to_device(batch["z_end"]),
             )
 
     def forward(self) -> None:

@@ -95,11 +95,11 @@ class Pix2PixModel(BaseModel):
             )
         if A not in batch:  # a folder alone, as --dataset_mode single has it, is the input whatever the direction
             A, B = B, A
-        self.real_A = batch[A].to(self.device, non_blocking=True)
+        self.real_A = self.to_device(batch[A])
         if self.label_nc:
             self.real_A = labels.one_hot(self.real_A, self.label_nc)
         if B in batch:
-            self.real_B = batch[B].to(self.device, non_blocking=True)
+            self.real_B = self.to_device(batch[B])
         self.image_paths = batch[f"{A}_paths"]
 
     def get_current_losses(self) -> dict[str, float]:

@@ -74,9 +74,9 @@ class TemplateModel(BaseModel):
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        self.real_A, self.image_paths = batch[A].to(self.device, non_blocking=True), batch[f"{A}_paths"]
+        self.real_A, self.image_paths = self.to_device(batch[A]), batch[f"{A}_paths"]
         if B in batch:
-            self.real_B = batch[B].to(self.device, non_blocking=True)
+            self.real_B = self.to_device(batch[B])
 
     def forward(self) -> None:
         self.fake_B = self.netG(self.real_A)

@@ -55,7 +55,7 @@ class TestModel(BaseModel):
         setattr(self, f"net{name}", self.netG)  # the name that its file has
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
-        self.real = batch["A"].to(self.device, non_blocking=True)
+        self.real = self.to_device(batch["A"])
         self.image_paths = batch["A_paths"]
 
     def forward(self) -> None:

@@ -62,7 +62,8 @@ def place(made: Tensor) -> tuple[int, int]:
 def test_sizes(preprocess: str, shape: tuple[int, int], expected: tuple[int, int], is_train: bool) -> None:
     made = transform(preprocess, is_train=is_train)(image(*shape), np.random.default_rng(0))
     assert made.shape == (3, *expected)
-    assert made.dtype == torch.float32 and made.is_contiguous()
+    assert made.dtype == torch.float32
+    assert made.untyped_storage().nbytes() == 4 * made.numel()  # it doesn't keep the whole image
     assert -1 <= made.min() < made.max() <= 1
 
 

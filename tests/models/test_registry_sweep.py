@@ -122,3 +122,15 @@ def test_every_model_tests_as_it_trained(variant: str, build: Build) -> None:
     assert all(torch.equal(shown[visual], trained[visual]) for visual in both)
     assert all("D" not in net for net in tested.networks())
     assert [t.path for t in tested.translations(batch)]
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name in TRAINABLE])
+def test_images_reach_the_networks_channel_by_channel(build: Build, variant: str) -> None:
+    """Loaders give them as they are decoded, pixel by pixel; networks would take over that layout, and its rounding."""
+    model = build(variant)
+    batch = next(iter(create_dataset(model.opt)))
+    for name in {"A", "B"} & batch.keys():
+        batch[name] = batch[name].float().contiguous(memory_format=torch.channels_last)
+    model.set_input(batch)
+    images = [value for value in vars(model).values() if isinstance(value, torch.Tensor) and value.ndim == 4]
+    assert images and all(image.is_contiguous() for image in images)
