@@ -52,6 +52,7 @@ A_T = torch.tensor(
 )
 # For tiles as vectors, row by row.
 TO_TILES, TO_FILTERS, TO_OUTPUT = (torch.kron(matrix, matrix) for matrix in (B_T, G, A_T))
+OF_ALL = TILE + 1  # element (1, 1), which A^T [] A adds to all outputs of a tile alike: the place for a bias
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -59,47 +60,43 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     In float32 it is within some 1e-5 of the largest value, as are its gradients. Any H, W from 3 on.
     """
-    y: Tensor = _Convolution.apply(x, weight)
-    return y if bias is None else y + bias.view(1, -1, 1, 1)
+    y: Tensor = _Convolution.apply(x, weight, bias)
+    return y
 
 
 def convolve_with(x: Tensor, filters: Tensor, bias: Tensor | None = None) -> Tensor:
     """The same without gradients, with the filters transformed beforehand (see `transform_filters`)."""
-    y = _apply(x, filters)
-    return y if bias is None else y + bias.view(1, -1, 1, 1)
+    outputs = _transform(TO_OUTPUT, _products(_transform_tiles(x), filters, bias))  # (16, T, K)
+    return _join_output(outputs, x.shape)
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _apply(x, transform_filters(weight))
+        return convolve_with(x, transform_filters(weight), bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         of_products = _transform(TO_OUTPUT.T, _cut_output(gradients[0]))  # (36, T, K)
-        of_x = of_weight = None
+        of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[1]:
             of_filters = _products(of_products.transpose(1, 2), _transform_tiles(x).transpose(1, 2))  # (36, K, C)
             of_weight = _transform(TO_FILTERS.T, of_filters).permute(1, 2, 0).reshape(weight.shape)
         if ctx.needs_input_grad[0]:
             of_tiles = _products(of_products, transform_filters(weight.transpose(0, 1)))  # (36, T, C)
             of_x = _join_tiles(_transform(TO_TILES.T, of_tiles), x.shape)
-        return of_x, of_weight
+        if ctx.needs_input_grad[2]:
+            of_bias = of_products[OF_ALL].sum(0)
+        return of_x, of_weight, of_bias
 
 
 def transform_filters(weight: Tensor) -> Tensor:
     """G g G^T for every filter: (K, C, 3, 3) to (36, K, C)."""
     K, C = weight.shape[:2]
     return _product(TO_FILTERS.to(weight), weight.reshape(K * C, 9)).view(ELEMENTS, K, C)
-
-
-def _apply(x: Tensor, filters: Tensor) -> Tensor:
-    """The convolution of images (N, C, H, W) with transformed filters (36, K, C): (N, K, H - 2, W - 2)."""
-    outputs = _transform(TO_OUTPUT, _products(_transform_tiles(x), filters))  # (16, T, K)
-    return _join_output(outputs, x.shape)
 
 
 def count_tiles(shape: torch.Size) -> int:
@@ -122,21 +119,21 @@ def _transform(matrix: Tensor, tiles: Tensor) -> Tensor:
 # for images; for matrices in float32 only by this operator.
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """(m, k) times the transposed of (n, k)."""
+def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(m, k) times the transposed of (n, k), plus a bias (n,)."""
     if a.dtype == torch.float32 and a.device.type == "cpu" and _HAS_ONEDNN:
-        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-    return a @ b.T
+        return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+    return F.linear(a, b, bias)
 
 
 _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """(36, m, k) times the transposed of (36, n, k)."""
+def _products(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(36, m, k) times the transposed of (36, n, k), with a bias (n,) of the outputs."""
     products = a.new_empty(ELEMENTS, a.shape[1], b.shape[1])
     for i in range(ELEMENTS):
-        products[i] = _product(a[i], b[i])
+        products[i] = _product(a[i], b[i], bias if i == OF_ALL else None)
     return products
 
 
@@ -148,11 +145,18 @@ def _tiles_across(length: int) -> int:
     return -(-length // OUT)
 
 
+def _pad(x: Tensor, height: int, width: int) -> Tensor:
+    """Images with zeros below and to the right, up to that size; channels last."""
+    if x.shape[-2:] != (height, width):  # torch would copy them even so
+        x = F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def _cut_tiles(x: Tensor) -> Tensor:
     """The tiles as vectors, (36, T, C), of images (N, C, H, W); beyond their edge they are 0."""
     N, C, H, W = x.shape
     rows, columns = _tiles_across(H - 2), _tiles_across(W - 2)
-    x = F.pad(x, (0, OUT * columns + 2 - W, 0, OUT * rows + 2 - H)).contiguous(memory_format=torch.channels_last)
+    x = _pad(x, OUT * rows + 2, OUT * columns + 2)
     n, c, h, w = x.stride()
     tiles = x.as_strided((TILE, TILE, N, rows, columns, C), (h, w, n, OUT * h, OUT * w, c))
     return tiles.contiguous().view(ELEMENTS, N * rows * columns, C)
@@ -177,7 +181,7 @@ def _cut_output(y: Tensor) -> Tensor:
     """The 4x4 squares as vectors, (16, T, K), of images (N, K, H, W); beyond their edge they are 0."""
     N, K, H, W = y.shape
     rows, columns = _tiles_across(H), _tiles_across(W)
-    y = F.pad(y, (0, OUT * columns - W, 0, OUT * rows - H)).contiguous(memory_format=torch.channels_last)
+    y = _pad(y, OUT * rows, OUT * columns)
     squares = y.permute(0, 2, 3, 1).view(N, rows, OUT, columns, OUT, K)
     return squares.permute(2, 4, 0, 1, 3, 5).reshape(OUT * OUT, N * rows * columns, K)
 
