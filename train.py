@@ -40,7 +40,7 @@ def main() -> int:
 
     progress = run.progress
     reporter = Reporter(opt, run, dataset, model) if processes().is_first else Silence()
-    with reporter, StopSignal(opt.time_limit, run.seconds_to_save) as stop, run:
+    with StopSignal(opt.time_limit, run.seconds_to_save) as stop, reporter, run:
         while progress.epoch <= run.last_epoch:
             dataset.set_epoch(progress.epoch, start=progress.images_in_epoch)
             for batch in dataset:

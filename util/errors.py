@@ -53,12 +53,12 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         message, code = f"error: {error}", 1
     except KeyboardInterrupt:
         message, code = "interrupted", 130
-    if not _is_said_by_the_first():
+    if not _is_said_elsewhere(message):
         print(message, file=sys.stderr)
     raise SystemExit(code)
 
 
-def _is_said_by_the_first() -> bool:
-    """Whether this is one of several processes, and the first of them meets the same error: before they have met."""
-    distributed = sys.modules.get("torch.distributed")
-    return os.environ.get("RANK", "0") != "0" and not (distributed and distributed.is_initialized())
+def _is_said_elsewhere(message: str) -> bool:
+    """Whether this is one of several processes, and another one says it."""
+    together = sys.modules.get("util.processes")
+    return together.is_said_elsewhere(message) if together else os.environ.get("RANK", "0") != "0"

@@ -29,8 +29,9 @@ LONGEST_WAIT = datetime.timedelta(minutes=30)  # for the others, as for one that
 class Processes:
     """How many there are, which of them this is, and what they do together; alone, everything is its own."""
 
-    def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0) -> None:
-        self.rank, self.count, self.local_rank = rank, count, local_rank
+    def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0, store: dist.Store | None = None) -> None:
+        """`store`: what all of them write to and read, without waiting for each other."""
+        self.rank, self.count, self.local_rank, self.store = rank, count, local_rank, store
 
     @property
     def on_this_machine(self) -> int:
@@ -104,6 +105,13 @@ class Processes:
         """What the first process has there."""
         return self.gather_objects(thing)[0]
 
+    def is_said(self, message: str) -> bool:
+        """Whether another process has said this, or is about to; else this one is taken to say it now."""
+        try:
+            return self.store is not None and self.store.add(f"said: {message}", 1) > 1
+        except RuntimeError:  # who keeps the store is gone
+            return False
+
     def seed_step(self, seed: int, step: int) -> None:
         """Start torch's random state anew, other in each process and step.
 
@@ -148,7 +156,14 @@ def processes() -> Processes:
     atexit.register(_leave)
     if rank > 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what is said there, the first process says as well
-    return Processes(rank, count, local_rank)
+    return Processes(rank, count, local_rank, store)
+
+
+def is_said_elsewhere(message: str) -> bool:
+    """Whether another process says this error: the first, as long as they are not connected, and is the same then."""
+    if not dist.is_initialized():
+        return os.environ.get("RANK", "0") != "0"
+    return processes().is_said(message)
 
 
 def _leave() -> None:

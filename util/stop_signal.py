@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
+from util.errors import ProcessLost
+
 STARTED = time.monotonic()  # of the program, nearly: this module is among the first to be imported
 MARGIN = 5.0  # seconds kept for a save that was not made yet, and for ending
 
@@ -58,6 +60,8 @@ class StopSignal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, ProcessLost):  # torchrun is about to end this process as well; first it has to say why
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

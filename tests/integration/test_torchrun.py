@@ -140,3 +140,10 @@ def test_syncbatch_needs_gpus(tmp_path: Path, maps: Path) -> None:
     process = start(tmp_path, maps, "--norm", "syncbatch")
     err = process.communicate(timeout=100)[1]
     assert "error: --norm syncbatch over 2 processes works on GPUs alone, not on cpu: use --norm batch" in err
+
+
+def test_a_mistake_that_all_processes_meet_is_said_once(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    out, err = start(tmp_path, missing).communicate(timeout=100)
+    assert err.count(f"error: {missing}") + err.count(f"error: --dataroot {missing}") == 1, err
+    assert not out
