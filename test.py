@@ -9,11 +9,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from options import TestOptions
 from util.errors import run_main
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.base_model import Translation
+    from util.metrics import Scores
+
 __test__ = False  # pytest: the tests are in tests/
+
+
+def scored(translation: Translation, scores: Scores) -> dict[str, Tensor]:
+    """The images to show of a translation, with the ground truth of those that have one; they are scored by it."""
+    shown = dict(translation.visuals)
+    for name, truth in translation.truth.items():
+        scores.add(name, shown[name], truth)
+        if all(truth is not visual for visual in translation.visuals.values()):  # else it is shown already
+            shown[name.replace("fake", "truth")] = truth
+    return shown
 
 
 def main() -> int:
@@ -60,11 +77,7 @@ def main() -> int:
             model.set_input(batch)
             model.test()
             for translation in model.translations(batch):
-                shown = dict(translation.visuals)
-                for name, truth in translation.truth.items():
-                    scores.add(name, shown[name], truth)
-                    if all(truth is not visual for visual in translation.visuals.values()):  # else it is shown already
-                        shown[name.replace("fake", "truth")] = truth
+                shown = scored(translation, scores)
                 arrays = {name: images.to_array(image, opt.aspect_ratio) for name, image in shown.items()}
                 gallery.add_row(images.name_below(Path(opt.dataroot), opt.phase, translation.path), arrays)
                 for monitor in monitors:
@@ -73,12 +86,12 @@ def main() -> int:
             console.advance(len(model.get_image_paths()), "translating")
             if stop.requested:
                 break
-    console.close()
-    gallery.finish_pictures()
-    for rows, others in together.gather_objects((gallery.rows, scores))[1:]:
-        gallery.take(rows)
-        scores.take(others)
-    done = sum(together.counts(done))
+        console.close()
+        gallery.finish_pictures()
+        for rows, others in together.gather_objects((gallery.rows, scores))[1:]:
+            gallery.take(rows)
+            scores.take(others)
+        done = sum(together.counts(done))
     if not together.is_first:
         return stop.exit_code
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from util import stop_signal
+from util.errors import ProcessLost
 from util.stop_signal import StopSignal
 
 
@@ -27,6 +28,19 @@ def test_the_first_signal_is_a_wish_and_the_second_an_end(
             os.kill(os.getpid(), number)
         assert caught.value.code == code
     assert signal.getsignal(number) is before
+
+
+def test_who_has_lost_another_process_gets_to_say_so_before_torchrun_ends_it() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(ProcessLost), StopSignal():
+            raise ProcessLost("another process has ended")
+        os.kill(os.getpid(), signal.SIGTERM)  # does not end this one
+        with pytest.raises(KeyError), StopSignal():
+            raise KeyError
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, before if number == signal.SIGTERM else signal.default_int_handler)
 
 
 def test_a_time_limit_leaves_time_for_another_step_and_a_save(monkeypatch: pytest.MonkeyPatch) -> None:
