@@ -101,13 +101,15 @@ def main() -> int:
         monitor.close()
     summary = {name: metrics.in_words(values) for name, values in means.items()}
     page = gallery.close(summary)
+    scores_file = folder / "metrics.json"
+    scores_file.unlink(missing_ok=True)  # of an earlier test
     if means:
         record = {"epoch": opt.epoch, "phase": opt.phase, "eval": opt.eval, "scores": means}
-        atomic_write(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
+        atomic_write(scores_file, json.dumps(record, indent=2) + "\n")
     for name, words in summary.items():
         print(f"{name}: {words}, over {means[name]['images']} images with ground truth")
     print(f"translated {done} of {len(dataset)} images: {page}")
-    if done < len(dataset) and not stop.requested:
+    if opt.num_test < len(dataset) and not stop.requested:
         print(f"--num_test {len(dataset)} translates them all")
     return stop.exit_code
 

@@ -60,7 +60,10 @@ def main() -> int:
             progress.end_epoch()
             if (progress.epoch - 1) % opt.save_epoch_freq == 0 or progress.epoch > run.last_epoch:
                 run.save("latest", str(progress.epoch - 1))
-    return 0 if run.is_saved else 1
+    if not run.is_saved:
+        return 1
+    print(f"{run.last_epoch} epochs are trained: python test.py --dataroot {opt.dataroot} --name {opt.name}")
+    return 0
 
 
 if __name__ == "__main__":

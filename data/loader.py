@@ -255,9 +255,12 @@ class Loader:
                 yield from batch.get("parts", [batch])
         if reports:
             fate = "replaced by others" if self.opt.is_train else "left out"
-            self.say(f"{reports.total()} times an image could not be read, and was {fate}: {len(reports)} files")
+            self.say(f"images that could not be read: {reports.total()}, of {len(reports)} files; {fate}")
         if reports and not any_read and processes().count == 1:  # else the others may have read some
-            raise UserError(f"no image of {self.opt.dataroot} can be read: {self._example()}")
+            wanted = (
+                "image" if self.opt.is_train or self.batches.size == len(self) else "image that --num_test asks for"
+            )
+            raise UserError(f"no {wanted} of {self.opt.dataroot} can be read: {self._example()}")
 
     def _batches(self) -> Iterator[dict[str, Any]]:
         """What the workers load; if one of them dies (out of memory) or hangs, the rest in this process, the same."""

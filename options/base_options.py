@@ -19,6 +19,8 @@ from util.arguments import number
 from util.errors import UserError
 from util.provenance import changed_versions
 
+DEFAULT_MODEL = "cycle_gan"
+
 
 class BaseOptions:
     """Resolves options. Later sources win: defaults, the model's defaults, the run's (test), --config, flags."""
@@ -187,12 +189,19 @@ class BaseOptions:
             )
 
 
+def usual_name(dataroot: str, model: str) -> str:
+    """The name of a run that is given none."""
+    return f"{Path(dataroot).resolve().name}_{model}"
+
+
 def _settle_name(opt: argparse.Namespace) -> None:
     """Fill in --name, with its --suffix; it is the name of a folder, which must not lead out of --checkpoints_dir."""
     if not opt.dataroot:
-        raise UserError("--dataroot is required: the folder of your images, with trainA and trainB in it")
+        raise UserError(
+            "--dataroot is required: the folder of your images, with trainA and trainB, or testA and testB, in it"
+        )
     if not opt.name:
-        opt.name = f"{Path(opt.dataroot).resolve().name}_{opt.model}"
+        opt.name = usual_name(opt.dataroot, opt.model)
     if opt.suffix:
         try:
             opt.name = f"{opt.name}_{opt.suffix.format(**vars(opt))}"
@@ -276,7 +285,7 @@ def add_network_options(parser: OptionParser) -> None:
     generator = {"model", "netG", "norm", "ngf", "no_dropout", "input_nc", "output_nc"}
     parser.restored |= generator | {"dataset_mode"}
     parser.fixed |= generator | {"netD", "ndf", "n_layers_D", "norm_D"}
-    group.add_argument("--model", default="cycle_gan", help=f"{names}, or your own package.module:Class")
+    group.add_argument("--model", default=DEFAULT_MODEL, help=f"{names}, or your own package.module:Class")
     group.add_argument("--input_nc", type=positive, default=3, metavar="N", help="channels of the input: 1 grey, 3 RGB")
     group.add_argument("--output_nc", type=positive, default=3, metavar="N", help="channels of the output")
     group.add_argument("--ngf", type=positive, default=64, metavar="N", help="generator filters in the outer layers")

@@ -126,17 +126,24 @@ def _dataroot(folder: Path) -> str | None:
     return None if record is None else record["run"].get("dataroot")
 
 
-def find_run(checkpoints: Path, dataroot: str) -> str:
-    """The name of the only run that was trained on that folder. Raises UserError if there is none, or several."""
+def find_run(checkpoints: Path, dataroot: str, usual: str) -> str:
+    """The name of the only run that was trained on that folder; of several, the one of the usual name.
+
+    Raises UserError if there is none, or several of other names.
+    """
     folders = [path.parent for path in sorted(checkpoints.glob(f"*/{OPTIONS}"))]
     wanted = str(Path(dataroot).resolve())
     found = [folder.name for folder in folders if _dataroot(folder) == wanted]
     if len(found) == 1:
         return found[0]
+    if usual in found:
+        print(f"note: --name {usual}, of several runs that were trained on {dataroot}: {', '.join(found)}")
+        return usual
     if found:
         raise UserError(f"several runs were trained on --dataroot {dataroot}: give one as --name: {', '.join(found)}")
     others = sorted(path.name for path in checkpoints.glob("*") if path.is_dir())
-    there = f"one of {', '.join(others[:20])}" if others else "there is no run at all yet, so train first"
+    more = ", ..." if len(others) > 20 else ""
+    there = f"one of {', '.join(others[:20])}{more}" if others else "there is no run at all yet, so train first"
     raise UserError(
         f"no run in --checkpoints_dir {checkpoints} was trained on --dataroot {dataroot}: give --name ({there})"
     )

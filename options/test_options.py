@@ -9,7 +9,7 @@ from typing import Any
 
 from models import MODELS
 from options import files
-from options.base_options import BaseOptions
+from options.base_options import DEFAULT_MODEL, BaseOptions, usual_name
 from options.parser import OptionParser
 from options.train_options import TrainOptions
 from util.arguments import number
@@ -44,7 +44,8 @@ class TestOptions(BaseOptions):
 
     def _run_to_restore(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> str | None:
         if not given.keys() & {"name", "suffix"}:
-            return files.find_run(Path(opt.checkpoints_dir), opt.dataroot)
+            usual = usual_name(opt.dataroot, self._trained(opt.model))
+            return files.find_run(Path(opt.checkpoints_dir), opt.dataroot, usual)
         if not (Path(opt.checkpoints_dir) / opt.name).is_dir():
             raise UserError(f"--name {opt.name}: there is no such run in --checkpoints_dir {opt.checkpoints_dir}")
         return str(opt.name)
@@ -53,8 +54,12 @@ class TestOptions(BaseOptions):
         return parser.restored
 
     def _training_options(self, model: str) -> set[str]:
-        trained = model if MODELS.find(model).trainable else "cycle_gan"
-        return set(TrainOptions()._parser_for(trained, None).options())
+        return set(TrainOptions()._parser_for(self._trained(model), None).options())
+
+    @staticmethod
+    def _trained(model: str) -> str:
+        """The model that a run to be tested by this one was trained as, usually."""
+        return model if MODELS.find(model).trainable else DEFAULT_MODEL
 
     def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
         if opt.load_size is None:

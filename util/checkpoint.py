@@ -60,8 +60,17 @@ def _read(path: Path, content: bytes | None = None) -> Any:
         return torch.load(path if content is None else BytesIO(content), map_location="cpu", weights_only=True)
     # A damaged file makes torch stumble in any way, from struct.error to AssertionError.
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")
         raise UserError(f"{path} can't be read as a file of weights: {reason}") from error
+
+
+def _remedy(folder: Path) -> str:
+    """What to do about weights that a run does not have."""
+    others = sorted(path.name for path in folder.glob("*_net_*.pth"))
+    if not others:
+        return "train first, or check --name, --epoch and --checkpoints_dir"
+    shown = ", ".join(others[:12]) + (", ..." if len(others) > 12 else "")
+    return f"check --model, --model_suffix and --epoch, as there is {shown}"
 
 
 def weights_path(folder: Path, epoch: str, network: str, suffix: str = "") -> Path:
@@ -111,7 +120,7 @@ def read_weights(paths: Collection[Path]) -> dict[Path, dict[str, Tensor]]:
     """
     for path in paths:
         if not path.is_file():
-            raise UserError(f"{path} is missing: train first, or check --name, --epoch and --checkpoints_dir")
+            raise UserError(f"{path} is missing: {_remedy(path.parent)}")
     found = {}
     contents = manifest.read_files(next(iter(paths)).parent, [path.name for path in paths])
     for path in paths:

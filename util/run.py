@@ -130,7 +130,7 @@ class Run:
         if lost := [name for name in sorted(set(damaged) - written) if (self.folder / name).is_file()]:
             print(f"warning: damaged, which does not matter here: {', '.join(lost)}", file=sys.stderr)
         if self.progress.epoch > self.last_epoch:
-            print(f"all {self.last_epoch} epochs are trained: more of --n_epochs or --n_epochs_decay go on")
+            print(f"all {self.last_epoch} epochs are trained: to go on, give a larger --n_epochs or --n_epochs_decay")
         else:
             print(f"going on after {self.progress.images:,} images, in epoch {self.progress.epoch}")
 

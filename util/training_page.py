@@ -82,6 +82,7 @@ class TrainingPage:
         self.rows: dict[int, str] = {}
         self.earlier_pages = 0
         self.status: list[str] = []
+        self.newest = 0  # images seen by what the status tells of
         self.curves: dict[str, str] = {}
         self.running = True
         self.left_out: list[int] = []  # epochs whose pictures are not as they were written
@@ -142,6 +143,10 @@ class TrainingPage:
         self._set_status(samples.epoch, samples.images)
 
     def _set_status(self, epoch: int, images: int) -> None:
+        """What is newest: the losses, or the samples."""
+        if images < self.newest:
+            return
+        self.newest = images
         self.status = [f"epoch {epoch}", f"{images:,} images"]
 
     def _write(self, changed: int) -> None:

@@ -178,7 +178,7 @@ def test_pairs_that_do_not_fit_are_bad_each_time(options: Options, tmp_path: Pat
     opt = options("--dataroot", root, "--model", "pix2pix", "--label_nc", 4, "--cache", "ram")
     _, said = load(opt, epochs=2)
     assert said[0].startswith(f"bad image {root / 'trainB' / '1.png'}: has 50x36 pixels")
-    assert [line.endswith("replaced by others: 1 files") for line in said[1:]] == [True, True]
+    assert [line.endswith("of 1 files; replaced by others") for line in said[1:]] == [True, True]
 
 
 # The caches themselves.

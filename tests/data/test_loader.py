@@ -308,7 +308,7 @@ def test_a_bad_image_is_replaced_named_once_and_counted(options: Options, two_do
     assert "02.png" not in names(batches)
     assert [batch for i, batch in enumerate(good) if i != 2 and not same([batch], [batches[i]])] == []
     assert said[0].startswith(f"bad image {bad}: can't be decoded (")
-    count = "1 times an image could not be read, and was replaced by others: 1 files"
+    count = "images that could not be read: 1, of 1 files; replaced by others"
     assert said[1:] == [count, count]
     assert same(batches, load(opt, epochs=2)[0])  # the draw in its place follows the seed
 
@@ -334,7 +334,7 @@ def test_in_testing_bad_images_are_left_out(options: Options, two_domains: Path,
     batches, said = load(opt)
     assert names(batches) == ["00.png", "02.png"]
     assert names(batches, "B") == ["00.png", "00.png"]  # two of them, gone through again
-    assert said[1:] == ["1 times an image could not be read, and was left out: 1 files"]
+    assert said[1:] == ["images that could not be read: 1, of 1 files; left out"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])

@@ -320,7 +320,11 @@ def test_odd_file_names_reach_the_gallery(train: Command, command: Command, maps
     for source, target in zip(sorted((maps / "testA").iterdir()), odd, strict=False):
         shutil.copy(source, photos / target)
     arguments = ["--dataroot", photos, "--name", name, "--model", "test", "--model_suffix", "_A", "--num_threads", 0]
+    stale = gallery(tmp_path) / "metrics.json"  # of an earlier test in this folder
+    stale.parent.mkdir(parents=True)
+    stale.write_text("{}")
     command("test.py", *arguments)
+    assert not stale.exists()  # as these images have no ground truth
     page = (gallery(tmp_path) / "index.html").read_text()
     assert "<img src=x" not in page and "&lt;img src=x onerror=alert(1)&gt;.png" in page
     assert {path.name for path in (gallery(tmp_path) / "images").glob("*_fake.png")} == {

@@ -174,7 +174,7 @@ TRAINING = {
     "--config model.yaml": "--model 5 is not known: choose one of ~",
     "--config null.yaml": "--config: model: expected a single value, not None",
     # Images.
-    "--dataroot ''": "--dataroot is required: the folder of your images, with trainA and trainB in it",
+    "--dataroot ''": "--dataroot is required: the folder of your images, with trainA and trainB, or testA and testB, in it",
     "--dataroot nowhere": "--dataroot nowhere does not exist: expected nowhere/trainA and nowhere/trainB",
     "--dataroot options.txt": "--dataroot options.txt is a file: expected a folder with trainA and trainB in it",
     "--dataroot empty": "--dataroot empty holds nothing: expected trainA and trainB in it (see --phase)",
@@ -188,8 +188,9 @@ TRAINING = {
     "--name gives this run another folder",
     "--name new --continue_train": "--continue_train: checkpoints/new holds no checkpoint; leave the flag out to start "
     "a run",
-    "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: train first, or check "
-    "--name, --epoch and --checkpoints_dir",
+    "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: check --model, "
+    "--model_suffix and --epoch, as there is latest_net_D_A.pth, latest_net_D_B.pth, latest_net_G_A.pth, "
+    "latest_net_G_B.pth",
     "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with another: start a "
     "new run (--init_from mine takes over what fits)",
     "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB, and would go on with other "

@@ -490,6 +490,15 @@ def test_several_runs_of_a_dataroot_are_listed(run: Run) -> None:
     assert test("--name", "two").name == "two"
 
 
+def test_of_several_runs_of_a_dataroot_the_one_that_is_called_as_usual_is_taken(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("--name", "one")
+    run()
+    assert test().name == "photos_cycle_gan"
+    assert "note: --name photos_cycle_gan, of several runs that were trained on photos" in capsys.readouterr().out
+
+
 def test_a_test_only_model_of_ones_own_is_tested(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "mine_only.py").write_text(
         "from models.test_model import TestModel\nclass Mine(TestModel):\n    trainable = False\n"

@@ -46,6 +46,14 @@ def test_a_run_gives_all_its_networks(
     assert lines[0].startswith(f"netG_A: {len(trained['G_A'].state_dict())} parameters from ")
 
 
+def test_a_run_goes_before_a_folder_of_its_name(
+    options: Options, trained: dict[str, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "old").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert equal(start(options, "--init_from", "old")["G_A"], trained["G_A"])
+
+
 def test_a_part_is_taken_only_when_that_is_wanted(
     options: Options, trained: dict[str, nn.Module], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

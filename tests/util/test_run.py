@@ -100,7 +100,9 @@ def test_going_on_after_the_end_says_so(
     with run:
         run.save("latest")
     held(options, "--continue_train")
-    assert capsys.readouterr().out == "all 5 epochs are trained: more of --n_epochs or --n_epochs_decay go on\n"
+    assert (
+        capsys.readouterr().out == "all 5 epochs are trained: to go on, give a larger --n_epochs or --n_epochs_decay\n"
+    )
 
 
 @pytest.mark.parametrize("lost", [True, False])

@@ -146,3 +146,13 @@ def test_a_file_that_cannot_be_written_is_named_and_later_calls_work(tmp_path: P
     (tmp_path / "web/images").unlink()
     fill(page, range(2, 3))
     assert epochs_on(tmp_path / "web/index.html") == [2]
+
+
+def test_the_header_tells_of_what_is_newest(tmp_path: Path) -> None:
+    page = TrainingPage(tmp_path, "run", {})
+    page.add_samples(40, 480, {"fake_B": image()})
+    page.update_curves([{"epoch": 34, "step": 400, "images": 400, "seconds": 1.0, "G_A": 0.5, "lr": 0.1}])
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "<li>480 images</li>" in text and "<li>400 images</li>" not in text
+    page.update_curves([{"epoch": 41, "step": 500, "images": 500, "seconds": 1.0, "G_A": 0.5, "lr": 0.1}])
+    assert "<li>500 images</li>" in (tmp_path / "index.html").read_text(encoding="utf-8")
