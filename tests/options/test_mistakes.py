@@ -174,7 +174,8 @@ TRAINING = {
     "--config model.yaml": "--model 5 is not known: choose one of ~",
     "--config null.yaml": "--config: model: expected a single value, not None",
     # Images.
-    "--dataroot ''": "--dataroot is required: the folder of your images, with trainA and trainB, or testA and testB, in it",
+    "--dataroot ''": "--dataroot is required: the folder of your images, with trainA and trainB, or testA and "
+    "testB, in it",
     "--dataroot nowhere": "--dataroot nowhere does not exist: expected nowhere/trainA and nowhere/trainB",
     "--dataroot options.txt": "--dataroot options.txt is a file: expected a folder with trainA and trainB in it",
     "--dataroot empty": "--dataroot empty holds nothing: expected trainA and trainB in it (see --phase)",
