@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,15 @@ class BaseOptions:
         here = {name: value for name, value in config.items() if name in parser.options() or name not in elsewhere}
         known = {name: value for name, value in restored.items() if name in parser.options()}
         self._set_defaults(parser, model, known, parser.convert("--config", here), argv)
-        opt = parser.parse_strictly(argv) if strict else parser.parse_known_args(argv)[0]
+        opt = parser.parse_strictly(argv, partial(self._whose, model)) if strict else parser.parse_known_args(argv)[0]
         opt.is_train = self.is_train
         return opt, parser
+
+    def _whose(self, model: str, flag: str) -> str:
+        """Which other models have a flag that this one has not; empty if there is none."""
+        names = [name for name in MODELS.names() if not self.is_train or MODELS.find(name).trainable]
+        owners = [name for name in names if flag in self._parser_for(name, None).flags()]
+        return f"{flag} is an option of --model {', '.join(owners)}, not of {model}" if owners else ""
 
     def _set_defaults(
         self,

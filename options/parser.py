@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from util.arguments import boolean
@@ -40,6 +40,10 @@ class OptionParser(argparse.ArgumentParser):
         """The options by name, without --help."""
         return {action.dest: action for action in self._actions if action.dest != "help"}
 
+    def flags(self) -> set[str]:
+        """The flags as they are written."""
+        return set(self._option_string_actions)
+
     def withdraw(self, names: Collection[str]) -> None:
         """Take the options of these names back, as if they had never been added."""
         for action in [action for action in self._actions if action.dest in names]:
@@ -48,11 +52,11 @@ class OptionParser(argparse.ArgumentParser):
                 del self._option_string_actions[flag]
             self._defaults.pop(action.dest, None)
 
-    def parse_strictly(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parse; a flag that does not exist is a UserError with the nearest one that does."""
+    def parse_strictly(self, argv: Sequence[str], whose: Callable[[str], str] = lambda flag: "") -> argparse.Namespace:
+        """Parse; a flag that does not exist is a UserError with what `whose` says of it, or the nearest one."""
         opt, unknown = self.parse_known_args(argv)
         if unknown:
-            raise UserError(self._explain_unknown(unknown[0]))
+            raise UserError(whose(unknown[0].split("=")[0]) or self._explain_unknown(unknown[0]))
         return opt
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ TRAINING = {
     },
     "--model dcgan --preprocess none": "--preprocess none leaves images of any size, and --model dcgan takes squares: "
     "use one that crops",
-    "--model dcgan --netG unet_128": "--netG is no option~",
+    "--model dcgan --netG unet_128": "--netG is an option of --model colorization, cut, cycle_gan, ~",
     "--model dcgan --dataset_mode latent": "--dataset_mode latent has no images to learn from: it is what test.py "
     "gives --model dcgan",
     **{
@@ -237,7 +237,7 @@ TESTING = {
     "cycle_gan",
     "--lambda_A 5 --name mine": "--lambda_A is no option~",
     "--name mine --translate C": "--translate: invalid choice: 'C' (choose from ~both~A~B~)",
-    "--name mine --model test --model_suffix _A --translate A": "--translate is no option~",
+    "--name mine --model test --model_suffix _A --translate A": "--translate is an option of --model cycle_gan, not ~",
     "--num_test 0": "--num_test: '0' is not a whole number at least 1",
     "--aspect_ratio 0": "--aspect_ratio: '0' is not a number above 0",
     "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: give --name (there is "

@@ -450,7 +450,7 @@ def test_testing_takes_the_networks_from_the_run(run: Run) -> None:
 def test_testing_has_the_flags_of_the_runs_model_and_dataset(run: Run) -> None:
     run("--model", "template", "--dataset_mode", "template")
     assert test("--coarseness", "2").coarseness == 2
-    with pytest.raises(UserError, match="--model_suffix is no option"):
+    with pytest.raises(UserError, match="--model_suffix is an option of --model test, not of "):
         test("--model_suffix", "_A")
 
 
