@@ -67,7 +67,9 @@ def main() -> int:
     gallery = Gallery(
         folder, f"{opt.name}, {opt.phase}, epoch {opt.epoch}", opt.display_winsize, shared=together.count > 1
     )
-    scores = metrics.Scores()
+    scores, scores_file = metrics.Scores(), folder / "metrics.json"
+    if together.is_first:
+        scores_file.unlink(missing_ok=True)  # of an earlier test
     console = Console(wanted, 0, silent=not together.is_first)
     monitors = create_monitors(opt, [], console.say) if together.is_first else []
     dataset.say = console.say
@@ -86,6 +88,7 @@ def main() -> int:
             console.advance(len(model.get_image_paths()), "translating")
             if stop.requested:
                 break
+        stopped = stop.exit_code
         console.close()
         gallery.finish_pictures()
         for rows, others in together.gather_objects((gallery.rows, scores))[1:]:
@@ -93,7 +96,7 @@ def main() -> int:
             scores.take(others)
         done = sum(together.counts(done))
     if not together.is_first:
-        return stop.exit_code
+        return stopped
 
     means = scores.means()
     for monitor in monitors:
@@ -101,17 +104,15 @@ def main() -> int:
         monitor.close()
     summary = {name: metrics.in_words(values) for name, values in means.items()}
     page = gallery.close(summary)
-    scores_file = folder / "metrics.json"
-    scores_file.unlink(missing_ok=True)  # of an earlier test
     if means:
         record = {"epoch": opt.epoch, "phase": opt.phase, "eval": opt.eval, "scores": means}
         atomic_write(scores_file, json.dumps(record, indent=2) + "\n")
     for name, words in summary.items():
         print(f"{name}: {words}, over {means[name]['images']} images with ground truth")
     print(f"translated {done} of {len(dataset)} images: {page}")
-    if opt.num_test < len(dataset) and not stop.requested:
+    if opt.num_test < len(dataset) and not stopped:
         print(f"--num_test {len(dataset)} translates them all")
-    return stop.exit_code
+    return stopped
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> int:
                 run.save("latest", str(progress.epoch - 1))
     if not run.is_saved:
         return 1
-    print(f"{run.last_epoch} epochs are trained: python test.py --dataroot {opt.dataroot} --name {opt.name}")
+    print(f"{run.last_epoch} epochs are trained; test.py --name {opt.name} translates a test set with them")
     return 0
 
 

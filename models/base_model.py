@@ -112,7 +112,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def set_input(self, batch: Mapping[str, Any]) -> None:
-        """Take a batch of the dataset: images go to the device, paths into `image_paths`."""
+        """Take a batch of the dataset: images by way of `to_device`, paths into `image_paths`."""
 
     @abstractmethod
     def forward(self) -> None:
@@ -141,7 +141,7 @@ class BaseModel(ABC):
         return network.to(self.device)
 
     def to_device(self, images: Tensor) -> Tensor:
-        """Images of a batch where the networks are, channel by channel: loaders give them pixel by pixel."""
+        """Images of a batch where the networks are, channel by channel: a loader may give them pixel by pixel."""
         return images.to(self.device, non_blocking=True).contiguous()
 
     def adam(self, *networks: nn.Module) -> Optimizer:

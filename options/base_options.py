@@ -127,9 +127,18 @@ class BaseOptions:
 
     def _whose(self, model: str, flag: str) -> str:
         """Which other models have a flag that this one has not; empty if there is none."""
-        names = [name for name in MODELS.names() if not self.is_train or MODELS.find(name).trainable]
-        owners = [name for name in names if flag in self._parser_for(name, None).flags()]
+        owners = [name for name in MODELS.names() if name != model and self._has(name, flag)]
         return f"{flag} is an option of --model {', '.join(owners)}, not of {model}" if owners else ""
+
+    def _has(self, model: str, flag: str) -> bool:
+        """Whether it is an option of the model itself; not if the model, as one half written, can't be asked."""
+        parser = self._base_parser(add_help=False)
+        try:
+            found = MODELS.find(model)
+            found.add_options(parser, self.is_train)
+        except Exception:
+            return False
+        return flag in parser.flags() and (found.trainable or not self.is_train)
 
     def _set_defaults(
         self,

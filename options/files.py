@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -127,7 +129,7 @@ def _dataroot(folder: Path) -> str | None:
 
 
 def find_run(checkpoints: Path, dataroot: str, usual: str) -> str:
-    """The name of the only run that was trained on that folder; of several, the one of the usual name.
+    """The name of the only run that was trained on that folder; of several, that of this name.
 
     Raises UserError if there is none, or several of other names.
     """
@@ -137,7 +139,9 @@ def find_run(checkpoints: Path, dataroot: str, usual: str) -> str:
     if len(found) == 1:
         return found[0]
     if usual in found:
-        print(f"note: --name {usual}, of several runs that were trained on {dataroot}: {', '.join(found)}")
+        if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
+            names = ", ".join(found)
+            print(f"note: --name {usual}, of several runs that were trained on {dataroot}: {names}", file=sys.stderr)
         return usual
     if found:
         raise UserError(f"several runs were trained on --dataroot {dataroot}: give one as --name: {', '.join(found)}")

@@ -66,11 +66,11 @@ def _read(path: Path, content: bytes | None = None) -> Any:
 
 def _remedy(folder: Path) -> str:
     """What to do about weights that a run does not have."""
-    others = sorted(path.name for path in folder.glob("*_net_*.pth"))
+    others = sorted((path.name for path in folder.glob("*_net_*.pth")), key=lambda name: (name[0].isdigit(), name))
     if not others:
         return "train first, or check --name, --epoch and --checkpoints_dir"
     shown = ", ".join(others[:12]) + (", ..." if len(others) > 12 else "")
-    return f"check --model, --model_suffix and --epoch, as there is {shown}"
+    return f"check --epoch, and in testing --model and --model_suffix, as there is {shown}"
 
 
 def weights_path(folder: Path, epoch: str, network: str, suffix: str = "") -> Path:

@@ -40,7 +40,10 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     system (a full disk) with 1, Ctrl-C with 130; none of them with a traceback.
     """
     try:
-        raise SystemExit(main() or 0)
+        code = main() or 0
+        if together := sys.modules.get("util.processes"):
+            together.leave(orderly=True)
+        raise SystemExit(code)
     except UserError as error:
         message, code = f"error: {error}", 2
     except TrainingDiverged as error:

@@ -58,7 +58,7 @@ def find_files(source: str, networks: Mapping[str, nn.Module], checkpoints: Path
             raise UserError(f"--init_from {source}: its name does not say for which network it is: call it {wanted}")
         return {named[1]: path}
     run = checkpoints / source
-    folder = run if run.is_dir() else path
+    folder = path if path.is_dir() and not (path.name == source and run.is_dir()) else run
     if not folder.is_dir():
         raise UserError(f"--init_from {source} is no run in --checkpoints_dir {checkpoints}, no folder and no file")
     files = {name: weights_path(folder, epoch, name) for name in networks}

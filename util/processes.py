@@ -13,7 +13,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -153,7 +153,7 @@ def processes() -> Processes:
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"attempt {attempt}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=LONGEST_WAIT)
-    atexit.register(_leave)
+    atexit.register(leave)
     if rank > 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what is said there, the first process says as well
     return Processes(rank, count, local_rank, store)
@@ -161,12 +161,16 @@ def processes() -> Processes:
 
 def is_said_elsewhere(message: str) -> bool:
     """Whether another process says this error: the first, as long as they are not connected, and is the same then."""
-    if not dist.is_initialized():
+    if not (dist.is_available() and dist.is_initialized()):
         return os.environ.get("RANK", "0") != "0"
     return processes().is_said(message)
 
 
-def _leave() -> None:
-    """End the threads of the connection before Python ends: one that still frees a tensor then aborts the process."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def leave(orderly: bool = False) -> None:
+    """End the connection before Python ends: a thread of gloo that still frees a tensor then aborts the process.
+
+    NCCL waits for the other processes there, so that it is left alone where they may not come: unless `orderly`.
+    """
+    if dist.is_available() and dist.is_initialized() and (orderly or dist.get_backend() == "gloo"):
+        with suppress(RuntimeError):
+            dist.destroy_process_group()

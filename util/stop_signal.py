@@ -19,7 +19,7 @@ class StopSignal:
     """A context in which a SIGINT or SIGTERM only sets `requested`, and a second one ends the program at once.
 
     At once means without any clean-up, which might take long: what is saved is safe, as files are written beside
-    their names.
+    their names. Left by a ProcessLost it goes on, until the program has said that.
     """
 
     def __init__(self, time_limit: float | None = None, seconds_to_save: Callable[[], float] = lambda: 0.0) -> None:

@@ -320,7 +320,7 @@ def test_odd_file_names_reach_the_gallery(train: Command, command: Command, maps
     for source, target in zip(sorted((maps / "testA").iterdir()), odd, strict=False):
         shutil.copy(source, photos / target)
     arguments = ["--dataroot", photos, "--name", name, "--model", "test", "--model_suffix", "_A", "--num_threads", 0]
-    stale = gallery(tmp_path) / "metrics.json"  # of an earlier test in this folder
+    stale = tmp_path / "results" / name / "test_latest" / "metrics.json"  # of an earlier test in this folder
     stale.parent.mkdir(parents=True)
     stale.write_text("{}")
     command("test.py", *arguments)

@@ -189,9 +189,9 @@ TRAINING = {
     "--name gives this run another folder",
     "--name new --continue_train": "--continue_train: checkpoints/new holds no checkpoint; leave the flag out to start "
     "a run",
-    "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: check --model, "
-    "--model_suffix and --epoch, as there is latest_net_D_A.pth, latest_net_D_B.pth, latest_net_G_A.pth, "
-    "latest_net_G_B.pth",
+    "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: check --epoch, "
+    "and in testing --model and --model_suffix, as there is latest_net_D_A.pth, latest_net_D_B.pth, "
+    "latest_net_G_A.pth, latest_net_G_B.pth",
     "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with another: start a "
     "new run (--init_from mine takes over what fits)",
     "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB, and would go on with other "

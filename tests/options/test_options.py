@@ -496,7 +496,7 @@ def test_of_several_runs_of_a_dataroot_the_one_that_is_called_as_usual_is_taken(
     run("--name", "one")
     run()
     assert test().name == "photos_cycle_gan"
-    assert "note: --name photos_cycle_gan, of several runs that were trained on photos" in capsys.readouterr().out
+    assert "note: --name photos_cycle_gan, of several runs that were trained on photos" in capsys.readouterr().err
 
 
 def test_a_test_only_model_of_ones_own_is_tested(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
