@@ -322,7 +322,8 @@ def write_runs() -> None:
             model = create_model(opt)
             model.setup(opt)
             run.hold(model, create_dataset(opt))
-            run.save("latest")
+            with run:  # which waits for what is written in the background, into this working folder
+                run.save("latest")
             Path("checkpoints/bare").mkdir()
             save_weights({Path("checkpoints/bare/latest_net_G.pth"): model.netG_A})
         options.save(opt, run.folder, {})
