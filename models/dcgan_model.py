@@ -115,10 +115,7 @@ class DCGANModel(BaseModel):
             self.real = self.to_device(batch["A"])
             self.z = torch.randn(len(self.real), self.opt.latent_size, device=self.device, dtype=self.real.dtype)
         else:
-            self.z, self.z_end = (
-                self.to_device(batch["z"]),
-                self.to_device(batch["z_end"]),
-            )
+            self.z, self.z_end = self.to_device(batch["z"]), self.to_device(batch["z_end"])
 
     def forward(self) -> None:
         """An image of each latent, and those on the way to another one."""
