@@ -17,6 +17,7 @@ GENERATORS: dict[str, tuple[str, int, int]] = {
 }
 DISCRIMINATORS = ("basic", "n_layers", "pixel")
 NORMS = ("instance", "batch", "none", "syncbatch")
+UPSAMPLINGS = ("basic", "bilinear")
 INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
 GAN_MODES = ("lsgan", "vanilla", "wgangp")
 LR_POLICIES = ("linear", "step", "plateau", "cosine")

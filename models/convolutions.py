@@ -77,6 +77,20 @@ class UpConvolution(nn.ConvTranspose2d):
         return super().forward(x, output_size)
 
 
+class ResizeConvolution(nn.Conv2d):
+    """Doubles the sides by bilinear interpolation, then takes a padded 3x3 convolution (Odena et al. 2016).
+
+    Neighbouring outputs are made of equally many inputs, so that it leaves no grid, as a transposed convolution may.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool) -> None:
+        super().__init__(in_channels, out_channels, 3, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+
 class OutputConvolution(nn.Conv2d):
     """A convolution without padding to very few channels, such as the colours of an image.
 

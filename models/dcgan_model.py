@@ -42,7 +42,7 @@ class DCGANModel(BaseModel):
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
-        withdraw(parser, "netG", "netD", "n_layers_D", "no_dropout", "output_nc", "direction")
+        withdraw(parser, "netG", "upsample", "netD", "n_layers_D", "no_dropout", "output_nc", "direction")
         parser.set_defaults(norm="batch", crop_size=64)
         group = parser.add_argument_group("dcgan")
         group.add_argument(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.architectures import GENERATORS
-from models.convolutions import Convolution3x3, OutputConvolution, UpConvolution, choose_way
+from models.convolutions import Convolution3x3, OutputConvolution, ResizeConvolution, UpConvolution, choose_way
 from models.layers import NORMS, halve, needs_bias
 from util.errors import UserError
 
@@ -28,20 +28,33 @@ def create_generator(
     ngf: int = 64,
     norm: str = "instance",
     use_dropout: bool = False,
+    upsample: str = "basic",
     conv: str = "auto",
     grad_checkpoint: bool = False,
 ) -> nn.Module:
-    """The generator of that name (a key of GENERATORS), its weights not yet drawn; `conv` as in models/convolutions."""
+    """The generator of that name (a key of GENERATORS), its weights not yet drawn; `conv` as in models/convolutions.
+
+    `upsample` says how sides are doubled: basic, by transposed convolutions as in the papers, or bilinear.
+    """
     kind, depth, multiple = GENERATORS[netG]
     network: nn.Module
     if kind in ("resnet", "local"):
         design = LocalEnhancer if kind == "local" else ResnetGenerator
         downs = multiple.bit_length() - 1
         network = design(
-            input_nc, output_nc, ngf=ngf, norm=norm, use_dropout=use_dropout, n_blocks=depth, num_downs=downs
+            input_nc,
+            output_nc,
+            ngf=ngf,
+            norm=norm,
+            use_dropout=use_dropout,
+            n_blocks=depth,
+            num_downs=downs,
+            upsample=upsample,
         )
     else:
-        network = UnetGenerator(input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout)
+        network = UnetGenerator(
+            input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout, upsample=upsample
+        )
     choose_way(network, conv)
     for module in network.modules():
         if isinstance(module, ResnetBlock):
@@ -59,6 +72,7 @@ def from_options(opt: argparse.Namespace, *, backwards: bool = False) -> nn.Modu
         ngf=opt.ngf,
         norm=opt.norm,
         use_dropout=not opt.no_dropout,
+        upsample=opt.upsample,
         conv=opt.conv,
         grad_checkpoint=opt.is_train and opt.grad_checkpoint,
     )
@@ -124,6 +138,7 @@ class ResnetGenerator(nn.Module):
         use_dropout: bool,
         n_blocks: int,
         num_downs: int = 2,
+        upsample: str = "basic",
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
@@ -133,7 +148,7 @@ class ResnetGenerator(nn.Module):
             layers += down_layers(channels, norm)
         layers += [ResnetBlock(widths[-1], norm=norm, use_dropout=use_dropout) for _ in range(n_blocks)]
         for channels in widths[:0:-1]:
-            layers += up_layers(channels, norm)
+            layers += up_layers(channels, norm, upsample)
         self.model = nn.Sequential(*layers, *last_layers(ngf, output_nc))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -203,9 +218,10 @@ def down_layers(channels: int, norm: str) -> list[nn.Module]:
     return [convolution, NORMS[norm](2 * channels), nn.ReLU(inplace=True)]
 
 
-def up_layers(channels: int, norm: str) -> list[nn.Module]:
+def up_layers(channels: int, norm: str, upsample: str) -> list[nn.Module]:
     """Twice the size, half the channels."""
-    convolution = UpConvolution(channels, channels // 2, bias=needs_bias(norm))
+    kind = ResizeConvolution if upsample == "bilinear" else UpConvolution
+    convolution = kind(channels, channels // 2, bias=needs_bias(norm))
     return [convolution, NORMS[norm](channels // 2), nn.ReLU(inplace=True)]
 
 
@@ -243,6 +259,7 @@ class LocalEnhancer(nn.Module):
         use_dropout: bool,
         n_blocks: int,
         num_downs: int,
+        upsample: str,
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
@@ -254,12 +271,13 @@ class LocalEnhancer(nn.Module):
             use_dropout=use_dropout,
             n_blocks=n_blocks,
             num_downs=num_downs - 1,
+            upsample=upsample,
         )
         self.model = whole.model[: -len(last_layers(ngf, output_nc))]
         blocks = [ResnetBlock(2 * ngf, norm=norm, use_dropout=use_dropout) for _ in range(self.LOCAL_BLOCKS)]
         # Named as in the published weights.
         self.model1_1 = nn.Sequential(*first_layers(input_nc, ngf, norm), *down_layers(ngf, norm))
-        self.model1_2 = nn.Sequential(*blocks, *up_layers(2 * ngf, norm), *last_layers(ngf, output_nc))
+        self.model1_2 = nn.Sequential(*blocks, *up_layers(2 * ngf, norm, upsample), *last_layers(ngf, output_nc))
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises UserError for sides that are no multiples of 2 ** num_downs."""
@@ -271,17 +289,26 @@ class UnetGenerator(nn.Module):
     """Encoder and decoder with a skip connection at every size (Isola et al. 2017, appendix 6.1)."""
 
     def __init__(
-        self, input_nc: int, output_nc: int, *, num_downs: int, ngf: int, norm: str, use_dropout: bool
+        self,
+        input_nc: int,
+        output_nc: int,
+        *,
+        num_downs: int,
+        ngf: int,
+        norm: str,
+        use_dropout: bool,
+        upsample: str = "basic",
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
+        make_level = functools.partial(UnetLevel, norm=norm, upsample=upsample)
         # Built from the innermost level outwards: each wraps the one inside it.
-        level = UnetLevel(8 * ngf, 8 * ngf, None, norm=norm)
+        level = make_level(8 * ngf, 8 * ngf, None)
         for _ in range(num_downs - 5):
-            level = UnetLevel(8 * ngf, 8 * ngf, level, norm=norm, use_dropout=use_dropout)
+            level = make_level(8 * ngf, 8 * ngf, level, use_dropout=use_dropout)
         for channels in (4 * ngf, 2 * ngf, ngf):
-            level = UnetLevel(channels, 2 * channels, level, norm=norm)
-        self.model = UnetLevel(output_nc, ngf, level, norm=norm, input_nc=input_nc, outermost=True)
+            level = make_level(channels, 2 * channels, level)
+        self.model = make_level(output_nc, ngf, level, input_nc=input_nc, outermost=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises UserError for sides that are not multiples of 2 ** num_downs."""
@@ -299,6 +326,7 @@ class UnetLevel(nn.Module):
         inside: UnetLevel | None,
         *,
         norm: str,
+        upsample: str,
         use_dropout: bool = False,
         input_nc: int | None = None,
         outermost: bool = False,
@@ -313,9 +341,14 @@ class UnetLevel(nn.Module):
             if inside is not None:
                 down.append(NORMS[norm](inner_nc))
         up_from = inner_nc if inside is None else 2 * inner_nc
+        doubling: nn.Module
+        if upsample == "bilinear":
+            doubling = ResizeConvolution(up_from, outer_nc, bias=bias or outermost)
+        else:
+            doubling = nn.ConvTranspose2d(up_from, outer_nc, 4, stride=2, padding=1, bias=bias or outermost)
         up: list[nn.Module] = [
             nn.ReLU(),
-            nn.ConvTranspose2d(up_from, outer_nc, 4, stride=2, padding=1, bias=bias or outermost),
+            doubling,
             nn.Tanh() if outermost else NORMS[norm](outer_nc),
         ]
         if use_dropout:

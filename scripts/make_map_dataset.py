@@ -41,6 +41,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--block", type=int, default=128, help="width and height of a block, in pixels")
     parser.add_argument("--map", choices=("shadedrelief", "etopo1"), default="shadedrelief", help="domain B")
     parser.add_argument("--shift", type=int, default=1, help="0 to 4: which of the blocks are those of the test set")
+    parser.add_argument(
+        "--latitude", type=float, default=90, help="only tiles whose middle is at most so many degrees from the equator"
+    )
     parser.add_argument("--paired", action="store_true", help="training tiles in pairs: each place in both domains")
     arguments = parser.parse_args()
     if not arguments.stride > 0 or not 0 < arguments.tile <= arguments.block <= arguments.world_width // 2:
@@ -48,6 +51,8 @@ def parse_arguments() -> argparse.Namespace:
             f"--tile {arguments.tile} --stride {arguments.stride} --block {arguments.block}: tiles must fit into "
             f"blocks, blocks into the world ({arguments.world_width}x{arguments.world_width // 2} pixels)"
         )
+    if not 0 < arguments.latitude <= 90:
+        raise UserError(f"--latitude {arguments.latitude:g}: expected degrees from the equator, above 0 and at most 90")
     if arguments.out.exists() and any(arguments.out.iterdir()):
         raise UserError(f"--out {arguments.out} is not empty: remove it or choose another folder")
     return arguments
@@ -88,6 +93,11 @@ def assign_blocks(rows: int, columns: int, shift: int) -> dict[tuple[int, int], 
     return {(row, column): PATTERN[(2 * row + column + shift) % 5] for row in range(rows) for column in range(columns)}
 
 
+def latitude(row: float, world_height: int) -> float:
+    """Degrees, north of the equator, of a row of the world's picture."""
+    return 90 - row / world_height * 180
+
+
 def worth_learning(satellite: np.ndarray, relief: np.ndarray, land: np.ndarray) -> bool:
     """Whether a tile has enough land, and something to see in both pictures."""
     contrasts = [tile.mean(axis=2).std() for tile in (satellite, relief)]
@@ -110,6 +120,8 @@ def main() -> None:
         (building / folder).mkdir(parents=True)
     for (row, column), part in sorted(parts.items()):
         for y in range(row * block, (row + 1) * block - tile + 1, arguments.stride):
+            if abs(latitude(y + tile / 2, width // 2)) > arguments.latitude:
+                continue
             for x in range(column * block, (column + 1) * block - tile + 1, arguments.stride):
                 place = np.s_[y : y + tile, x : x + tile]
                 if not worth_learning(satellite[place], relief[place], land[place]):

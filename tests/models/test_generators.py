@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architectures import GENERATORS
-from models.generators import create_generator
+from models.generators import create_generator, up_layers
 from util.checkpoint import load_weights, save_weights
 from util.errors import UserError
 
@@ -58,7 +58,21 @@ def normalized(x: Tensor, weights: Weights, name: str) -> Tensor:
     return x
 
 
-def resnet(x: Tensor, weights: Weights, blocks: int) -> Tensor:
+def doubled(x: Tensor) -> Tensor:
+    """Twice the sides, bilinearly: in each dimension 3/4 of a value and 1/4 of its neighbour."""
+    for dim in (2, 3):
+        size = x.shape[dim]
+        before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, size - 1)], dim)
+        after = torch.cat([x.narrow(dim, 1, size - 1), x.narrow(dim, size - 1, 1)], dim)
+        x = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], dim + 1).flatten(dim, dim + 1)
+    return x
+
+
+def resized(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.conv2d(F.pad(doubled(x), (1, 1, 1, 1), mode="reflect"), weight, bias)
+
+
+def resnet(x: Tensor, weights: Weights, blocks: int, upsample: str = "basic") -> Tensor:
     """The ResNet generator as Zhu et al. 2017 describe it, appendix 7.2."""
 
     def parameters(name: str) -> tuple[Tensor, Tensor | None]:
@@ -76,12 +90,15 @@ def resnet(x: Tensor, weights: Weights, blocks: int) -> Tensor:
         y = F.conv2d(F.pad(y, (1, 1, 1, 1), mode="reflect"), *parameters(f"model.{i}.conv_block.5"))
         x = x + norm(y, f"model.{i}.conv_block.6")
     for i in (10 + blocks, 13 + blocks):
-        x = F.conv_transpose2d(x, *parameters(f"model.{i}"), stride=2, padding=1, output_padding=1)
+        if upsample == "bilinear":
+            x = resized(x, *parameters(f"model.{i}"))
+        else:
+            x = F.conv_transpose2d(x, *parameters(f"model.{i}"), stride=2, padding=1, output_padding=1)
         x = norm(x, f"model.{i + 1}").relu()
     return F.conv2d(F.pad(x, (3, 3, 3, 3), mode="reflect"), *parameters(f"model.{17 + blocks}")).tanh()
 
 
-def unet(x: Tensor, weights: Weights, depth: int) -> Tensor:
+def unet(x: Tensor, weights: Weights, depth: int, upsample: str = "basic") -> Tensor:
     """The U-Net generator as Isola et al. 2017 describe it: all the way down, then up with what was skipped."""
     prefix = "model.model."
     down = [f"{prefix}0"]
@@ -104,7 +121,10 @@ def unet(x: Tensor, weights: Weights, depth: int) -> Tensor:
     for level in reversed(range(depth)):
         x = x if level == depth - 1 else torch.cat([skipped[level], x], dim=1)
         weight, bias = weights[f"{up[level]}.weight"], weights.get(f"{up[level]}.bias")
-        x = F.conv_transpose2d(x.relu(), weight, bias, stride=2, padding=1)
+        if upsample == "bilinear":
+            x = resized(x.relu(), weight, bias)
+        else:
+            x = F.conv_transpose2d(x.relu(), weight, bias, stride=2, padding=1)
         x = normalized(x, weights, up_norm[level]) if up_norm[level] else x
     return x.tanh()
 
@@ -125,6 +145,27 @@ def test_unet_computes_what_the_paper_says(netG: str, size: int, norm: str) -> N
     x = image(2, 3, size, size)
     # Instance norm of 2x2 values amplifies rounding, hence not nearer.
     torch.testing.assert_close(network(x), unet(x, weights, GENERATORS[netG][1]), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("netG", ["resnet_6blocks", "unet_128"])
+def test_bilinear_doubling(netG: str) -> None:
+    network, weights = double(create_generator(netG, input_nc=3, output_nc=2, ngf=2, norm="batch", upsample="bilinear"))
+    x = image(2, 3, 128, 128)
+    computed = (resnet if netG.startswith("resnet") else unet)(x, weights, GENERATORS[netG][1], "bilinear")
+    torch.testing.assert_close(network(x), computed, rtol=1e-7, atol=1e-9)
+
+
+def test_bilinear_doubling_leaves_no_grid() -> None:
+    """With all weights alike, an even image stays even; a transposed convolution makes four kinds of pixels of it."""
+
+    def kinds_of_pixels(upsample: str) -> int:
+        layer = up_layers(4, "batch", upsample)[0]
+        torch.nn.init.constant_(layer.weight, 0.1)  # type: ignore[arg-type]  # a convolution
+        made = layer(torch.ones(1, 4, 8, 8))[..., 2:-2, 2:-2]
+        return len(made.round(decimals=4).unique())
+
+    assert kinds_of_pixels("bilinear") == 1
+    assert kinds_of_pixels("basic") == 3  # 1, 2 (twice) and 4 inputs each
 
 
 def test_dropout_is_where_the_papers_have_it() -> None:

@@ -26,7 +26,14 @@ BOTH: dict[str, Any] = {
     **{"checkpoints_dir": "./checkpoints", "config": None, "suffix": "", "epoch": "latest", "load_iter": 0},
     **{"device": "auto", "gpu_ids": None, "verbose": False, "display_winsize": 256},
     **{"input_nc": 3, "output_nc": 3, "ngf": 64, "ndf": 64, "netG": "resnet_9blocks", "netD": "basic"},
-    **{"n_layers_D": 3, "norm": "instance", "norm_D": None, "init_type": "normal", "init_gain": 0.02},
+    **{
+        "n_layers_D": 3,
+        "norm": "instance",
+        "norm_D": None,
+        "upsample": "basic",
+        "init_type": "normal",
+        "init_gain": 0.02,
+    },
     **{"direction": "AtoB", "serial_batches": False, "num_threads": 4, "batch_size": 1, "crop_size": 256},
     **{"max_dataset_size": None, "preprocess": "resize_and_crop", "no_flip": False, "on_bad_image": "skip"},
     **{"cache": "none", "cache_dir": None},
@@ -375,7 +382,9 @@ def test_going_on_takes_over_all_of_the_run_but_the_machine(run: Run, capsys: py
     )
 
 
-@pytest.mark.parametrize("flags", [["--netD", "pixel"], ["--ngf", "8"], ["--norm_D", "none"], ["--dropout"]])
+@pytest.mark.parametrize(
+    "flags", [["--netD", "pixel"], ["--ngf", "8"], ["--norm_D", "none"], ["--dropout"], ["--upsample", "bilinear"]]
+)
 def test_going_on_with_other_networks_is_refused(flags: list[str], run: Run) -> None:
     run()
     for force in ([], ["--force"]):

