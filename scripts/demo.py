@@ -32,7 +32,10 @@ GUIDED = [
     *("--lambda_A", "3", "--lambda_B", "3", "--lambda_identity", "0.1"),
 ]
 FREE = ["--lambda_identity", "0"]
-FINE = [*("--load_size", "64", "--crop_size", "64", "--lr", "0.0003"), *("--lambda_A", "10", "--lambda_B", "10")]
+FINE = [
+    *("--load_size", "64", "--crop_size", "64", "--lr", "0.0003", "--augment", "diffaug"),
+    *("--lambda_A", "10", "--lambda_B", "10"),
+]
 
 
 def run(program: str, *arguments: str) -> None:
