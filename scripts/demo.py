@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "satellite2map"
-WORLD = ["--latitude", "60", "--shift", "0"]
+WORLD = ["--latitude", "60", "--shift", "0"]  # without the regions whose snow and ice the map knows nothing of
 # Found by trying, for tiles of 64 pixels and a few minutes: see docs/demo.md.
 RECIPE = [
     *("--no_flip", "--batch_size", "4", "--netG", "resnet_6blocks", "--upsample", "bilinear", "--ngf", "16"),
