@@ -138,7 +138,7 @@ class ResnetGenerator(nn.Module):
         use_dropout: bool,
         n_blocks: int,
         num_downs: int = 2,
-        upsample: str = "basic",
+        upsample: str,
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
@@ -297,7 +297,7 @@ class UnetGenerator(nn.Module):
         ngf: int,
         norm: str,
         use_dropout: bool,
-        upsample: str = "basic",
+        upsample: str,
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs

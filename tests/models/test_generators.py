@@ -156,7 +156,7 @@ def test_bilinear_doubling(netG: str) -> None:
 
 
 def test_bilinear_doubling_leaves_no_grid() -> None:
-    """With all weights alike, an even image stays even; a transposed convolution makes four kinds of pixels of it."""
+    """With all weights alike, an even image stays even; a transposed convolution makes three kinds of pixels of it."""
 
     def kinds_of_pixels(upsample: str) -> int:
         layer = up_layers(4, "batch", upsample)[0]
