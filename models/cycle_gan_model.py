@@ -59,6 +59,13 @@ class CycleGANModel(BaseModel):
             group.add_argument(
                 "--lambda_GAN", type=weight, default=1.0, help="weight of the GAN loss; 0: no discriminators"
             )
+            group.add_argument(
+                "--lambda_color",
+                type=weight,
+                default=0.0,
+                help="weight of the color loss: what is bluer, redder or greener than the rest stays so (for domains "
+                "that exchange colors, as sea and snow); 0: none",
+            )
             architectures.add_augment_option(group)
 
     @staticmethod
@@ -69,6 +76,11 @@ class CycleGANModel(BaseModel):
             return
         architectures.check_discriminator_size(opt)
         architectures.check_equal_channels(opt, "lambda_identity")
+        if opt.lambda_color > 0 and not opt.input_nc == opt.output_nc == 3:
+            raise UserError(
+                f"--lambda_color {opt.lambda_color} compares colors, and --input_nc {opt.input_nc} and --output_nc "
+                f"{opt.output_nc} are not both 3: use --lambda_color 0"
+            )
         if opt.lambda_A == opt.lambda_B == opt.lambda_GAN == 0:
             raise UserError("--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing to learn")
         if opt.lambda_GAN == 0 and opt.augment == "diffaug":
@@ -85,9 +97,9 @@ class CycleGANModel(BaseModel):
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
         paths = []
-        if opt.lambda_GAN + opt.lambda_A > 0:
+        if opt.lambda_GAN + opt.lambda_A + opt.lambda_color > 0:
             paths.append(self.path_A)
-        if opt.lambda_GAN + opt.lambda_B > 0:
+        if opt.lambda_GAN + opt.lambda_B + opt.lambda_color > 0:
             paths.append(self.path_B)
         # lambda_identity is relative to the cycle weights, so a domain whose cycle weighs 0 has no identity term.
         if opt.lambda_identity * opt.lambda_B > 0:
@@ -156,22 +168,26 @@ class CycleGANModel(BaseModel):
     # The generators' objective (equation 3, and section 5.2 for the identity terms), path by path.
 
     def path_A(self) -> dict[str, Tensor]:
-        """A -> B -> A: is fake_B taken for real, does rec_A match real_A?"""
+        """A -> B -> A: is fake_B taken for real, has it real_A's colors, does rec_A match real_A?"""
         opt, terms = self.opt, {}
         self.fake_B = self.netG_A(self.real_A)
         if opt.lambda_GAN > 0:
             terms["G_A"] = opt.lambda_GAN * losses.gan_loss(self.netD_A(self.augment(self.fake_B)), True, opt.gan_mode)
+        if opt.lambda_color > 0:
+            terms["color_A"] = opt.lambda_color * losses.color_loss(self.fake_B, self.real_A)
         if opt.lambda_A > 0:
             self.rec_A = self.netG_B(self.fake_B)
             terms["cycle_A"] = opt.lambda_A * losses.l1_loss(self.rec_A, self.real_A)
         return terms
 
     def path_B(self) -> dict[str, Tensor]:
-        """B -> A -> B: is fake_A taken for real, does rec_B match real_B?"""
+        """B -> A -> B: is fake_A taken for real, has it real_B's colors, does rec_B match real_B?"""
         opt, terms = self.opt, {}
         self.fake_A = self.netG_B(self.real_B)
         if opt.lambda_GAN > 0:
             terms["G_B"] = opt.lambda_GAN * losses.gan_loss(self.netD_B(self.augment(self.fake_A)), True, opt.gan_mode)
+        if opt.lambda_color > 0:
+            terms["color_B"] = opt.lambda_color * losses.color_loss(self.fake_A, self.real_B)
         if opt.lambda_B > 0:
             self.rec_B = self.netG_A(self.fake_A)
             terms["cycle_B"] = opt.lambda_B * losses.l1_loss(self.rec_B, self.real_B)

@@ -80,6 +80,13 @@ def textbook_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor
             return ((logits - float(real)) ** 2).mean()
         return nn.functional.softplus(-logits if real else logits).mean()
 
+    def away(x: Tensor, y: Tensor) -> Tensor:
+        """1 - the correlation of colors: blue - red, and green - half of both."""
+        mix = torch.tensor([[-1, 0, 1], [-0.5, 1, -0.5]], dtype=x.dtype)
+        x, y = (torch.einsum("kc,nchw->knhw", mix, nn.functional.avg_pool2d(z, 4)).flatten(1) for z in (x, y))
+        x, y = (z - z.mean(1, keepdim=True) for z in (x, y))
+        return (1 - (x * y).mean(1) / ((x**2).mean(1) * (y**2).mean(1) + 1e-6).sqrt()).mean()
+
     # The order of the calls tells in the running statistics of batch norms.
     fake_B = nets["G_A"](A)
     rec_A = nets["G_B"](fake_B)
@@ -94,6 +101,9 @@ def textbook_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor
     if opt.lambda_identity > 0:
         losses["idt_A"] = opt.lambda_identity * opt.lambda_B * (nets["G_A"](B) - B).abs().mean()
         losses["idt_B"] = opt.lambda_identity * opt.lambda_A * (nets["G_B"](A) - A).abs().mean()
+    if opt.lambda_color > 0:
+        losses["color_A"] = opt.lambda_color * away(fake_B, A)
+        losses["color_B"] = opt.lambda_color * away(fake_A, B)
     g.zero_grad()
     sum(losses.values()).backward()
     g.step()
@@ -111,6 +121,7 @@ def textbook_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor
         [],
         ["--gan_mode", "vanilla", "--lambda_A", "7", "--lambda_B", "3", "--lambda_identity", "0.3", "--beta1", "0.7"],
         ["--norm", "batch", "--direction", "BtoA"],
+        ["--lambda_color", "2", "--norm", "batch"],
         ["--input_nc", "1", "--output_nc", "2", "--lambda_identity", "0", "--direction", "BtoA"],
     ],
 )
@@ -171,6 +182,11 @@ GENERATOR_CALLS = {
     "--lambda_GAN 0 --lambda_A 0": ({"cycle_B", "idt_A"}, {"G_A": 2, "G_B": 1}),
     "--lambda_B 0": (ALL_LOSSES - {"cycle_B", "idt_A"}, {"G_A": 1, "G_B": 3, "D_A": 2, "D_B": 2}),
     "--lambda_A 0": (ALL_LOSSES - {"cycle_A", "idt_B"}, {"G_A": 3, "G_B": 1, "D_A": 2, "D_B": 2}),
+    "--lambda_color 1": (ALL_LOSSES | {"color_A", "color_B"}, {"G_A": 3, "G_B": 3, "D_A": 2, "D_B": 2}),
+    "--lambda_color 1 --lambda_GAN 0 --lambda_B 0": (
+        {"cycle_A", "idt_B", "color_A", "color_B"},
+        {"G_A": 1, "G_B": 3},
+    ),
 }
 
 
@@ -201,7 +217,9 @@ def test_only_what_learns_has_gradients_computed(build: Build) -> None:
     }
 
 
-@pytest.mark.parametrize("flags", ["--lambda_A 0 --lambda_B 0", "--lambda_GAN 0", "--lambda_B 0", ""])
+@pytest.mark.parametrize(
+    "flags", ["--lambda_A 0 --lambda_B 0", "--lambda_GAN 0", "--lambda_B 0", "--lambda_color 1", ""]
+)
 def test_ablations_learn(build: Build, flags: str) -> None:
     model = build(*TINY, *flags.split(), "--lr", "0.01")
     before = copy.deepcopy(model.networks())

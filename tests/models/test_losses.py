@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from models.losses import discriminator_loss, gan_loss, gradient_penalty
+from models.losses import color_loss, discriminator_loss, gan_loss, gradient_penalty
 
 LOGITS = torch.tensor([[0.5, -1.0], [2.0, 0.0]], dtype=torch.float64)
 
@@ -107,3 +108,53 @@ def test_no_gradient_reaches_the_generator_through_a_discriminators_loss() -> No
     discriminator_loss(netD, REAL, fake * 1, "wgangp", lambda_gp=10).backward()
     assert fake.grad is None
     assert netD.slope.grad is not None and netD.slope.grad.abs().sum() > 0
+
+
+def colors(seed: int, count: int = 2, height: int = 8, width: int = 12) -> Tensor:
+    random = np.random.default_rng(seed)
+    return torch.from_numpy(random.uniform(-1, 1, (count, 3, height, width)))
+
+
+def test_color_loss_is_one_minus_the_correlation_that_numpy_computes() -> None:
+    source, output = 4 * colors(0), 4 * (colors(1) + colors(0))
+
+    def places(images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        n, _, h, w = images.shape
+        red, green, blue = images.numpy().reshape(n, 3, h // 4, 4, w // 4, 4).mean((3, 5)).transpose(1, 0, 2, 3)
+        return (blue - red).ravel(), (green - (red + blue) / 2).ravel()
+
+    pairs = zip(places(output), places(source), strict=True)
+    expected = 1 - np.mean([np.corrcoef(x, y)[0, 1] for x, y in pairs])
+    assert 0.1 < expected < 0.9
+    assert color_loss(output, source).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_color_loss_is_free_of_brightness_contrast_and_fine_texture() -> None:
+    source, grey = 4 * colors(0), colors(1)[:, :1]
+    fine = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(6) * 0.5  # a column light, a column dark
+    assert color_loss(0.7 * source + grey + 0.2, source).item() == pytest.approx(0, abs=1e-3)
+    assert color_loss(source + fine * torch.tensor([1.0, 0, -1])[:, None, None], source).item() == pytest.approx(
+        0, abs=1e-3
+    )
+    assert color_loss(-source, source).item() == pytest.approx(2, abs=1e-3)
+
+
+def test_color_loss_of_images_without_color_is_one_and_has_a_finite_gradient() -> None:
+    output = torch.zeros(1, 3, 2, 3, dtype=torch.float64, requires_grad=True)  # less than one mean of 4x4
+    loss = color_loss(output, torch.zeros(1, 3, 2, 3, dtype=torch.float64))
+    loss.backward()
+    assert loss.item() == 1
+    assert output.grad is not None and output.grad.isfinite().all()
+
+
+def test_following_the_color_loss_turns_exchanged_colors_back() -> None:
+    source = colors(0, count=30, height=4, width=4).mean((2, 3), keepdim=True).expand(-1, -1, 4, 4) * 4
+    output = (colors(1, count=30, height=4, width=4) / 2 - source).requires_grad_()  # blue is yellow, yellow is blue
+    optimizer = torch.optim.Adam([output], lr=0.05)
+    before = color_loss(output, source).item()
+    for _ in range(100):
+        loss = color_loss(output, source)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert before > 1.9 and loss.item() < 0.1

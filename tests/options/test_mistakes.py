@@ -84,6 +84,8 @@ TRAINING = {
     "--netD n_layers --n_layers_D 7": "--crop_size 256 is too small for --netD n_layers of 7 layers, which needs 384~",
     "--input_nc 1": "--lambda_identity 0.5 needs equal channel counts, not --input_nc 1 and --output_nc 3: use "
     "--lambda_identity 0",
+    "--lambda_color 2 --input_nc 1 --lambda_identity 0": "--lambda_color 2.0 compares colors, and --input_nc 1 and "
+    "--output_nc 3 are not both 3: use --lambda_color 0",
     "--lambda_A 0 --lambda_B 0 --lambda_GAN 0": "--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing "
     "to learn",
     "--augment diffaug --lambda_GAN 0": "--augment diffaug is for discriminators, and --lambda_GAN 0 has none: use "

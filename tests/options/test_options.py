@@ -43,6 +43,7 @@ TRAIN = BOTH | {
     **{"accumulate": 1, "grad_checkpoint": False, "compile": False, "channels_last": False},
     **{"gan_mode": "lsgan", "lambda_gp": 10, "pool_size": 50, "lr_policy": "linear", "lr_decay_iters": 50},
     **{"ema_decay": 0, "lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "lambda_GAN": 1},
+    **{"lambda_color": 0},
     **{"display_id": 1, "display_server": "http://localhost", "display_port": 8097, "display_env": "main"},
     **{"display_ncols": 4, "augment": "basic"},
 }
@@ -123,13 +124,13 @@ def test_the_cache_is_of_the_machine(run: Run) -> None:
 def test_defaults_of_the_template() -> None:
     opt = train("--model", "template", "--dataset_mode", "template")
     own = {"model": "template", "dataset_mode": "template", "lambda_near": 1, "coarseness": 4}
-    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity", "lambda_GAN", "augment"}
+    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity", "lambda_GAN", "lambda_color", "augment"}
     expected = {name: value for name, value in TRAIN.items() if name not in cycle_gan} | own
     assert without(opt, "dataroot", "name", "seed", "is_train") == expected
     assert opt.name == "photos_template"
 
 
-CYCLE_GAN_ALONE = ("lambda_A", "lambda_B", "lambda_identity", "augment")
+CYCLE_GAN_ALONE = ("lambda_A", "lambda_B", "lambda_identity", "lambda_color", "augment")
 # What a model for pairs has instead of what CycleGAN has.
 PAIRED = {name: value for name, value in TRAIN.items() if name not in CYCLE_GAN_ALONE} | {
     **{"dataset_mode": "aligned", "pool_size": 0, "label_nc": 0}
