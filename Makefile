@@ -1,4 +1,4 @@
-# make demo   train on real images and look at the result, some twelve minutes on two CPU cores
+# make demo   train on real images and look at the result, some five minutes on two CPU cores
 # make test   run the tests
 # make test-faults   kill, fill up and damage hundreds of runs, and see that nothing is lost
 # make lint   check style and types
