@@ -39,7 +39,8 @@ def color_loss(output: Tensor, source: Tensor) -> Tensor:
 
     One minus Pearson's correlation, over all places of the batch, of how blue rather than red, and of how green rather
     than magenta they are; brightness does not count. So dark blue may turn light blue, but not white, if white has been
-    white too. A kin of self-regularization (Shrivastava et al. 2017, equation 4), but free of scale and offset.
+    white too. A kin of self-regularization (Shrivastava et al. 2017, equation 4), but free of scale and offset. Under
+    --accumulate and in several processes each part of a batch is compared by itself, as batch norms see it.
     """
     differences = [1 - correlation(x, y) for x, y in zip(opponent_colors(output), opponent_colors(source), strict=True)]
     return torch.stack(differences).mean()
