@@ -55,6 +55,7 @@ def opponent_colors(images: Tensor) -> tuple[Tensor, Tensor]:
 def correlation(x: Tensor, y: Tensor) -> Tensor:
     """Pearson's, of all values of two tensors of one shape; 0 if either has but one value."""
     x, y = x - x.mean(), y - y.mean()
+    # Not F.cosine_similarity: its least divisor is so small that gradients grow without bound where colours vanish.
     return (x * y).mean() / (x.square().mean() * y.square().mean() + 1e-6).sqrt()
 
 
