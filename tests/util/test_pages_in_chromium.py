@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,14 +74,25 @@ class Chromium:
         while True:
             answer = json.loads(self.socket.recv())
             if answer.get("id") == self.calls:
+                if answer.get("error", {}).get("code") == -32000:
+                    raise InterruptedError(answer["error"]["message"])
                 assert "error" not in answer, answer
                 return dict(answer["result"])
 
     def run(self, script: str) -> Any:
-        """The value of an expression on the page."""
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
+        """The value of an expression on the page once it has loaded; asked again where a reload comes between."""
+        loaded = "new Promise((go) => document.readyState === 'complete' ? go() : addEventListener('load', go))"
+        request = {"expression": f"{loaded}.then(() => ({script}))", "returnByValue": True, "awaitPromise": True}
+        answers: list[dict[str, Any]] = []
+
+        def answered() -> bool:
+            with suppress(InterruptedError):
+                answers.append(self.call("Runtime.evaluate", **request))
+            return bool(answers)
+
+        wait_for(answered, self.process)
+        assert "exceptionDetails" not in answers[0], answers[0]
+        return answers[0]["result"].get("value")
 
     def open(self, file: Path, width: int = 1280, height: int = 900, density: int = 1, dark: bool = False) -> None:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -93,7 +105,7 @@ class Chromium:
             mobile=width < 500,
         )
         self.call("Page.navigate", url=file.as_uri())
-        self.until(f"location.href === {json.dumps(file.as_uri())} && document.readyState === 'complete'")
+        self.until(f"location.href === {json.dumps(file.as_uri())}")
 
     def until(self, condition: str) -> None:
         wait_for(lambda: self.run(f"Boolean({condition})"), self.process)
@@ -215,11 +227,11 @@ def test_a_running_page_shows_what_is_new_and_keeps_its_place(
     chromium.press("Escape")
     chromium.run("document.getElementById('epoch-20').scrollIntoView()")
     top = chromium.run("document.getElementById('epoch-20').getBoundingClientRect().top")
-    chromium.until("document.readyState === 'complete' && document.getElementById('epoch-31')")
+    chromium.until("document.getElementById('epoch-31')")
     assert chromium.run("document.querySelector('details').open")
     chromium.until(f"Math.abs(document.getElementById('epoch-20').getBoundingClientRect().top - {top}) < 2")
     training.finish()
-    chromium.until("document.readyState === 'complete' && !document.body.dataset.reload")
+    chromium.until("!document.body.dataset.reload")
 
 
 def test_curves_are_light_or_dark(chromium: Chromium, tmp_path: Path) -> None:
