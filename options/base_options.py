@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class BaseOptions:
 
     is_train: bool
     description: str
+    config_source: str  # how a mistake in the --config file is said to be there
     repeated: Mapping[str, Any]  # what --config, or the run that goes on, says of a run besides its options
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,6 +41,7 @@ class BaseOptions:
         parser = self._base_parser(add_help=False)
         given = parser.given(argv)
         config_file = given.get("config")
+        self.config_source = f"--config {config_file}"
         config, self.repeated = files.read_config(Path(config_file)) if config_file else ({}, {})
         config = self._usable(config)
         # At first without the options that only the model or dataset of a run to restore may know.
@@ -114,13 +117,13 @@ class BaseOptions:
         """The options of all sources, and their parser; an unknown one is a UserError if `strict`, else left out."""
         early = self._base_parser(add_help=False)
         chosen = {name: config[name] for name in ("model", "dataset_mode") if name in config}
-        given = {**restored, **early.convert("--config", chosen), **early.given(argv)}
+        given = {**restored, **early.convert(self.config_source, chosen), **early.given(argv)}
         model = given.get("model", early.get_default("model"))
         parser = self._parser_for(model, given.get("dataset_mode"))
         elsewhere = config.keys() if not strict else set() if self.is_train else self._training_options(model)
         here = {name: value for name, value in config.items() if name in parser.options() or name not in elsewhere}
         known = {name: value for name, value in restored.items() if name in parser.options()}
-        self._set_defaults(parser, model, known, parser.convert("--config", here), argv)
+        self._set_defaults(parser, model, known, parser.convert(self.config_source, here), argv)
         opt = parser.parse_strictly(argv, partial(self._whose, model)) if strict else parser.parse_known_args(argv)[0]
         opt.is_train = self.is_train
         return opt, parser
@@ -196,6 +199,8 @@ class BaseOptions:
         if opt.load_iter > 0:
             opt.epoch = f"iter_{opt.load_iter}"
         _settle_device(opt, given)
+        if opt.use_wandb and find_spec("wandb") is None:
+            raise UserError("--use_wandb: the package wandb is not installed; pip install wandb")
         if opt.conv == "winograd" and opt.precision in ("bf16", "fp16"):
             raise UserError(f"--conv winograd computes in float32: leave it out with --precision {opt.precision}")
         if opt.preprocess in ("resize_and_crop", "scale_width_and_crop") and opt.load_size < opt.crop_size:

@@ -16,6 +16,7 @@ TOGETHER = frozenset({"A", "B", "real", "fake"})
 MEANINGS = {
     "D": "discriminator",
     "G": "generator",
+    "color": "color correlation",
     "cycle": "cycle consistency",
     "idt": "identity",
     "lr": "learning rate",
@@ -24,7 +25,7 @@ MOST_RECORDS = 10_000
 """Of more records every second, third ... is drawn, so that the cost of drawing has a bound."""
 MOST_POINTS = 1000
 WIDTH, HEIGHT = 240, 180
-LEFT, RIGHT, TOP, BOTTOM = 38, 232, 50, 146
+LEFT, RIGHT, TOP, BOTTOM = 46, 228, 50, 146
 # Okabe and Ito's colours, told apart with any kind of colour vision; brighter ones on dark. Lines keep their
 # width, and letters grow less than the picture, where it is enlarged.
 STYLE = """

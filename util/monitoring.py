@@ -17,7 +17,7 @@ def create_monitors(
 
     `history` holds the earlier lines of losses.jsonl when a run is resumed: their curves are restored.
     `say` prints one line for the user from any thread; with a progress bar, give its own way to write.
-    Raises UserError if --use_wandb cannot start.
+    Raises UserError if wandb does not start.
     """
     monitors: list[Monitor] = []
     if opt.use_wandb:

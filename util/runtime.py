@@ -22,7 +22,9 @@ def get_device(name: str) -> torch.device:
     device = torch.device(next(kind for kind in available if available[kind]) if name == "auto" else name)
     missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
     if missing or not available[device.type]:
-        raise UserError(f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto")
+        raise UserError(
+            f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto or cpu"
+        )
     _check_share(name, device)
     if device.type == "cpu":
         _keep_freed_memory()

@@ -28,12 +28,10 @@ class WandbMonitor:
     ) -> None:
         """Start a wandb run with these options; log `history`, the earlier lines of losses.jsonl, first.
 
-        Raises UserError if wandb is missing or does not start.
+        Raises UserError if wandb does not start.
         """
-        try:
-            import wandb
-        except ImportError as error:
-            raise UserError("--use_wandb: the package wandb is not installed; pip install wandb") from error
+        import wandb  # the options have seen that it is installed
+
         try:
             self._run = wandb.init(project=project, name=name, config=dict(config))
         except wandb.Error as error:

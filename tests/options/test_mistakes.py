@@ -149,7 +149,7 @@ TRAINING = {
     "--lambda_NCE 0",
     "--model cut --CUT_mode FasterCUT": "--CUT_mode: invalid choice: 'FasterCUT' (choose from ~CUT~FastCUT~)",
     "--model cut --nce_idt maybe": "--nce_idt: 'maybe' is neither True nor False",
-    "--model cut --config cut.yaml": "--config: nce_idt: 'perhaps' is neither True nor False",
+    "--model cut --config cut.yaml": "--config cut.yaml: nce_idt: 'perhaps' is neither True nor False",
     "--model cut --nce_T 0": "--nce_T: '0' is not a number above 0",
     "--n_epochs 0 --n_epochs_decay 0": "--epoch_count 1 is after the last epoch, which is 0 (--n_epochs and "
     "--n_epochs_decay together): there is nothing to train",
@@ -169,12 +169,12 @@ TRAINING = {
     "--config broken.json": "--config broken.json can't be read: ~",
     "--config binary.yaml": "--config binary.yaml can't be read: ~",
     "--config list.yaml": "--config list.yaml: expected names and values of options, such as n_epochs: 20",
-    "--config unknown.yaml": "--config: n_epoch is no option; did you mean n_epochs?",
-    "--config range.yaml": "--config: batch_size: '0' is not a whole number at least 1",
-    "--config choice.yaml": "--config: norm: 'group' is none of instance, batch, none, syncbatch",
-    "--config switch.yaml": "--config: no_flip: expected true or false, not 'maybe'",
+    "--config unknown.yaml": "--config unknown.yaml: n_epoch is no option; did you mean n_epochs?",
+    "--config range.yaml": "--config range.yaml: batch_size: '0' is not a whole number at least 1",
+    "--config choice.yaml": "--config choice.yaml: norm: 'group' is none of instance, batch, none, syncbatch",
+    "--config switch.yaml": "--config switch.yaml: no_flip: expected true or false, not 'maybe'",
     "--config model.yaml": "--model 5 is not known: choose one of ~",
-    "--config null.yaml": "--config: model: expected a single value, not None",
+    "--config null.yaml": "--config null.yaml: model: expected a single value, not None",
     # Images.
     "--dataroot ''": "--dataroot is required: the folder of your images, with trainA and trainB, or testA and "
     "testB, in it",
@@ -403,10 +403,18 @@ def test_without_the_mistake_there_is_no_error() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(UserError, match=r"^--device cuda: torch \S+ finds no such device here; use --device auto$"):
+    with pytest.raises(
+        UserError, match=r"^--device cuda: torch \S+ finds no such device here; use --device auto or cpu$"
+    ):
         prepare_training(["--dataroot", "tiles", "--device", "cuda"])
     with pytest.raises(UserError, match=r"^--device cuda:0: torch \S+ finds no such device here"):
         prepare_training(["--dataroot", "tiles", "--gpu_ids", "0"])
+
+
+def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"^--use_wandb: the package wandb is not installed; pip install wandb$"):
+        TrainOptions().parse(["--dataroot", "tiles", "--use_wandb"])
 
 
 @pytest.mark.parametrize(
