@@ -63,8 +63,8 @@ class CycleGANModel(BaseModel):
                 "--lambda_color",
                 type=weight,
                 default=0.0,
-                help="weight of the color loss: what is bluer, redder or greener than the rest stays so (for domains "
-                "that exchange colors, as sea and snow); 0: none",
+                help="weight of the color loss: what is bluer, redder or greener than the rest of the batch stays so "
+                "(for domains that exchange colors, as sea and snow); 0: none",
             )
             architectures.add_augment_option(group)
 
@@ -82,7 +82,9 @@ class CycleGANModel(BaseModel):
                 f"{opt.output_nc} are not both 3: use --lambda_color 0"
             )
         if opt.lambda_A == opt.lambda_B == opt.lambda_GAN == 0:
-            raise UserError("--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing to learn")
+            color = opt.lambda_color > 0
+            why = "--lambda_color alone does not say what images look like" if color else "there is nothing to learn"
+            raise UserError(f"--lambda_A, --lambda_B and --lambda_GAN are all 0: {why}; give one of them a weight")
         if opt.lambda_GAN == 0 and opt.augment == "diffaug":
             raise UserError("--augment diffaug is for discriminators, and --lambda_GAN 0 has none: use --augment basic")
 
@@ -117,6 +119,12 @@ class CycleGANModel(BaseModel):
             self.fake_B_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed + 1)
             networks = [self.netD_A, self.netD_B]
             self.phases.append(Phase("D", networks, self.adam(*networks), [self.judge_B, self.judge_A]))
+
+    def _remarks(self) -> list[str]:
+        remarks = super()._remarks()
+        if self.is_train and self.opt.lambda_color > 0 and (self.opt.accumulate > 1 or self.processes.count > 1):
+            remarks.append("note: --lambda_color compares the colors of each part of a batch, or process, for itself")
+        return remarks
 
     def state_objects(self) -> dict[str, Any]:
         objects = super().state_objects()

@@ -39,8 +39,8 @@ def color_loss(output: Tensor, source: Tensor) -> Tensor:
 
     One minus Pearson's correlation, over all places of the batch, of how blue rather than red, and of how green rather
     than magenta they are; brightness does not count. So dark blue may turn light blue, but not white, if white has been
-    white too. A kin of self-regularization (Shrivastava et al. 2017, equation 4), but free of scale and offset. Under
-    --accumulate and in several processes each part of a batch is compared by itself, as batch norms see it.
+    white too. A kin of self-regularization (Shrivastava et al. 2017, equation 4), but free of scale and offset. Only
+    differences within a batch are seen; under --accumulate and in several processes, those within each part of it.
     """
     differences = [1 - correlation(x, y) for x, y in zip(opponent_colors(output), opponent_colors(source), strict=True)]
     return torch.stack(differences).mean()
@@ -53,10 +53,11 @@ def opponent_colors(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def correlation(x: Tensor, y: Tensor) -> Tensor:
-    """Pearson's, of all values of two tensors of one shape; 0 if either has but one value."""
+    """Pearson's, of all values of two tensors of one shape; nearer to 0 where either varies by less than some 0.01."""
     x, y = x - x.mean(), y - y.mean()
-    # Not F.cosine_similarity: its least divisor is so small that gradients grow without bound where colours vanish.
-    return (x * y).mean() / (x.square().mean() * y.square().mean() + 1e-6).sqrt()
+    # Without a floor under the variances, as in F.cosine_similarity, gradients grow without bound where colours vanish.
+    x_variance, y_variance = x.square().mean() + 1e-5, y.square().mean() + 1e-5
+    return (x * y).mean() / (x_variance * y_variance).sqrt()
 
 
 def feature_matching_loss(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:

@@ -59,6 +59,8 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, default=10, help="of each of the three stages")
     arguments, others = parser.parse_known_args()
+    if arguments.epochs < 1:
+        parser.error(f"--epochs {arguments.epochs}: each stage needs one or more")
     dataset, checkpoints, results = (arguments.out / name for name in ("maps", "checkpoints", "results"))
     where = ["--dataroot", str(dataset), "--checkpoints_dir", str(checkpoints), "--name", NAME]
 

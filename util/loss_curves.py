@@ -16,7 +16,7 @@ TOGETHER = frozenset({"A", "B", "real", "fake"})
 MEANINGS = {
     "D": "discriminator",
     "G": "generator",
-    "color": "color correlation",
+    "color": "colors not kept",
     "cycle": "cycle consistency",
     "idt": "identity",
     "lr": "learning rate",

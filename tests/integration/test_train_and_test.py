@@ -345,3 +345,5 @@ def test_the_demo_in_short(command: Command, tmp_path: Path) -> None:
     assert "satellite to map: mean absolute error 0." in done.stdout
     pages = [Path(line.split(": ", 1)[1].strip()) for line in done.stdout.splitlines() if line.startswith("the ")]
     assert len(pages) == 2 and all(page.is_file() for page in pages)
+    refused = command("scripts/demo.py", "--out", tmp_path / "none", "--epochs", 0, code=2)
+    assert "--epochs 0: each stage needs one or more" in refused.stderr and not (tmp_path / "none").exists()

@@ -85,7 +85,7 @@ def textbook_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor
         mix = torch.tensor([[-1, 0, 1], [-0.5, 1, -0.5]], dtype=x.dtype)
         x, y = (torch.einsum("kc,nchw->knhw", mix, nn.functional.avg_pool2d(z, 4)).flatten(1) for z in (x, y))
         x, y = (z - z.mean(1, keepdim=True) for z in (x, y))
-        return (1 - (x * y).mean(1) / ((x**2).mean(1) * (y**2).mean(1) + 1e-6).sqrt()).mean()
+        return (1 - (x * y).mean(1) / (((x**2).mean(1) + 1e-5) * ((y**2).mean(1) + 1e-5)).sqrt()).mean()
 
     # The order of the calls tells in the running statistics of batch norms.
     fake_B = nets["G_A"](A)

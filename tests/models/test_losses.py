@@ -110,13 +110,17 @@ def test_no_gradient_reaches_the_generator_through_a_discriminators_loss() -> No
     assert netD.slope.grad is not None and netD.slope.grad.abs().sum() > 0
 
 
-def colors(seed: int, count: int = 2, height: int = 8, width: int = 12) -> Tensor:
-    random = np.random.default_rng(seed)
-    return torch.from_numpy(random.uniform(-1, 1, (count, 3, height, width)))
+def colors(seed: int, amplitude: float = 1, count: int = 2, rows: int = 4, columns: int = 6) -> Tensor:
+    """Images of squares of 4x4 pixels, each of one colour within `amplitude` of grey."""
+    squares = np.random.default_rng(seed).uniform(-amplitude, amplitude, (count, 3, rows, columns))
+    return torch.from_numpy(squares.repeat(4, axis=2).repeat(4, axis=3))
 
 
-def test_color_loss_is_one_minus_the_correlation_that_numpy_computes() -> None:
-    source, output = 4 * colors(0), 4 * (colors(1) + colors(0))
+@pytest.mark.parametrize(("amplitude", "tolerance"), [(1, 1e-4), (0.1, 5e-3)])
+def test_color_loss_is_one_minus_the_correlation_that_numpy_computes(amplitude: float, tolerance: float) -> None:
+    source = colors(0, amplitude)
+    output = (source + colors(1, amplitude)) / 2
+    output = output + torch.from_numpy(np.random.default_rng(2).uniform(-0.1, 0.1, output.shape)) * amplitude
 
     def places(images: Tensor) -> tuple[np.ndarray, np.ndarray]:
         n, _, h, w = images.shape
@@ -126,30 +130,43 @@ def test_color_loss_is_one_minus_the_correlation_that_numpy_computes() -> None:
     pairs = zip(places(output), places(source), strict=True)
     expected = 1 - np.mean([np.corrcoef(x, y)[0, 1] for x, y in pairs])
     assert 0.1 < expected < 0.9
-    assert color_loss(output, source).item() == pytest.approx(expected, abs=1e-4)
+    assert color_loss(output, source).item() == pytest.approx(expected, abs=tolerance)
 
 
 def test_color_loss_is_free_of_brightness_contrast_and_fine_texture() -> None:
-    source, grey = 4 * colors(0), colors(1)[:, :1]
-    fine = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(6) * 0.5  # a column light, a column dark
-    assert color_loss(0.7 * source + grey + 0.2, source).item() == pytest.approx(0, abs=1e-3)
-    assert color_loss(source + fine * torch.tensor([1.0, 0, -1])[:, None, None], source).item() == pytest.approx(
-        0, abs=1e-3
-    )
-    assert color_loss(-source, source).item() == pytest.approx(2, abs=1e-3)
+    source, grey = colors(0) / 2, colors(1)[:, :1]
+    fine = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(12) * 0.5  # a column light, a column dark
+    bent = source + fine * torch.tensor([1.0, 0, -1])[:, None, None]
+    for output in (source, 0.2 * source, 0.7 * source + grey + 0.2, bent):
+        assert color_loss(output, source).item() == pytest.approx(0, abs=5e-3)
+    assert color_loss(-source, source).item() == pytest.approx(2, abs=5e-3)
 
 
-def test_color_loss_of_images_without_color_is_one_and_has_a_finite_gradient() -> None:
-    output = torch.zeros(1, 3, 2, 3, dtype=torch.float64, requires_grad=True)  # less than one mean of 4x4
-    loss = color_loss(output, torch.zeros(1, 3, 2, 3, dtype=torch.float64))
+def test_color_loss_of_an_output_without_color_is_one_and_pulls_gently() -> None:
+    output = torch.zeros(2, 3, 16, 24, dtype=torch.float64, requires_grad=True)
+    loss = color_loss(output, colors(0))
+    loss.backward()
+    assert loss.item() == 1
+    assert output.grad is not None and 0.1 < output.grad.norm() < 20
+
+
+def test_color_loss_of_a_single_place_is_one() -> None:
+    output = colors(0, rows=1, columns=1, count=1)[..., :2, :3].clone().requires_grad_()
+    loss = color_loss(output, colors(1, rows=1, columns=1, count=1)[..., :2, :3])
     loss.backward()
     assert loss.item() == 1
     assert output.grad is not None and output.grad.isfinite().all()
 
 
+def test_color_loss_is_computed_in_full_precision() -> None:
+    output, source = colors(0).bfloat16(), colors(1).bfloat16()
+    assert color_loss(output, source).dtype == torch.float32
+    assert torch.equal(color_loss(output, source), color_loss(output.float(), source.float()))
+
+
 def test_following_the_color_loss_turns_exchanged_colors_back() -> None:
-    source = colors(0, count=30, height=4, width=4).mean((2, 3), keepdim=True).expand(-1, -1, 4, 4) * 4
-    output = (colors(1, count=30, height=4, width=4) / 2 - source).requires_grad_()  # blue is yellow, yellow is blue
+    source = colors(0, count=30, rows=1, columns=1)
+    output = (colors(1, 0.1, count=30, rows=1, columns=1) - source).requires_grad_()  # blue is yellow, yellow is blue
     optimizer = torch.optim.Adam([output], lr=0.05)
     before = color_loss(output, source).item()
     for _ in range(100):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from models import create_model
 from models.base_model import BaseModel
 from models.generators import ResnetBlock, create_generator
 from models.layers import mixes_images
-from models.losses import discriminator_loss
+from models.losses import color_loss, discriminator_loss
 from tests.conftest import Options
 
 Build = Callable[..., BaseModel]
@@ -70,6 +71,23 @@ def test_parts_give_the_update_of_the_whole(build: Build, flags: list[str], part
         for found, expected in zip(gradients(parted), gradients(whole), strict=True):
             assert torch.allclose(found, expected, rtol=1e-8, atol=1e-12)
     assert parted.step_images == 4 and len(parted.get_image_paths()) == 4
+
+
+def test_each_part_has_a_color_loss_of_its_own_and_the_user_is_told(build: Build) -> None:
+    model = build(*CYCLE_GAN, "--accumulate", "2", "--lambda_color", "3")
+    assert (
+        "note: --lambda_color compares the colors of each part of a batch, or process, for itself" in model.describe()
+    )
+    assert "--lambda_color" not in build(*CYCLE_GAN, "--lambda_color", "3").describe()
+    netG_A, seen = copy.deepcopy(model.netG_A), []
+    model.netG_A.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0].detach()))
+    losses = step(model, 4, 0)
+    parts = torch.rand((4, 3, *seen[0].shape[2:]), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    halves = (parts * 2 - 1).chunk(2)
+    assert any(torch.equal(halves[0], images) for images in seen)
+    with torch.no_grad():
+        expected = sum(3 * color_loss(netG_A(half), half).item() / 2 for half in halves)
+    assert losses["color_A"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_parts_hold_fewer_images_at_a_time(build: Build) -> None:

@@ -87,7 +87,9 @@ TRAINING = {
     "--lambda_color 2 --input_nc 1 --lambda_identity 0": "--lambda_color 2.0 compares colors, and --input_nc 1 and "
     "--output_nc 3 are not both 3: use --lambda_color 0",
     "--lambda_A 0 --lambda_B 0 --lambda_GAN 0": "--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing "
-    "to learn",
+    "to learn; give one of them a weight",
+    "--lambda_A 0 --lambda_B 0 --lambda_GAN 0 --lambda_color 1": "--lambda_A, --lambda_B and --lambda_GAN are all 0: "
+    "--lambda_color alone does not say what images look like; give one of them a weight",
     "--augment diffaug --lambda_GAN 0": "--augment diffaug is for discriminators, and --lambda_GAN 0 has none: use "
     "--augment basic",
     "--model dcgan --crop_size 100 --load_size 100": "--crop_size 100: --model dcgan makes images of 32, 64, 128 or "

@@ -39,6 +39,8 @@ FLAGS = [
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
 ]
+# What Chromium says of a question that a page did not live to answer.
+RELOADED = ("Inspected target navigated or closed", "Execution context was destroyed.", "Promise was collected")
 ODD_NAMES = [
     "naïve #1%.jpg",
     "sub dir/50% & more #2?.png",
@@ -74,8 +76,8 @@ class Chromium:
         while True:
             answer = json.loads(self.socket.recv())
             if answer.get("id") == self.calls:
-                if answer.get("error", {}).get("code") == -32000:
-                    raise InterruptedError(answer["error"]["message"])
+                if answer.get("error", {}).get("message") in RELOADED:
+                    raise InterruptedError
                 assert "error" not in answer, answer
                 return dict(answer["result"])
 
