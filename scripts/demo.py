@@ -30,12 +30,12 @@ RECIPE = [
 # and learn what is where.
 GUIDED = [
     *("--load_size", "32", "--crop_size", "32", "--lr", "0.0004"),
-    *("--lambda_A", "3", "--lambda_B", "3", "--lambda_color", "1.5"),
+    *("--lambda_A", "3", "--lambda_B", "3", "--lambda_color", "0.75"),
 ]
-LOOSE = ["--lambda_color", "0.5"]
+LOOSE = ["--lambda_color", "0.25"]
 FINE = [
     *("--load_size", "64", "--crop_size", "64", "--lr", "0.0003", "--augment", "diffaug"),
-    *("--lambda_A", "10", "--lambda_B", "10", "--lambda_color", "0.3", "--lambda_GAN", "0.5"),
+    *("--lambda_A", "10", "--lambda_B", "10", "--lambda_color", "0.15", "--lambda_GAN", "0.5"),
 ]
 
 
