@@ -396,6 +396,11 @@ class BaseModel(ABC):
             lines.append((f"{network}\n" if verbose else "") + f"net{name}: {millions:.3f} M parameters")
         return "\n".join([*lines, *self._remarks()])
 
+    @property
+    def _has_parts(self) -> bool:
+        """Whether a step computes losses part by part of its batch: by --accumulate, or in several processes."""
+        return self.opt.accumulate > 1 or self.processes.count > 1
+
     def _remarks(self) -> list[str]:
         """What there is to say of options that don't help here, or of one that would; mostly nothing."""
         opt, on_cpu = self.opt, self.device.type == "cpu"
@@ -409,7 +414,7 @@ class BaseModel(ABC):
 
         if opt.channels_last and on_cpu:
             remarks.append("note: --channels_last is for GPUs; on most CPUs training is slower with it")
-        if (opt.accumulate > 1 or self.processes.count > 1) and any(map(mixes_images, self.networks().values())):
+        if self._has_parts and any(map(mixes_images, self.networks().values())):
             remarks.append("note: batch norm takes its statistics from each part of a batch, or process, for itself")
         if opt.accumulate > opt.batch_size:
             remarks.append(

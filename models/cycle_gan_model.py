@@ -122,7 +122,7 @@ class CycleGANModel(BaseModel):
 
     def _remarks(self) -> list[str]:
         remarks = super()._remarks()
-        if self.is_train and self.opt.lambda_color > 0 and (self.opt.accumulate > 1 or self.processes.count > 1):
+        if self.is_train and self.opt.lambda_color > 0 and self._has_parts:
             remarks.append("note: --lambda_color compares the colors of each part of a batch, or process, for itself")
         return remarks
 

@@ -29,7 +29,6 @@ class BaseOptions:
 
     is_train: bool
     description: str
-    config_source: str  # how a mistake in the --config file is said to be there
     repeated: Mapping[str, Any]  # what --config, or the run that goes on, says of a run besides its options
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -41,7 +40,6 @@ class BaseOptions:
         parser = self._base_parser(add_help=False)
         given = parser.given(argv)
         config_file = given.get("config")
-        self.config_source = f"--config {config_file}"
         config, self.repeated = files.read_config(Path(config_file)) if config_file else ({}, {})
         config = self._usable(config)
         # At first without the options that only the model or dataset of a run to restore may know.
@@ -117,13 +115,15 @@ class BaseOptions:
         """The options of all sources, and their parser; an unknown one is a UserError if `strict`, else left out."""
         early = self._base_parser(add_help=False)
         chosen = {name: config[name] for name in ("model", "dataset_mode") if name in config}
-        given = {**restored, **early.convert(self.config_source, chosen), **early.given(argv)}
+        by_hand = early.given(argv)
+        source = f"--config {by_hand.get('config')}"
+        given = {**restored, **early.convert(source, chosen), **by_hand}
         model = given.get("model", early.get_default("model"))
         parser = self._parser_for(model, given.get("dataset_mode"))
         elsewhere = config.keys() if not strict else set() if self.is_train else self._training_options(model)
         here = {name: value for name, value in config.items() if name in parser.options() or name not in elsewhere}
         known = {name: value for name, value in restored.items() if name in parser.options()}
-        self._set_defaults(parser, model, known, parser.convert(self.config_source, here), argv)
+        self._set_defaults(parser, model, known, parser.convert(source, here), argv)
         opt = parser.parse_strictly(argv, partial(self._whose, model)) if strict else parser.parse_known_args(argv)[0]
         opt.is_train = self.is_train
         return opt, parser

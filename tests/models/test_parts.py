@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -39,14 +40,19 @@ def build(options: Options) -> Build:
     return build
 
 
-def step(model: BaseModel, count: int, seed: int) -> dict[str, float]:
+def noise(model: BaseModel, count: int, seed: int) -> dict[str, Any]:
+    """A batch as a loader would give it."""
     generator = torch.Generator().manual_seed(seed)
-    batch: dict[str, object] = {}
+    batch: dict[str, Any] = {}
     for domain in "AB":
         shape = (count, 3, model.opt.crop_size, model.opt.crop_size)
         batch[domain] = torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
         batch[f"{domain}_paths"] = [f"{i}.png" for i in range(count)]
-    model.set_input(batch)
+    return batch
+
+
+def step(model: BaseModel, count: int, seed: int) -> dict[str, float]:
+    model.set_input(noise(model, count, seed))
     model.optimize_parameters()
     return model.get_current_losses()
 
@@ -82,8 +88,7 @@ def test_each_part_has_a_color_loss_of_its_own_and_the_user_is_told(build: Build
     netG_A, seen = copy.deepcopy(model.netG_A), []
     model.netG_A.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0].detach()))
     losses = step(model, 4, 0)
-    parts = torch.rand((4, 3, *seen[0].shape[2:]), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    halves = (parts * 2 - 1).chunk(2)
+    halves = noise(model, 4, 0)["A"].chunk(2)
     assert any(torch.equal(halves[0], images) for images in seen)
     with torch.no_grad():
         expected = sum(3 * color_loss(netG_A(half), half).item() / 2 for half in halves)

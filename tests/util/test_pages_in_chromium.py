@@ -85,16 +85,15 @@ class Chromium:
         """The value of an expression on the page once it has loaded; asked again where a reload comes between."""
         loaded = "new Promise((go) => document.readyState === 'complete' ? go() : addEventListener('load', go))"
         request = {"expression": f"{loaded}.then(() => ({script}))", "returnByValue": True, "awaitPromise": True}
-        answers: list[dict[str, Any]] = []
 
-        def answered() -> bool:
+        def ask() -> dict[str, Any] | None:
             with suppress(InterruptedError):
-                answers.append(self.call("Runtime.evaluate", **request))
-            return bool(answers)
+                return self.call("Runtime.evaluate", **request)
+            return None
 
-        wait_for(answered, self.process)
-        assert "exceptionDetails" not in answers[0], answers[0]
-        return answers[0]["result"].get("value")
+        answer = wait_for(ask, self.process)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def open(self, file: Path, width: int = 1280, height: int = 900, density: int = 1, dark: bool = False) -> None:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -123,12 +122,14 @@ class Chromium:
         self.process.wait(timeout=30)
 
 
-def wait_for(condition: Any, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def wait_for(condition: Any, process: subprocess.Popen[bytes], seconds: float = 60) -> Any:
+    """What the condition gives once that is true."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (value := condition()):
         assert process.poll() is None, "Chromium has ended"
         assert time.monotonic() < end, "this did not come true in time"
         time.sleep(0.05)
+    return value
 
 
 @pytest.fixture(scope="module")
