@@ -81,7 +81,7 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._update_page(lambda page: page.update_curves(self.log.records))
-        self._update_page(lambda page: page.finish())
+        self._update_page(lambda page: page.finish(complete=self.progress.epoch > self.last_epoch))
         for monitor in self.monitors:
             monitor.close()
         self.console.close()

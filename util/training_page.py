@@ -84,7 +84,7 @@ class TrainingPage:
         self.status: list[str] = []
         self.newest = 0  # images seen by what the status tells of
         self.curves: dict[str, str] = {}
-        self.running = True
+        self.state = "training"
         self.left_out: list[int] = []  # epochs whose pictures are not as they were written
         for samples in self._take_up(seen):
             self._add_row(samples)
@@ -113,9 +113,9 @@ class TrainingPage:
             self._set_status(int(records[-1]["epoch"]), int(records[-1]["images"]))
         self._write(changed=len(self.rows))
 
-    def finish(self) -> None:
-        """Write the page a last time, without reloading itself."""
-        self.running = False
+    def finish(self, complete: bool) -> None:
+        """Write the page a last time, without reloading itself: is the training complete, or was it stopped?"""
+        self.state = "finished" if complete else "stopped"
         self._write(changed=len(self.rows))
 
     def _take_up(self, seen: int | None) -> list[Samples]:
@@ -162,8 +162,8 @@ class TrainingPage:
             firsts = epochs[: needed * ROWS_PER_PAGE : ROWS_PER_PAGE]
             links = (tags.a(f"from {epoch}", href=earlier(number)) for number, epoch in enumerate(firsts))
             content.append(_render(tags.nav("Earlier epochs:", *reversed(list(links)), cls="pages")))
-        state = f"{'training' if self.running else 'ended'}, as of {datetime.now():%Y-%m-%d %H:%M}"
-        reload_seconds = RELOAD_SECONDS if self.running else 0
+        state = f"{self.state}, as of {datetime.now():%Y-%m-%d %H:%M}"
+        reload_seconds = RELOAD_SECONDS if self.state == "training" else 0
         write_file(
             self.folder / "index.html",
             page(self.title, [*self.status, state], content, self.image_width, reload_seconds),

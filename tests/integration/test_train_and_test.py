@@ -260,7 +260,7 @@ def test_the_number_of_workers_changes_nothing(train: Command, tmp_path: Path) -
 def test_ctrl_c_saves_and_continuing_ends_as_if_nothing_had_happened(
     train: Command, command: Command, maps: Path, tmp_path: Path
 ) -> None:
-    common = ["--max_dataset_size", 6, "--print_freq", 1, "--no_html", "--n_epochs", 2, "--n_epochs_decay", 1]
+    common = ["--max_dataset_size", 6, "--print_freq", 1, "--n_epochs", 2, "--n_epochs_decay", 1]
     common += ["--pool_size", 2, "--ema_decay", 0.9]
     train(*common, "--name", "whole")
     arguments = ["--dataroot", maps, *SMALL, "--display_id", 0, "--seed", 1, *common, "--name", "stopped"]
@@ -281,9 +281,11 @@ def test_ctrl_c_saves_and_continuing_ends_as_if_nothing_had_happened(
     assert process.returncode == 130, stderr
     assert "go on with --continue_train --name stopped" in stderr
     assert 8 <= len(log.read_text().splitlines()) < 18
+    whole, stopped = (tmp_path / "checkpoints" / name for name in ("whole", "stopped"))
+    assert "stopped, as of" in (stopped / "web" / "index.html").read_text()
 
     command("train.py", "--dataroot", maps, "--name", "stopped", "--continue_train")  # no other option is repeated
-    whole, stopped = (tmp_path / "checkpoints" / name for name in ("whole", "stopped"))
+    assert "finished, as of" in (stopped / "web" / "index.html").read_text()
     assert records(whole) == records(stopped)
     assert_same_weights(weights(whole), weights(stopped))
 

@@ -233,7 +233,7 @@ def test_a_running_page_shows_what_is_new_and_keeps_its_place(
     chromium.until("document.getElementById('epoch-31')")
     assert chromium.run("document.querySelector('details').open")
     chromium.until(f"Math.abs(document.getElementById('epoch-20').getBoundingClientRect().top - {top}) < 2")
-    training.finish()
+    training.finish(complete=True)
     chromium.until("!document.body.dataset.reload")
 
 

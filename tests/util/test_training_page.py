@@ -105,13 +105,14 @@ def flip_a_bit(file: Path) -> None:
     file.write_bytes(content)
 
 
-def test_only_a_running_page_loads_itself_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("complete", "state"), [(True, "finished"), (False, "stopped")])
+def test_only_a_running_page_loads_itself_anew(tmp_path: Path, complete: bool, state: str) -> None:
     page = TrainingPage(tmp_path, "run", {})
     fill(page, range(1, 3))
     assert 'data-reload="30"' in (tmp_path / "index.html").read_text(encoding="utf-8")
-    page.finish()
+    page.finish(complete)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "data-reload=" not in text and "ended" in text
+    assert "data-reload=" not in text and f"{state}, as of" in text
     assert epochs_on(tmp_path / "index.html") == [2, 1]
 
 
