@@ -145,9 +145,15 @@ def find_run(checkpoints: Path, dataroot: str, usual: str) -> str:
         return usual
     if found:
         raise UserError(f"several runs were trained on --dataroot {dataroot}: give one as --name: {', '.join(found)}")
-    others = sorted(path.name for path in checkpoints.glob("*") if path.is_dir())
-    more = ", ..." if len(others) > 20 else ""
-    there = f"one of {', '.join(others[:20])}{more}" if others else "there is no run at all yet, so train first"
     raise UserError(
-        f"no run in --checkpoints_dir {checkpoints} was trained on --dataroot {dataroot}: give --name ({there})"
+        f"no run in --checkpoints_dir {checkpoints} was trained on --dataroot {dataroot}: {which_runs(checkpoints)}"
     )
+
+
+def which_runs(checkpoints: Path) -> str:
+    """The end of a sentence about a run that is not there: what to give as --name."""
+    names = sorted(path.name for path in checkpoints.glob("*") if path.is_dir())
+    if not names:
+        return "there is no run at all yet, so train first"
+    more = ", ..." if len(names) > 20 else ""
+    return f"give --name (one of {', '.join(names[:20])}{more})"

@@ -46,8 +46,12 @@ class TestOptions(BaseOptions):
         if not given.keys() & {"name", "suffix"}:
             usual = usual_name(opt.dataroot, self._trained(opt.model))
             return files.find_run(Path(opt.checkpoints_dir), opt.dataroot, usual)
-        if not (Path(opt.checkpoints_dir) / opt.name).is_dir():
-            raise UserError(f"--name {opt.name}: there is no such run in --checkpoints_dir {opt.checkpoints_dir}")
+        checkpoints = Path(opt.checkpoints_dir)
+        if not (checkpoints / opt.name).is_dir():
+            raise UserError(
+                f"--name {opt.name}: there is no such run in --checkpoints_dir {checkpoints}: "
+                f"{files.which_runs(checkpoints)}"
+            )
         return str(opt.name)
 
     def _restorable(self, parser: OptionParser) -> set[str]:

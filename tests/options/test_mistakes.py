@@ -244,14 +244,17 @@ TESTING = {
     "--name mine --model test --model_suffix _A --translate A": "--translate is an option of --model cycle_gan, not ~",
     "--num_test 0": "--num_test: '0' is not a whole number at least 1",
     "--aspect_ratio 0": "--aspect_ratio: '0' is not a number above 0",
-    "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: give --name (there is "
-    "no run at all yet, so train first)",
+    "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: there is no run "
+    "at all yet, so train first",
     "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: give --name (one of "
     "bare, colours, cut_off, lost, mine, ~noise, ~page)",
     "--checkpoints_dir several": "several runs were trained on --dataroot tiles: give one as --name: one, two",
     "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or remove it and give "
     "the options of the networks by hand",
-    "--name his": "--name his: there is no such run in --checkpoints_dir ./checkpoints",
+    "--name his": "--name his: there is no such run in --checkpoints_dir checkpoints: give --name (one of "
+    "bare, ~mine, ~)",
+    "--name his --checkpoints_dir none": "--name his: there is no such run in --checkpoints_dir none: there is no "
+    "run at all yet, so train first",
     "--name lost": "checkpoints/lost/latest_net_G_A.pth is missing: train first, or check --name, --epoch and "
     "--checkpoints_dir",
     "--name mine --epoch 30": "checkpoints/mine/30_net_G_A.pth is missing: ~",
