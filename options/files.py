@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from util import manifest
-from util.errors import UserError
+from util.errors import UserError, started_first
 from util.files import atomic_write
 from util.provenance import provenance
 
@@ -139,7 +138,7 @@ def find_run(checkpoints: Path, dataroot: str, usual: str) -> str:
     if len(found) == 1:
         return found[0]
     if usual in found:
-        if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
+        if started_first():
             names = ", ".join(found)
             print(f"note: --name {usual}, of several runs that were trained on {dataroot}: {names}", file=sys.stderr)
         return usual

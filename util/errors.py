@@ -49,7 +49,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     except TrainingDiverged as error:
         message, code = f"error: {error}", 1
     except ProcessLost as error:
-        if os.environ.get("RANK", "0") != "0":  # the first says it
+        if not started_first():  # the first says it
             raise SystemExit(1) from error
         message, code = f"error: {error}", 1
     except OSError as error:  # a full disk, a folder without permission: the error names the file
@@ -64,4 +64,9 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
 def _is_said_elsewhere(message: str) -> bool:
     """Whether this is one of several processes, and another one says it."""
     together = sys.modules.get("util.processes")
-    return together.is_said_elsewhere(message) if together else os.environ.get("RANK", "0") != "0"
+    return together.is_said_elsewhere(message) if together else not started_first()
+
+
+def started_first() -> bool:
+    """Whether this process is the only one, or the first of several; known before they are connected."""
+    return os.environ.get("RANK", "0") == "0"

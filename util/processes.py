@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from util.errors import ProcessLost, UserError
+from util.errors import ProcessLost, UserError, started_first
 
 LONGEST_WAIT = datetime.timedelta(minutes=30)  # for the others, as for one that writes a checkpoint to a slow disk
 
@@ -162,7 +162,7 @@ def processes() -> Processes:
 def is_said_elsewhere(message: str) -> bool:
     """Whether another process says this error: the first, as long as they are not connected, and is the same then."""
     if not (dist.is_available() and dist.is_initialized()):
-        return os.environ.get("RANK", "0") != "0"
+        return not started_first()
     return processes().is_said(message)
 
 
