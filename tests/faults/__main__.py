@@ -1,6 +1,6 @@
 """The whole of the fault trials, and a table of how they ended.
 
-python -m tests.faults                     # some ten minutes on two cores
+python -m tests.faults                     # some twenty minutes on two cores
 python -m tests.faults --share 0.1 --workers 4
 """
 
