@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.base_model import Translation
-    from util.metrics import Scores
+    from util.evaluation.metrics import Scores
 
 __test__ = False  # pytest: the tests are in tests/
 
@@ -40,15 +40,17 @@ def main() -> int:
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
     from data import create_dataset
     from models import create_model
-    from util import images, metrics, runtime
+    from util import images
+    from util.evaluation import metrics
     from util.files import atomic_write
-    from util.gallery import Gallery
-    from util.monitoring import create_monitors
-    from util.processes import processes
-    from util.progress import Console
-    from util.stop_signal import StopSignal
+    from util.monitors import create_monitors
+    from util.pages.gallery import Gallery
+    from util.runs.progress import Console
+    from util.runtime import random_state
+    from util.runtime.processes import processes
+    from util.runtime.stop_signal import StopSignal
 
-    runtime.seed_everything(opt.seed)
+    random_state.seed_everything(opt.seed)
     model = create_model(opt)
     model.setup(opt)
     if opt.eval:

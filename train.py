@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from options import TrainOptions
 from util.errors import run_main
-from util.stop_signal import StopSignal
+from util.runtime.stop_signal import StopSignal
 
 
 def main() -> int:
@@ -20,13 +20,14 @@ def main() -> int:
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
     from data import create_dataset
     from models import create_model
-    from util import fine_tuning, runtime
-    from util.following_run import Silence, create_run
-    from util.processes import processes
-    from util.reporter import Reporter
+    from util.monitors.reporter import Reporter
+    from util.runs import init_from as fine_tuning
+    from util.runs.follower import Silence, create_run
+    from util.runtime import random_state
+    from util.runtime.processes import processes
 
     opt.seed = processes().of_first(opt.seed)
-    runtime.seed_everything(opt.seed)
+    random_state.seed_everything(opt.seed)
     dataset = create_dataset(opt)
     options.tell_differences(dataset.fingerprint)
     model = create_model(opt)

@@ -17,6 +17,6 @@ DATASETS = Registry("data", "dataset", "--dataset_mode", ("base_dataset", "BaseD
 def create_dataset(opt: argparse.Namespace) -> Loader:
     """An iterable of batches; its length is the number of images in an epoch."""
     from data.loader import Loader
-    from util.runtime import wants_pinned_memory
+    from util.runtime.device import wants_pinned_memory
 
     return Loader(DATASETS.find(opt.dataset_mode)(opt), opt, pin_memory=wants_pinned_memory(opt.device))

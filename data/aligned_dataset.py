@@ -5,47 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from data import image_folder
+from data.aligned_options import AlignedOptions
 from data.base_dataset import BaseDataset, Sample
-from util.arguments import builds_networks, number
+from data.formats import image_reader
 from util.errors import UserError
-from util.lazy import lazy_import
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from torch import Tensor
-
-    from data import image_folder, image_reader
-else:
-    np, torch, image_folder, image_reader = lazy_import("numpy", "torch", "data.image_folder", "data.image_reader")
 
 
-class AlignedDataset(BaseDataset):
+class AlignedDataset(AlignedOptions, BaseDataset):
     """A and B of a pair have one size, and are scaled, cropped and mirrored alike.
 
     With --label_nc the input of the translation (A, or B with --direction BtoA) is a map of class ids. In testing the
     folder of the input may be alone: there is no ground truth then.
     """
-
-    @staticmethod
-    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
-        parser.add_argument_group("aligned").add_argument(
-            "--label_nc",
-            type=number(int, least=0, most=256),
-            default=0,
-            metavar="N",
-            help="the input is a PNG of class ids below N, of one channel; 0: an image",
-        )
-        builds_networks(parser, "label_nc")
-
-    @staticmethod
-    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        if opt.label_nc:
-            if opt.input_nc not in (3, opt.label_nc):  # 3: not given
-                raise UserError(f"--input_nc {opt.input_nc}: with --label_nc {opt.label_nc} there are as many channels")
-            opt.input_nc = opt.label_nc
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)

@@ -6,37 +6,25 @@ import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from util.lazy import lazy_import
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from data import image_cache, image_reader, transforms
-else:
-    np, image_cache, image_reader, transforms = lazy_import(
-        "numpy", "data.image_cache", "data.image_reader", "data.transforms"
-    )
+from data import cache as image_cache
+from data import transforms
+from data.dataset_options import DatasetOptions
+from data.formats import image_reader
 
 Sample = dict[str, Any]
 MOST_DRAWS = 20  # of other samples in place of bad ones, before the dataset is taken for unusable
 
 
-class BaseDataset(ABC):
+class BaseDataset(DatasetOptions, ABC):
     """A dataset: copy data/template_dataset.py to write one.
 
     A sample is a dictionary of float32 images (C, H, W) in [-1, 1] and of strings. It may hold no randomness but
     that of the generator it is given, so that the number of loader workers changes nothing.
     """
-
-    @staticmethod
-    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
-        """Add the dataset's own flags, and change defaults with parser.set_defaults."""
-
-    @staticmethod
-    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        """Settle what follows from other options; raise UserError for options that don't go together."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         self.opt = opt

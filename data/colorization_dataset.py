@@ -5,33 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from data import image_folder
 from data.base_dataset import BaseDataset, Sample
+from data.colorization_options import ColorizationOptions
+from util import lab
 from util.errors import UserError
-from util.lazy import lazy_import
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from data import image_folder
-    from util import lab
-else:
-    np, image_folder, lab = lazy_import("numpy", "data.image_folder", "util.lab")
 
 
-class ColorizationDataset(BaseDataset):
+class ColorizationDataset(ColorizationOptions, BaseDataset):
     """Every image below <phase>, in CIE Lab: A is L / 50 - 1, one channel; B is a, b / 110, two channels."""
-
-    @staticmethod
-    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        if (opt.input_nc, opt.output_nc) != (1, 2):
-            raise UserError(
-                f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc}: --dataset_mode colorization goes from "
-                "lightness to two channels of colour: use --input_nc 1 and --output_nc 2"
-            )
-        if opt.direction != "AtoB":
-            raise UserError(f"--direction {opt.direction}: --dataset_mode colorization has no way back: use AtoB")
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)

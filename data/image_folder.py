@@ -10,7 +10,7 @@ from typing import overload
 
 import numpy as np
 
-from data.image_reader import IMAGE_EXTENSIONS
+from data.formats.image_reader import IMAGE_EXTENSIONS
 from util.errors import UserError
 
 

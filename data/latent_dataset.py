@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+import numpy as np
+import torch
 
 from data.base_dataset import BaseDataset, Sample
-from util.errors import UserError
-from util.lazy import lazy_import
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-else:
-    np, torch = lazy_import("numpy", "torch")
+from data.latent_options import LatentOptions
 
 
-class LatentDataset(BaseDataset):
+class LatentDataset(LatentOptions, BaseDataset):
     """As many latents as --num_test says, by --seed, and for each another one to walk to."""
-
-    @staticmethod
-    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        if is_train:
-            raise UserError("--dataset_mode latent has no images to learn from: it is what test.py gives --model dcgan")
-        if not hasattr(opt, "latent_size"):
-            raise UserError(f"--dataset_mode latent is for models of noise, such as dcgan, not for --model {opt.model}")
 
     def __len__(self) -> int:
         return int(self.opt.num_test)

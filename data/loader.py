@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from data.base_dataset import MOST_DRAWS, BaseDataset, Sample
+from data.cache import ImageCache, create_cache
 from data.fingerprint import Fingerprint, difference, fingerprint
-from data.image_cache import ImageCache, create_cache
 from util.errors import UserError
-from util.processes import Processes, processes
+from util.runtime.processes import Processes, processes
 
 LONGEST_WAIT = 300  # seconds for a batch from a worker; then it is taken to hang, as where shared memory is full
 LOOK_AFTER = 5  # seconds of waiting after which torch looks whether its workers are alive

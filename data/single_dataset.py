@@ -5,21 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from data import image_folder
 from data.base_dataset import BaseDataset, Sample
+from data.single_options import SingleOptions
 from util.errors import UserError
-from util.lazy import lazy_import
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from data import image_folder
-else:
-    np, image_folder = lazy_import("numpy", "data.image_folder")
 
 
-class SingleDataset(BaseDataset):
+class SingleDataset(SingleOptions, BaseDataset):
     """Every image below --dataroot itself, whatever the phase."""
 
     def __init__(self, opt: argparse.Namespace) -> None:

@@ -9,21 +9,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+import torch.nn.functional as F
+
+from data import image_folder
 from data.base_dataset import BaseDataset, Sample
 from util.arguments import number
 from util.errors import UserError
-from util.lazy import lazy_import
-
-# Imported when first used, so that --help need not wait for torch. A dataset of your own may import as usual.
-if TYPE_CHECKING:
-    import numpy as np
-    import torch.nn.functional as F
-
-    from data import image_folder
-else:
-    np, F, image_folder = lazy_import("numpy", "torch.nn.functional", "data.image_folder")
 
 
 class TemplateDataset(BaseDataset):

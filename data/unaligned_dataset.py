@@ -6,21 +6,16 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from data import image_folder
 from data.base_dataset import BaseDataset, Sample
+from data.unaligned_options import UnalignedOptions
 from util.errors import UserError
-from util.lazy import lazy_import
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from data import image_folder
-else:
-    np, image_folder = lazy_import("numpy", "data.image_folder")
 
 
-class UnalignedDataset(BaseDataset):
+class UnalignedDataset(UnalignedOptions, BaseDataset):
     """As long as the longer folder. A is taken in turn; B at random, or in turn with --serial_batches.
 
     In testing a sample also has, as A_truth and B_truth, the image of the other folder with the same name, which

@@ -8,29 +8,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from models import finite_watch, schedules
+from models.model_options import ModelOptions
+from models.objectives import losses
 from util.errors import UserError
-from util.lazy import lazy_import
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-    from torch.optim import Optimizer
-
-    from models import finite_watch, losses, schedules
-    from util import checkpoint, processes, runtime
-else:
-    torch, finite_watch, losses, schedules, checkpoint, processes, runtime = lazy_import(
-        "torch",
-        "models.finite_watch",
-        "models.losses",
-        "models.schedules",
-        "util.checkpoint",
-        "util.processes",
-        "util.runtime",
-    )
-
+from util.runs import checkpoint
+from util.runtime import device
+from util.runtime.precision import Precision
+from util.runtime.processes import processes
 
 MOST_SKIPS = 30  # steps in a row that fp16 may skip: more than it takes to halve the largest factor down to 1
 
@@ -67,36 +58,21 @@ class Translation:
     truth: dict[str, Tensor]  # what a visual should be, by its name, where that is known
 
 
-class BaseModel(ABC):
+class BaseModel(ModelOptions, ABC):
     """A model: copy models/template_model.py to write one.
 
     A subclass makes its networks (attributes net<name>, listed in `network_names`), lists the images it shows
     in `visual_names` (attributes), and in training fills `phases`. Images are (N, C, H, W) in [-1, 1].
     """
 
-    trainable = True  # whether train.py takes it
-
-    @staticmethod
-    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
-        """Add the model's own flags, and change defaults with parser.set_defaults."""
-
-    @staticmethod
-    def dependent_defaults(opt: argparse.Namespace) -> dict[str, Any]:
-        """Defaults, by name, that follow from the other options; what is given beside those wins over them."""
-        return {}
-
-    @staticmethod
-    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        """Settle what follows from other options; raise UserError for options that don't go together."""
-
     def __init__(self, opt: argparse.Namespace) -> None:
         self.opt = opt
         self.is_train: bool = opt.is_train
-        self.device = runtime.get_device(opt.device)
-        self.precision = runtime.Precision(opt.precision, self.device)
-        self.processes = processes.processes()
+        self.device = device.get_device(opt.device)
+        self.precision = Precision(opt.precision, self.device)
+        self.processes = processes()
         if opt.is_train and "syncbatch" in (opt.norm, opt.norm_D):
-            runtime.require_synchronous_norms(self.device, self.processes.count)
+            device.require_synchronous_norms(self.device, self.processes.count)
         self.counts: list[int] = [0]  # how many images of this step's batch each process has
         self._whole: dict[str, Tensor] = {}  # the batch, while its parts are in its place
         self._made: Set[str] = set()  # the names of tensors that a step made of it
@@ -131,13 +107,13 @@ class BaseModel(ABC):
     def place(self, network: nn.Module) -> nn.Module:
         """A network with freshly drawn weights (in training), on the device."""
         if self.is_train:
-            from models.layers import initialize
+            from models.networks.layers import initialize
 
             initialize(network, self.opt.init_type, self.opt.init_gain)
             if self.opt.channels_last:
                 network = network.to(memory_format=torch.channels_last)
             if self.opt.compile:
-                runtime.compile_network(network, self.device)
+                device.compile_network(network, self.device)
         return network.to(self.device)
 
     def to_device(self, images: Tensor) -> Tensor:
@@ -365,7 +341,7 @@ class BaseModel(ABC):
     @property
     def depends_on_batch(self) -> bool:
         """Whether, in training mode, an image's result is random or depends on the other images of the batch."""
-        from models.layers import mixes_images
+        from models.networks.layers import mixes_images
 
         networks = self.networks().values()
         dropouts = (module for network in networks for module in network.modules() if type(module) is torch.nn.Dropout)
@@ -409,8 +385,8 @@ class BaseModel(ABC):
             remarks.append("note: --conv winograd is for CPUs; the libraries of a GPU choose better for themselves")
         if not self.is_train:
             return remarks
-        from models.generators import ResnetBlock
-        from models.layers import mixes_images
+        from models.networks.generators import ResnetBlock
+        from models.networks.layers import mixes_images
 
         if opt.channels_last and on_cpu:
             remarks.append("note: --channels_last is for GPUs; on most CPUs training is slower with it")

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import Tensor
 
 from models.base_model import Translation
+from models.colorization_options import ColorizationOptions
+from models.objectives import losses
 from models.pix2pix_model import Pix2PixModel
-from util.errors import UserError
-from util.lazy import lazy_import
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from models import losses
-    from util import lab
-else:
-    losses, lab = lazy_import("models.losses", "util.lab")
+from util import lab
 
 
-OF_WHOLE_IMAGES = ("aligned", "single", "template", "unaligned")  # datasets
-
-
-class ColorizationModel(Pix2PixModel):
+class ColorizationModel(ColorizationOptions, Pix2PixModel):
     """G gives two channels of colour to one of lightness; all else is as in pix2pix, but that people are shown RGB."""
-
-    @staticmethod
-    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
-        Pix2PixModel.add_options(parser, is_train)
-        parser.set_defaults(dataset_mode="colorization", input_nc=1, output_nc=2)
-
-    @staticmethod
-    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        if opt.dataset_mode in OF_WHOLE_IMAGES:
-            raise UserError(
-                f"--dataset_mode {opt.dataset_mode} leaves lightness and colours together, and --model colorization "
-                "takes them apart: use --dataset_mode colorization"
-            )
-        Pix2PixModel.finish_options(opt, is_train)
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)

@@ -4,55 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from models import architectures
+import torch
+from torch import Tensor
+
+from models import image_pool, labels
 from models.base_model import BaseModel, Phase, Translation
-from util.arguments import number
+from models.networks import discriminators, generators
+from models.objectives import losses
+from models.pix2pix_options import Pix2PixOptions
 from util.errors import UserError
-from util.lazy import lazy_import
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from models import discriminators, generators, labels, losses
-    from util import image_pool
-else:
-    torch, discriminators, generators, labels, losses, image_pool = lazy_import(
-        "torch",
-        "models.discriminators",
-        "models.generators",
-        "models.labels",
-        "models.losses",
-        "util.image_pool",
-    )
 
 
-class Pix2PixModel(BaseModel):
+class Pix2PixModel(Pix2PixOptions, BaseModel):
     """G turns A into B; D tells pairs of A and a real B from pairs of A and what G made of it."""
-
-    @staticmethod
-    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
-        parser.set_defaults(norm="batch", netG="unet_256", dataset_mode="aligned")
-        if is_train:
-            parser.set_defaults(pool_size=0, gan_mode="vanilla")
-            weight = number(float, least=0)
-            group = parser.add_argument_group("pix2pix")
-            group.add_argument("--lambda_L1", type=weight, default=100.0, help="weight of |G(A) - B|; 0: none")
-            group.add_argument(
-                "--lambda_GAN", type=weight, default=1.0, help="weight of the GAN loss; 0: no discriminator"
-            )
-
-    @staticmethod
-    def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        refuse_chance_pairs(opt)
-        architectures.check_generator_size(opt)
-        if not is_train:
-            return
-        architectures.check_discriminator_size(opt)
-        if opt.lambda_L1 == opt.lambda_GAN == 0:
-            raise UserError("--lambda_L1 and --lambda_GAN are both 0: there is nothing to learn")
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
@@ -167,12 +133,3 @@ class Pix2PixModel(BaseModel):
         if opt.lambda_L1 > 0:
             terms["G_L1"] = opt.lambda_L1 * losses.l1_loss(self.fake_B, self.real_B)
         return terms
-
-
-def refuse_chance_pairs(opt: argparse.Namespace) -> None:
-    """Raise UserError for the dataset that has an A and a B in each sample, but any two."""
-    if opt.dataset_mode == "unaligned":
-        raise UserError(
-            f"--dataset_mode unaligned pairs images by chance, and --model {opt.model} learns from true pairs: use "
-            "--dataset_mode aligned"
-        )

@@ -8,28 +8,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from models import architectures
+from torch import Tensor
+
+from models import architectures, image_pool
 from models.base_model import BaseModel, Phase
+from models.networks import discriminators, generators
+from models.objectives import losses
 from util.arguments import number
-from util.lazy import lazy_import
-
-# Imported when first used, so that --help need not wait for torch. A model of your own may import as usual.
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from models import discriminators, generators, losses
-    from util import image_pool
-else:
-    torch, discriminators, generators, losses, image_pool = lazy_import(
-        "torch",
-        "models.discriminators",
-        "models.generators",
-        "models.losses",
-        "util.image_pool",
-    )
 
 
 class TemplateModel(BaseModel):

@@ -19,7 +19,7 @@ from options import files
 from options.parser import HelpFormatter, OptionParser
 from util.arguments import number
 from util.errors import UserError
-from util.provenance import changed_versions
+from util.runs.provenance import changed_versions
 
 DEFAULT_MODEL = "cycle_gan"
 
@@ -57,7 +57,7 @@ class BaseOptions:
         _settle_name(opt)
         self._settle(opt, given | config)
         for room, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
-            room.find(name).finish_options(opt, self.is_train)
+            room.options(name).finish_options(opt, self.is_train)
         return opt
 
     def _usable(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class BaseOptions:
         """Whether it is an option of the model itself; not if the model, as one half written, can't be asked."""
         parser = self._base_parser(add_help=False)
         try:
-            found = MODELS.find(model)
+            found = MODELS.options(model)
             found.add_options(parser, self.is_train)
         except Exception:
             return False
@@ -160,18 +160,18 @@ class BaseOptions:
         for source, flags in (({}, ()), (restored, ()), (config, ()), ({}, argv)):
             parser.set_defaults(**source)
             opt = parser.parse_known_args(flags, argparse.Namespace(is_train=self.is_train))[0]
-            dependent = MODELS.find(model).dependent_defaults(opt)
+            dependent = MODELS.options(model).dependent_defaults(opt)
             changed = {name: value for name, value in dependent.items() if before.get(name) != value}
             parser.set_defaults(**{name: value for name, value in changed.items() if name not in source})
             before = dependent
 
     def _parser_for(self, model: str, dataset_mode: str | None) -> OptionParser:
         parser = self._base_parser(add_help=True)
-        model_class = MODELS.find(model)
+        model_class = MODELS.options(model)
         if self.is_train and not model_class.trainable:
             raise UserError(f"--model {model} can't be trained: it only translates, with test.py")
         model_class.add_options(parser, self.is_train)
-        DATASETS.find(dataset_mode or parser.get_default("dataset_mode")).add_options(parser, self.is_train)
+        DATASETS.options(dataset_mode or parser.get_default("dataset_mode")).add_options(parser, self.is_train)
         return parser
 
     def _training_options(self, model: str) -> set[str]:

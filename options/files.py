@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from util import manifest
 from util.errors import UserError, started_first
 from util.files import atomic_write
-from util.provenance import provenance
+from util.runs import manifest
+from util.runs.provenance import provenance
 
 OPTIONS = "options.json"
 TEXT = "options.txt"

@@ -63,7 +63,7 @@ class TestOptions(BaseOptions):
     @staticmethod
     def _trained(model: str) -> str:
         """The model that a run to be tested by this one was trained as, usually."""
-        return model if MODELS.find(model).trainable else DEFAULT_MODEL
+        return model if MODELS.options(model).trainable else DEFAULT_MODEL
 
     def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
         if opt.load_size is None:

@@ -12,9 +12,9 @@ from typing import Any
 from models.architectures import GAN_MODES, LR_POLICIES
 from options.base_options import BaseOptions
 from options.parser import OptionParser
-from util import torchrun_job
 from util.arguments import number
 from util.errors import UserError
+from util.runtime import torchrun_job
 
 # What --continue_train does not take over from the run: it may go on elsewhere, and looks for what it is told to.
 OF_THE_MACHINE = {

@@ -28,7 +28,7 @@ from scripts.benchmarks import report
 from scripts.benchmarks.workers import Figures, Plan
 from util.errors import run_main
 from util.files import atomic_write
-from util.provenance import provenance
+from util.runs.provenance import provenance
 
 
 @dataclass

@@ -26,8 +26,8 @@ from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from data.formats.image_reader import read_image
 from data.image_folder import list_images
-from data.image_reader import read_image
 from data.transforms import resize
 from models import create_model
 from models.architectures import AUGMENTATIONS

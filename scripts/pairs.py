@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from data.formats.image_reader import BadImage, read_image
 from data.image_folder import match_names
-from data.image_reader import BadImage, read_image
 from util.errors import UserError, run_main
 from util.files import temporary_name
 

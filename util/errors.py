@@ -41,7 +41,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     """
     try:
         code = main() or 0
-        if together := sys.modules.get("util.processes"):
+        if together := sys.modules.get("util.runtime.processes"):
             together.leave(orderly=True)
         raise SystemExit(code)
     except UserError as error:
@@ -63,7 +63,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
 
 def _is_said_elsewhere(message: str) -> bool:
     """Whether this is one of several processes, and another one says it."""
-    together = sys.modules.get("util.processes")
+    together = sys.modules.get("util.runtime.processes")
     return together.is_said_elsewhere(message) if together else not started_first()
 
 

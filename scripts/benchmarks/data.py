@@ -21,7 +21,7 @@ from models import create_model
 from options import TestOptions, TrainOptions
 from scripts.make_map_dataset import package_folder, read_world
 from util import images
-from util.gallery import Gallery
+from util.pages.gallery import Gallery
 
 Figures = dict[str, dict[str, float]]
 

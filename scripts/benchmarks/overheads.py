@@ -19,10 +19,10 @@ from PIL import Image
 from data import create_dataset
 from models import create_model
 from options import TrainOptions
-from util.reporter import Reporter
-from util.run import Run
-from util.stop_signal import StopSignal
-from util.training_page import Samples
+from util.monitors.reporter import Reporter
+from util.pages.training_page import Samples
+from util.runs.run import Run
+from util.runtime.stop_signal import StopSignal
 
 Figures = dict[str, dict[str, float]]
 

@@ -13,9 +13,9 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from models.discriminators import create_discriminator
-from models.generators import create_generator
-from models.layers import initialize
+from models.networks.discriminators import create_discriminator
+from models.networks.generators import create_generator
+from models.networks.layers import initialize
 
 
 class PlainCycleGAN:

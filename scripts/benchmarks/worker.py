@@ -26,8 +26,8 @@ from options import TrainOptions
 from scripts.benchmarks import peaks, profiles
 from scripts.benchmarks.memory import peak_bytes
 from scripts.benchmarks.plain import PlainCycleGAN
-from util import runtime
 from util.errors import run_main
+from util.runtime import random_state
 
 
 class Job(ABC):
@@ -79,7 +79,7 @@ class Step(Job):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        runtime.seed_everything(opt.seed)
+        random_state.seed_everything(opt.seed)
         self.model: Any = create_model(opt)
         self.model.setup(opt)
         paths = ["image"] * opt.batch_size

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from data import PREPROCESS, create_dataset
 from data.aligned_dataset import AlignedDataset
-from data.image_reader import BadImage, read_labels
+from data.formats.image_reader import BadImage, read_labels
 from data.transforms import Choices, resize_labels
 from tests.conftest import Options
 from util.errors import UserError

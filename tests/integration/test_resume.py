@@ -11,7 +11,7 @@ import pytest
 import train
 from tests.conftest import fitting, write_tiles
 from tests.faults.lab import compare
-from util.stop_signal import StopSignal
+from util.runtime.stop_signal import StopSignal
 
 # Six images, three epochs: 18 steps; or 9 with two images a step.
 COMMON = [

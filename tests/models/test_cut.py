@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from models import create_model
 from models.base_model import BaseModel
-from models.contrastive import PatchProjection, draw_positions, patch_nce_loss
-from models.generators import create_generator
+from models.networks.generators import create_generator
+from models.objectives.contrastive import PatchProjection, draw_positions, patch_nce_loss
 from tests.conftest import Options
 from tests.models.test_cycle_gan import TINY, Build, batch, draw_weights, train
 from util.errors import UserError
-from util.fine_tuning import take_over
+from util.runs.init_from import take_over
 
 CUT = ["--model", "cut", *TINY, "--num_patches", "9", "--netF_nc", "5"]
 FAST = [*CUT, "--CUT_mode", "FastCUT"]

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from models import create_model
 from models.base_model import BaseModel
 from tests.conftest import Options
-from util.checkpoint import Checkpoint, load_weights
 from util.errors import TrainingDiverged, UserError
-from util.runtime import RandomState
+from util.runs.checkpoint import Checkpoint, load_weights
+from util.runtime.random_state import RandomState
 
 ALL_LOSSES = {"D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B"}
 Build = Callable[..., BaseModel]

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from data import create_dataset
 from models import create_model
 from models.dcgan_model import between
-from models.dcgan_networks import ImageDiscriminator, LatentGenerator
+from models.image_pool import ImagePool
+from models.networks.dcgan_networks import ImageDiscriminator, LatentGenerator
 from options import TestOptions, TrainOptions
 from tests.conftest import Options
-from util.image_pool import ImagePool
 
 TINY = ["--model", "dcgan", "--ngf", 2, "--ndf", 2, "--batch_size", 3, "--latent_size", 5]
 

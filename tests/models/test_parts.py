@@ -13,9 +13,9 @@ from torch import Tensor
 
 from models import create_model
 from models.base_model import BaseModel
-from models.generators import ResnetBlock, create_generator
-from models.layers import mixes_images
-from models.losses import color_loss, discriminator_loss
+from models.networks.generators import ResnetBlock, create_generator
+from models.networks.layers import mixes_images
+from models.objectives.losses import color_loss, discriminator_loss
 from tests.conftest import Options
 
 Build = Callable[..., BaseModel]

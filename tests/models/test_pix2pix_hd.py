@@ -13,19 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import create_model, perceptual_loss
+from models import create_model
 from models.base_model import BaseModel
-from models.discriminators import MultiscaleDiscriminator, create_discriminator
-from models.generators import create_generator
-from models.layers import halve
-from models.losses import feature_matching_loss
+from models.networks.discriminators import MultiscaleDiscriminator, create_discriminator
+from models.networks.generators import create_generator
+from models.networks.layers import halve
+from models.objectives import perceptual_loss
+from models.objectives.losses import feature_matching_loss
 from tests.conftest import Options
+from tests.models.networks.test_discriminators import patchgan
+from tests.models.networks.test_generators import double, image, normalized
 from tests.models.test_cycle_gan import batch, draw_weights
-from tests.models.test_discriminators import patchgan
-from tests.models.test_generators import double, image, normalized
-from util import fine_tuning
-from util.checkpoint import Checkpoint
 from util.errors import UserError
+from util.runs import init_from as fine_tuning
+from util.runs.checkpoint import Checkpoint
 
 Build = Callable[..., BaseModel]
 SMALL_HD = ["--model", "pix2pix_hd", "--netD", "n_layers", "--n_layers_D", "2", "--ngf", "2", "--ndf", "2"]

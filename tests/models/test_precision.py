@@ -13,8 +13,8 @@ from models import create_model
 from models.base_model import MOST_SKIPS, BaseModel
 from tests.conftest import Options
 from tests.models.test_cycle_gan import TINY, batch
-from util.checkpoint import Checkpoint
 from util.errors import TrainingDiverged
+from util.runs.checkpoint import Checkpoint
 
 
 def build(options: Options, *flags: object) -> BaseModel:

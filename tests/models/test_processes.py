@@ -18,7 +18,7 @@ sys.path.insert(0, {root!r})
 torch.set_num_threads(1)
 from models import create_model
 from options import TrainOptions
-from util.processes import processes
+from util.runtime.processes import processes
 
 out, left, flags = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 opt = TrainOptions().parse(["--dataroot", out, "--checkpoints_dir", out, "--seed", "3", "--device", "cpu", *flags])
@@ -84,7 +84,7 @@ import atexit, sys
 sys.path.insert(0, {root!r})
 import torch.distributed as dist
 atexit.register(lambda: print("connected" if dist.is_initialized() else "left"))  # runs after what is registered below
-from util.processes import processes
+from util.runtime.processes import processes
 together = processes()
 sys.stdout = sys.__stdout__
 for number in range(5):

@@ -17,10 +17,10 @@ from data import create_dataset
 from models import create_model
 from options import TestOptions, TrainOptions
 from tests.conftest import SMALL, write_tiles
-from util import fine_tuning
-from util.checkpoint import save_weights
 from util.errors import UserError
-from util.run import Run
+from util.runs import init_from as fine_tuning
+from util.runs.checkpoint import save_weights
+from util.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = shlex.join([*SMALL, "--ngf", "1", "--ndf", "1"])

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from scripts.visdom_assets import Page
-from util.visdom_monitor import VisdomMonitor, VisdomServer
+from util.monitors.visdom_monitor import VisdomMonitor, VisdomServer
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts/visdom_server.py"

@@ -1,0 +1,72 @@
+"""Scores against scikit-image and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity as reference
+from torch import Tensor
+
+from util.evaluation.metrics import Scores, in_words, mean_absolute_error, structural_similarity
+
+
+def images(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A picture and a noisy version of it, in 0..1."""
+    random = np.random.default_rng(channels * height + width)
+    rows, columns = np.mgrid[:height, :width] / 10
+    picture = np.stack([np.sin(rows + i) * np.cos(columns - i) for i in range(channels)]) / 2 + 0.5
+    noisy = (picture + random.normal(0, 0.15, picture.shape)).clip(0, 1)
+    return torch.from_numpy(picture).float(), torch.from_numpy(noisy).float()
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 31), (1, 7, 7), (3, 64, 8)])
+def test_ssim_is_that_of_scikit_image(shape: tuple[int, int, int]) -> None:
+    x, y = images(*shape)
+    expected = reference(x.double().numpy(), y.double().numpy(), channel_axis=0, data_range=1.0)
+    assert structural_similarity(x, y) == pytest.approx(expected, abs=1e-10)
+    assert structural_similarity(x, x) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_ssim_of_flat_images_by_hand() -> None:
+    black, grey = torch.zeros(1, 9, 9), torch.full((1, 9, 9), 0.5)
+    assert structural_similarity(black, grey) == pytest.approx(0.0001 / (0.25 + 0.0001))
+
+
+def test_mean_absolute_error_by_hand() -> None:
+    x = torch.tensor([[[0.0, 0.5], [1.0, 0.25]]])
+    y = torch.tensor([[[0.5, 0.5], [0.0, 0.0]]])
+    assert mean_absolute_error(x, y) == pytest.approx((0.5 + 0 + 1 + 0.25) / 4)
+
+
+def test_scores_are_those_of_eight_bit_files() -> None:
+    scores = Scores()
+    x, y = images(3, 16, 16)
+    scores.add("fake_B", x * 2 - 1, y * 2 - 1)
+    eight = [(image * 255).round().numpy().astype(np.uint8) for image in (x, y)]
+    expected = np.abs(eight[0].astype(float) - eight[1]).mean() / 255
+    means = scores.means()["fake_B"]
+    assert means["mean_absolute_error"] == pytest.approx(expected, abs=1e-7)
+    assert means["ssim"] == pytest.approx(reference(*eight, channel_axis=0, data_range=255), abs=1e-6)
+
+
+def test_scores_are_means_over_the_images_of_each_visual() -> None:
+    scores = Scores()
+    zero = torch.zeros(3, 8, 8)
+    for level in (0.0, 1.0):
+        scores.add("fake_A", zero, torch.full_like(zero, level))
+    scores.add("fake_B", zero, zero)
+    means = scores.means()
+    # Middle grey is level 128 of 255 in a file.
+    assert means["fake_A"]["mean_absolute_error"] == pytest.approx((255 - 128) / 255 / 2)
+    assert means["fake_A"]["images"] == 2
+    assert means["fake_B"] == {"images": 1, "mean_absolute_error": 0.0, "ssim": pytest.approx(1.0)}
+    assert in_words(means["fake_B"]) == "mean absolute error 0.0000, SSIM 1.000"
+
+
+def test_an_image_smaller_than_the_window_has_no_ssim() -> None:
+    scores = Scores()
+    scores.add("fake_B", torch.zeros(3, 6, 20), torch.zeros(3, 6, 20))
+    assert scores.means() == {"fake_B": {"images": 1, "mean_absolute_error": 0.0}}
+    assert in_words(scores.means()["fake_B"]) == "mean absolute error 0.0000"
+    assert Scores().means() == {}

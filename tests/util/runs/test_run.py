@@ -1,0 +1,335 @@
+"""The folder of a run. Refusals: tests/options/test_mistakes.py; whole restarts: tests/integration."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.conftest import Options
+from util.errors import TrainingDiverged, UserError
+from util.runs.checkpoint import Checkpoint, load_weights
+from util.runs.progress import Progress
+from util.runs.run import Run
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Model:
+    """The least that a run takes for a model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.net, self.loaded = folder, nn.Linear(2, 2), []
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"G": self.net}
+
+    def check_finite(self) -> None:
+        pass
+
+    def state_objects(self) -> dict[str, Any]:
+        return {"net_G": self.net}
+
+    def weights(self, epoch: str) -> dict[Path, dict[str, torch.Tensor]]:
+        return {self.folder / f"{epoch}_net_G.pth": self.net.state_dict()}
+
+    def load_networks(self, epoch: str) -> None:
+        self.loaded.append(epoch)
+
+
+def held(options: Options, *flags: object) -> tuple[Run, Model]:
+    run = Run(options("--n_epochs", 3, "--n_epochs_decay", 2, *flags))
+    run.hold(model := Model(run.folder), Progress())
+    return run, model
+
+
+@pytest.fixture
+def trained(options: Options) -> tuple[Run, Model]:
+    """A run that was stopped in its second epoch, which began with weights of another as the first."""
+    run, model = held(options, "--epoch_count", 2)
+    run.progress.count(4)
+    run.save("latest", "2")
+    run.wait()
+    return run, model
+
+
+def test_a_new_run_has_its_folder_and_begins_where_epoch_count_says(options: Options, tmp_path: Path) -> None:
+    run, model = held(options, "--name", "new", "--epoch_count", 3)
+    assert run.folder == tmp_path / "checkpoints" / "new" and run.folder.is_dir()
+    assert (run.progress.epoch, run.last_epoch, model.loaded) == (3, 5, [])
+
+
+def test_saving_writes_the_state_and_the_weights_of_each_name(trained: tuple[Run, Model]) -> None:
+    names = sorted(path.name for path in trained[0].folder.iterdir() if path.name != ".lock")
+    assert names == ["2_net_G.pth", "latest_net_G.pth", "latest_state.pt", "losses.jsonl", "manifest.json"]
+
+
+def test_going_on_gives_everything_back(
+    options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(3)
+    trained[0].save("latest")
+    expected = torch.rand(3)
+    trained[0].wait()
+    torch.manual_seed(4)
+    run, model = held(options, "--continue_train")
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(model.net.weight, trained[1].net.weight) and model.loaded == []
+    assert (run.progress.epoch, run.progress.images, run.opt.epoch_count) == (2, 4, 2)
+    assert capsys.readouterr().out == "going on after 4 images, in epoch 2\n"
+
+
+def test_going_on_after_the_end_says_so(
+    options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = trained
+    while run.progress.epoch <= run.last_epoch:
+        run.progress.end_epoch()
+    with run:
+        run.save("latest")
+    held(options, "--continue_train")
+    assert (
+        capsys.readouterr().out == "all 5 epochs are trained: to go on, give a larger --n_epochs or --n_epochs_decay\n"
+    )
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_going_on_from_bare_weights_warns(
+    options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str], lost: bool
+) -> None:
+    if lost:
+        (trained[0].folder / "latest_state.pt").unlink()
+    epoch = "latest" if lost else "2"
+    run, model = held(options, "--continue_train", "--epoch", epoch, "--epoch_count", 3)
+    assert model.loaded == [epoch] and run.progress.epoch == 3 and run.progress.images == 0
+    assert f"warning: going on from the weights of --epoch {epoch} alone, as epoch 3" in capsys.readouterr().err
+
+
+def test_overwriting_removes_what_was_there(options: Options, trained: tuple[Run, Model]) -> None:
+    run, _ = held(options, "--overwrite")
+    assert run.folder == trained[0].folder and [path.name for path in run.folder.iterdir()] == [".lock"]
+
+
+def test_states_of_before_are_kept(options: Options) -> None:
+    run, _ = held(options, "--keep_checkpoints", 3)
+    with run:
+        for _ in range(4):
+            run.save("latest")
+    assert sorted(path.name for path in run.folder.glob("*.pt")) == [
+        "latest_state.1.pt",
+        "latest_state.2.pt",
+        "latest_state.pt",
+    ]
+
+
+def test_weights_that_a_cut_off_save_left_behind_are_written_anew(
+    options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, model = trained
+    exported = (run.folder / "2_net_G.pth").read_bytes()
+    torch.nn.init.zeros_(model.net.weight)
+    run.progress.saved_as = ["latest", "3"]
+    run.checkpoint.save()  # killed here
+    (run.folder / "latest_net_G.pth").write_bytes(exported[:50])
+    run, model = held(options, "--continue_train")
+    assert "written anew out of latest_state.pt" in (said := capsys.readouterr().out) and "latest_net_G.pth" in said
+    for name in ("latest", "3"):
+        load_weights({run.folder / f"{name}_net_G.pth": model.net})
+        assert not model.net.weight.any()
+    assert (run.folder / "2_net_G.pth").read_bytes() == exported
+
+
+def test_a_full_disk_pauses_saving(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = held(options)
+    said: list[str] = []
+    run.say = said.append
+    run.save("latest")
+    assert run.is_saved
+    before = (run.folder / "latest_state.pt").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(run.checkpoint, "write", failing(OSError(28, "No space left on device")))
+        run.progress.count(1)
+        run.save("latest")
+        assert not run.is_saved
+    assert (run.folder / "latest_state.pt").read_bytes() == before
+    assert said[0].startswith("warning: step 1 is not saved as latest ([Errno 28] No space left on device)")
+    assert said[1].startswith("error: the end of the run is not saved")
+    run.save("latest")
+    assert run.is_saved and (run.folder / "latest_state.pt").read_bytes() != before
+
+
+def failing(error: Exception) -> Any:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """States get to the disk only once this is set."""
+    ready, write = threading.Event(), Checkpoint.write
+
+    def wait_and_write(self: Checkpoint, states: Any) -> None:
+        assert ready.wait(20)
+        write(self, states)
+
+    monkeypatch.setattr(Checkpoint, "write", wait_and_write)
+    return ready
+
+
+def test_training_goes_on_while_a_copy_of_everything_is_written(options: Options, slow_disk: threading.Event) -> None:
+    run, model = held(options)
+    run.progress.count(4)
+    run.log.append({"epoch": 1, "step": 1, "images": 4, "seconds": 1.0, "lr": 1.0})
+    torch.manual_seed(3)
+    before, length = model.net.weight.clone(), run.log.path.stat().st_size
+    run.save("latest", "2")
+    torch.nn.init.zeros_(model.net.weight)
+    run.progress.count(4)
+    run.log.append({"epoch": 1, "step": 2, "images": 8, "seconds": 2.0, "lr": 1.0})
+    expected = torch.rand(3)
+    assert not list(run.folder.glob("*.pt*"))
+    slow_disk.set()
+    assert run.is_saved
+    for name in ("latest", "2"):
+        assert torch.equal(torch.load(run.folder / f"{name}_net_G.pth")["weight"], before)
+    run, model = held(options, "--continue_train")
+    assert torch.equal(model.net.weight, before) and torch.equal(torch.rand(3), expected)
+    assert (run.progress.step, run.progress.images, len(run.log.records)) == (1, 4, 1)
+    assert run.log.path.stat().st_size == length
+
+
+def test_one_save_is_written_at_a_time(options: Options, slow_disk: threading.Event) -> None:
+    run, _ = held(options)
+    run.save("latest")
+    second = threading.Thread(target=lambda: run.save("2"))
+    second.start()
+    second.join(0.2)
+    assert second.is_alive() and not list(run.folder.glob("*.pt*"))
+    slow_disk.set()
+    second.join(20)
+    assert run.is_saved and {path.name for path in run.folder.glob("*.pth")} == {"latest_net_G.pth", "2_net_G.pth"}
+
+
+def test_the_copy_is_given_up_once_it_is_written(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = held(options)
+    copies: list[weakref.ref[torch.Tensor]] = []
+
+    def fail(states: Any) -> None:
+        copies.append(weakref.ref(states["net_G"]["weight"]))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run.checkpoint, "write", fail)
+    run.save("latest")
+    assert not run.is_saved
+    gc.collect()
+    assert copies[0]() is None
+
+
+def test_what_is_no_fault_of_the_system_ends_training(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = held(options)
+    monkeypatch.setattr(run.checkpoint, "write", failing(UserError("manifest.json is damaged")))
+    run.save("latest")
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+        for _ in range(2000):
+            run.is_due()
+            time.sleep(0.01)
+    run.save("latest")
+    with pytest.raises(UserError), run:
+        pass
+
+
+def test_the_time_for_a_save_is_that_of_the_longest(options: Options, slow_disk: threading.Event) -> None:
+    run, _ = held(options)
+    assert run.seconds_to_save() == 0
+    run.save("latest")
+    time.sleep(0.2)
+    slow_disk.set()
+    run.wait()
+    assert run.seconds_to_save() >= 0.4
+    longest = run.seconds_to_save()
+    run.save("latest")
+    assert run.is_saved and run.seconds_to_save() == longest
+
+
+def test_a_model_that_has_diverged_is_not_saved(options: Options, trained: tuple[Run, Model]) -> None:
+    run, model = trained
+    before = (run.folder / "latest_state.pt").read_bytes()
+
+    def diverged() -> None:
+        raise TrainingDiverged("G_A = nan")
+
+    model.check_finite = diverged  # type: ignore[method-assign]
+    with pytest.raises(TrainingDiverged):
+        run.save("latest")
+    assert (run.folder / "latest_state.pt").read_bytes() == before
+
+
+def test_a_save_is_due_by_images_or_by_minutes(options: Options) -> None:
+    run, _ = held(options, "--save_latest_freq", 3, "--save_every", 2)
+    seen = []
+    for seconds in (10, 20, 30, 40, 121, 122, 123):
+        run.progress.count(1)
+        run.progress.seconds = seconds
+        seen.append(run.is_due())
+        if seconds == 40:
+            run.save("latest")  # by hand
+            assert run.progress.saved_at == 40
+    # By images the third and sixth; by minutes none, as it is 160 that is two minutes after 40.
+    assert seen == [False, False, True, False, False, True, False]
+    run.progress.seconds = 160
+    assert run.is_due()
+
+
+def test_losses_of_a_run_without_a_checkpoint_are_set_aside(options: Options) -> None:
+    run, _ = held(options, "--name", "short")
+    run.log.append({"epoch": 1, "step": 1, "images": 1, "seconds": 1.0, "lr": 1.0})
+    again, _ = held(options, "--name", "short")
+    assert again.log.records == [] and (again.folder / "losses_1.jsonl").is_file()
+
+
+def test_only_one_process_trains_in_a_folder(options: Options, trained: tuple[Run, Model]) -> None:
+    trained[0].lock.release()
+    folder = trained[0].folder
+    holding = (
+        f"import os, sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from pathlib import Path; from util.runs.lock import Lock\n"
+        f"lock = Lock(Path({str(folder)!r})); print(os.getpid(), flush=True)\n"
+        "child = os.fork()\n"
+        "time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", holding], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert other.stdout is not None
+        pid = int(other.stdout.readline())
+        with pytest.raises(UserError, match=rf"is in use: process {pid} on {socket.gethostname()} .*; wait for it, or"):
+            held(options, "--continue_train")
+        with pytest.raises(UserError, match="is in use"):
+            held(options, "--overwrite")
+        assert (folder / "latest_state.pt").is_file()
+        os.kill(pid, signal.SIGKILL)  # its child, as a loader's worker would, lives on
+        other.wait()
+        held(options, "--continue_train")
+    finally:
+        os.killpg(other.pid, signal.SIGKILL)
+
+
+def test_a_folder_without_a_run_is_nobodys(options: Options, tmp_path: Path) -> None:
+    note = tmp_path / "checkpoints" / "tiles_cycle_gan" / "note.txt"
+    note.parent.mkdir(parents=True)
+    note.write_text("mine")
+    held(options, "--overwrite")
+    assert note.read_text() == "mine"

@@ -1,0 +1,214 @@
+"""The page of a training: samples by epoch, newest first, loss curves and options."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dominate import tags
+
+from util.files import json_sum, sha256
+from util.pages.charts import HEIGHT, WIDTH, draw_loss_curves
+from util.pages.html import Picture, address, naming, page, picture_row, save_picture, write_file
+
+ROWS_PER_PAGE = 100
+RELOAD_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The pictures of one epoch, made after `images` images."""
+
+    epoch: int
+    images: int
+    pictures: tuple[Picture, ...]
+
+    @classmethod
+    def from_line(cls, line: str) -> Samples:
+        """Read what `to_line` wrote; anything else is a ValueError, KeyError or TypeError."""
+        noted = json.loads(line)
+        values = noted["samples"]
+        if noted["sha256"] != json_sum(values):
+            raise ValueError("the line is damaged")
+        if any(picture["width"] < 1 or picture["height"] < 1 for picture in values["pictures"]):
+            raise ValueError("a picture has no size")
+        pictures = tuple(Picture(**picture) for picture in values["pictures"])
+        return cls(int(values["epoch"]), int(values["images"]), pictures)
+
+    def to_line(self) -> str:
+        values = asdict(self)
+        return json.dumps({"samples": values, "sha256": json_sum(values)}) + "\n"
+
+    def is_whole(self, folder: Path) -> bool:
+        """Whether every picture's file is as it was written."""
+        files = ((folder / picture.file, picture.sha256) for picture in self.pictures)
+        return all(file.is_file() and sha256(file) == total for file, total in files)
+
+
+class TrainingPage:
+    """`folder`/index.html with the newest 100 to 200 epochs and links to pages of earlier ones, 100 each.
+
+    A page of earlier epochs is written once, so what an epoch costs does not grow with their number. The rows
+    are also noted in samples.jsonl, from which a later run in the same folder takes them up. What cannot be
+    written is a UserError that names the file; later calls work again once it can.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        options: Mapping[str, object],
+        image_width: int = 256,
+        seen: int | None = None,
+    ) -> None:
+        """Take up the rows of an earlier run and write the page.
+
+        Args:
+            options: by name, shown as a table.
+            image_width: pixels that a picture takes on the page at most.
+            seen: how many images the run has seen already; rows that were made after more are of a run that is
+                over, or are going to be made again, and are dropped. None keeps all.
+        """
+        self.folder = folder
+        self.title = title
+        self.options = options
+        self.image_width = image_width
+        self.rows: dict[int, str] = {}
+        self.earlier_pages = 0
+        self.status: list[str] = []
+        self.newest = 0  # images seen by what the status tells of
+        self.curves: dict[str, str] = {}
+        self.state = "training"
+        self.left_out: list[int] = []  # epochs whose pictures are not as they were written
+        for samples in self._take_up(seen):
+            self._add_row(samples)
+        self._write(changed=0)
+
+    def add_samples(self, epoch: int, images: int, visuals: Mapping[str, np.ndarray]) -> None:
+        """Add an epoch's row, or replace it: images of uint8 (H, W, 3) or (H, W) by the visual's name."""
+        pictures = tuple(
+            save_picture(self.folder, f"images/epoch{epoch:03d}_{name}.png", name, image)
+            for name, image in visuals.items()
+        )
+        samples = Samples(epoch, images, pictures)
+        record = self.folder / "samples.jsonl"
+        with naming(record), open(record, "a", encoding="utf-8") as file:
+            file.write(samples.to_line())
+        self._add_row(samples)
+        self._write(changed=sorted(self.rows).index(epoch))
+
+    def update_curves(self, records: Sequence[Mapping[str, float]]) -> None:
+        """Draw every loss and the rate anew from the lines of losses.jsonl."""
+        drawings = draw_loss_curves(records)
+        for panel, drawing in drawings.items():
+            write_file(self.folder / curve_file(panel), drawing)
+        self.curves = {panel: curve_file(panel) for panel in drawings}
+        if records:
+            self._set_status(int(records[-1]["epoch"]), int(records[-1]["images"]))
+        self._write(changed=len(self.rows))
+
+    def finish(self, complete: bool) -> None:
+        """Write the page a last time, without reloading itself: is the training complete, or was it stopped?"""
+        self.state = "finished" if complete else "stopped"
+        self._write(changed=len(self.rows))
+
+    def _take_up(self, seen: int | None) -> list[Samples]:
+        """The rows of an earlier run in epoch order; samples.jsonl is left with these alone."""
+        file = self.folder / "samples.jsonl"
+        found: dict[int, Samples] = {}
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else ():
+            try:
+                samples = Samples.from_line(line)
+            except (ValueError, KeyError, TypeError):
+                continue  # a line cut off when the run was killed
+            found[samples.epoch] = samples
+        rows = [found[epoch] for epoch in sorted(found) if seen is None or found[epoch].images <= seen]
+        kept = [samples for samples in rows if samples.is_whole(self.folder)]
+        self.left_out = [samples.epoch for samples in rows if samples not in kept]
+        write_file(file, "".join(samples.to_line() for samples in kept))
+        for left_over in self.folder.glob("earlier_*.html"):
+            left_over.unlink()
+        return kept
+
+    def _add_row(self, samples: Samples) -> None:
+        caption = [tags.span(f"epoch {samples.epoch}"), tags.small(f"{samples.images:,} images")]
+        row = picture_row(caption, samples.pictures, self.image_width, f"epoch-{samples.epoch}")
+        self.rows[samples.epoch] = row
+        self._set_status(samples.epoch, samples.images)
+
+    def _set_status(self, epoch: int, images: int) -> None:
+        """What is newest: the losses, or the samples."""
+        if images < self.newest:
+            return
+        self.newest = images
+        self.status = [f"epoch {epoch}", f"{images:,} images"]
+
+    def _write(self, changed: int) -> None:
+        """Write index.html, and the pages of earlier epochs that are new or hold the row number `changed`."""
+        epochs = sorted(self.rows)
+        needed = max(0, (len(epochs) - 1) // ROWS_PER_PAGE - 1)
+        for number in range(min(self.earlier_pages, changed // ROWS_PER_PAGE), needed):
+            self._write_earlier(number, epochs[number * ROWS_PER_PAGE :][:ROWS_PER_PAGE])
+        self.earlier_pages = needed
+        newest = epochs[needed * ROWS_PER_PAGE :]
+        content = [self._curves(), self._options(), *self._newest_first(newest)]
+        if needed:
+            firsts = epochs[: needed * ROWS_PER_PAGE : ROWS_PER_PAGE]
+            links = (tags.a(f"from {epoch}", href=earlier(number)) for number, epoch in enumerate(firsts))
+            content.append(_render(tags.nav("Earlier epochs:", *reversed(list(links)), cls="pages")))
+        state = f"{self.state}, as of {datetime.now():%Y-%m-%d %H:%M}"
+        reload_seconds = RELOAD_SECONDS if self.state == "training" else 0
+        write_file(
+            self.folder / "index.html",
+            page(self.title, [*self.status, state], content, self.image_width, reload_seconds),
+        )
+
+    def _write_earlier(self, number: int, epochs: Sequence[int]) -> None:
+        links = tags.nav(tags.a("newest epochs", href="index.html"), cls="pages")
+        if number > 0:
+            links.add(tags.a("earlier epochs", href=earlier(number - 1)))
+        content = [*self._newest_first(epochs), _render(links)]
+        status = [f"epochs {epochs[0]} to {epochs[-1]}"]
+        write_file(self.folder / earlier(number), page(self.title, status, content, self.image_width))
+
+    def _newest_first(self, epochs: Sequence[int]) -> list[str]:
+        return [self.rows[epoch] for epoch in reversed(epochs)]
+
+    def _curves(self) -> str:
+        if not self.curves:
+            return ""
+        pictures = (
+            tags.figure(
+                tags.a(
+                    tags.img(src=address(file), alt=f"{panel} by epoch", width=WIDTH, height=HEIGHT),
+                    href=address(file),
+                    cls="zoom",
+                )
+            )
+            for panel, file in self.curves.items()
+        )
+        return _render(tags.details(tags.summary("Losses"), tags.div(pictures, cls="curves"), open=True))
+
+    def _options(self) -> str:
+        table = tags.table(tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items())
+        return _render(tags.details(tags.summary(f"Options ({len(self.options)})"), table))
+
+
+def earlier(number: int) -> str:
+    """The file of the earlier epochs' page with this number, counted from 0."""
+    return f"earlier_{number + 1}.html"
+
+
+def curve_file(panel: str) -> str:
+    """The file of a loss curve, whatever characters the loss has in its name."""
+    return f"curve_{re.sub('[^A-Za-z0-9_.-]', '_', panel)}.svg"
+
+
+def _render(tag: Any) -> str:
+    return str(tag.render(pretty=False))

@@ -1,0 +1,44 @@
+"""What a result depends on besides its options: versions, and the command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("torch", "numpy", "Pillow")
+
+
+def provenance() -> dict[str, Any]:
+    """The versions of Python, of the packages that numbers depend on and of this code, the threads, and the command."""
+    import torch  # only now: options, which --help reads, compare versions
+
+    versions = {"python": platform.python_version(), "code": code_version(), "threads": str(torch.get_num_threads())}
+    return {"versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES}, "command": sys.argv}
+
+
+@cache
+def code_version() -> str:
+    """The commit of this checkout, with -dirty where files differ from it; "unknown" outside of one."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return described.stdout.strip()
+
+
+def changed_versions(before: Mapping[str, str]) -> str:
+    """In words, which versions are others now than in a record; empty where none is."""
+    if not before:
+        return ""
+    now = provenance()["versions"]
+    return ", ".join(
+        f"{name} {before[name]} (now {now[name]})" for name in now if name in before and before[name] != now[name]
+    )

@@ -1,0 +1,29 @@
+"""Seeds, and torch's random state as an object of the checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def seed_everything(seed: int) -> None:
+    """Start torch's random state, which initialisations and dropout draw from, at this seed on every device.
+
+    cuDNN is told to take algorithms whose results repeat. Datasets and image pools draw from states of their
+    own, derived from the same seed.
+    """
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+
+
+class RandomState:
+    """Torch's random state on the CPU and on CUDA devices, as an object that a checkpoint can save and load."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        torch.set_rng_state(state["cpu"])
+        if len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
