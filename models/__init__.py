@@ -14,6 +14,10 @@ MODELS = Registry("models", "model", "--model", ("base_model", "BaseModel"))
 
 
 def create_model(opt: argparse.Namespace) -> BaseModel:
-    """The model of --model, its networks on the device. `model.setup(opt)` makes it ready to run."""
+    """The model of --model, its networks on the device. `model.setup(opt)` makes it ready to run.
+
+    Raises UserError if the model trains a network that it has not registered.
+    """
     model: BaseModel = MODELS.find(opt.model)(opt)
+    model.check_registered()
     return model

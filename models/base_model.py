@@ -1,114 +1,131 @@
-"""What every model is made of: networks, optimizers, and the phases of a training step."""
+"""The base of every model: networks, optimizers, and the phases of a training step."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import math
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models import finite_watch, schedules
+from models.advice import notes_on
+from models.averages import create_averages
+from models.finite_watch import FiniteWatch
 from models.model_options import ModelOptions
-from models.objectives import losses
+from models.networks.layers import initialize, mixes_images
+from models.objectives.losses import in_full
+from models.schedules import Schedule
+from models.step_data import StepAttributes, StepData
+from models.training_step import Phase, TrainingStep, require_registered
 from util.errors import UserError
 from util.runs import checkpoint
 from util.runtime import device
 from util.runtime.precision import Precision
 from util.runtime.processes import processes
+from util.stage import Stage
 
-MOST_SKIPS = 30  # steps in a row that fp16 may skip: more than it takes to halve the largest factor down to 1
+__all__ = ["BaseModel", "Phase", "Translation"]
 
-
-@dataclass
-class Phase:
-    """One optimizer step of a training step.
-
-    The objective is the sum of what the paths return: each a function that gives some weighted loss terms by
-    name. Paths are taken one at a time, forward and backward, so that only one's graph is in memory; with --accumulate
-    so are the parts of the batch.
-    """
-
-    name: str
-    networks: Sequence[nn.Module]  # what learns in this phase; all else is held fixed
-    optimizer: Optimizer
-    paths: Sequence[Callable[[], Mapping[str, Tensor]]]
-
-
-@dataclass
-class Part:
-    """Some of a batch's images: what the model has of them, and which share of the batch they are, 0..1."""
-
-    tensors: dict[str, Tensor]  # by the name of the model's attribute
-    share: float
+MAX_SKIPS = 30  # steps in a row that fp16 may skip: more than it takes to halve the largest factor down to 1
+Network = TypeVar("Network", bound=nn.Module)
+State = TypeVar("State", bound="checkpoint.Stateful")
 
 
 @dataclass
 class Translation:
-    """A source image and what was made of it: images (C, H, W) in [-1, 1]."""
+    """A source image and its translation: images (C, H, W) in [-1, 1]."""
 
     path: str
     visuals: dict[str, Tensor]  # by name, in the order to show them
-    truth: dict[str, Tensor]  # what a visual should be, by its name, where that is known
+    truth: dict[str, Tensor]  # the ground truth of a visual, by the visual's name, where it is known
 
 
-class BaseModel(ModelOptions, ABC):
+class BaseModel(StepAttributes, ModelOptions, ABC):
     """A model: copy models/template_model.py to write one.
 
-    A subclass makes its networks (attributes net<name>, listed in `network_names`), lists the images it shows
-    in `visual_names` (attributes), and in training fills `phases`. Images are (N, C, H, W) in [-1, 1].
+    A subclass registers its networks with `add_network` and whatever else has a state with `add_state`, lists the
+    images it shows in `visual_names` (names of attributes), and for training fills `phases`. Images are (N, C, H, W)
+    in [-1, 1].
     """
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "set_input" in vars(cls):
+            cls.set_input = _recording_inputs(cls.set_input)  # type: ignore[method-assign]
+
+    def __init__(self, opt: argparse.Namespace, stage: Stage | None = None) -> None:
+        """`stage`: whether to train or to test; by default as the options were parsed."""
         self.opt = opt
-        self.is_train: bool = opt.is_train
+        self.stage = stage or (Stage.TRAIN if opt.is_train else Stage.TEST)
         self.device = device.get_device(opt.device)
         self.precision = Precision(opt.precision, self.device)
         self.processes = processes()
-        if opt.is_train and "syncbatch" in (opt.norm, opt.norm_D):
+        if self.is_training_stage and "syncbatch" in (opt.norm, opt.norm_D):
             device.require_synchronous_norms(self.device, self.processes.count)
-        self.counts: list[int] = [0]  # how many images of this step's batch each process has
-        self._whole: dict[str, Tensor] = {}  # the batch, while its parts are in its place
-        self._made: Set[str] = set()  # the names of tensors that a step made of it
         self.folder = Path(opt.checkpoints_dir) / opt.name
-        self.network_names: list[str] = []
-        self.averaged_names: list[str] = []  # of those, the ones of which --ema_decay keeps an average
+        self.network_names: list[str] = []  # of the attributes net<name>
+        self.averaged_names: list[str] = []  # those of which --ema_decay keeps an average
         self.visual_names: list[str] = []
         self.phases: list[Phase] = []
-        self.losses: dict[str, Tensor] = {}
         self.image_paths: list[str] = []
+        self.step_data = StepData()
+        self._states: dict[str, checkpoint.Stateful] = {}
 
-    # What a subclass brings.
+    @property
+    def is_training_stage(self) -> bool:
+        return self.stage is Stage.TRAIN
+
+    # To be implemented by a subclass.
 
     @abstractmethod
     def set_input(self, batch: Mapping[str, Any]) -> None:
-        """Take a batch of the dataset: images by way of `to_device`, paths into `image_paths`."""
+        """Take a batch of the dataset: images by way of `to_device`, paths into `image_paths`.
+
+        Every tensor that is assigned to an attribute here is an input of the step, see models/step_data.py.
+        """
 
     @abstractmethod
     def forward(self) -> None:
-        """Compute every visual from the input; for testing, so without regard to losses."""
+        """Compute every visual from the input, for testing."""
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
-        """What `test` made of the batch, for each source image."""
+        """The results of `test` on the batch, for each source image."""
         visuals = self.get_current_visuals()
         return [
             Translation(path, {name: visual[i] for name, visual in visuals.items()}, {})
             for i, path in enumerate(self.image_paths)
         ]
 
-    # Building and restoring.
+    # Building, saving and restoring.
 
-    def place(self, network: nn.Module) -> nn.Module:
-        """A network with freshly drawn weights (in training), on the device."""
-        if self.is_train:
-            from models.networks.layers import initialize
+    def add_network(self, name: str, network: Network, *, averaged: bool = False) -> Network:
+        """Register a network as `net<name>`, initialized and on the device. Checkpoints save and restore it.
 
+        `averaged`: --ema_decay keeps a moving average of its weights.
+        """
+        network = self.prepare_network(network)
+        setattr(self, f"net{name}", network)
+        self.network_names.append(name)
+        if averaged:
+            self.averaged_names.append(name)
+        return network
+
+    def add_state(self, name: str, thing: State) -> State:
+        """Register an object with a state, such as an image pool: checkpoints save and restore it under `name`."""
+        self._states[name] = thing
+        return thing
+
+    def prepare_network(self, network: Network) -> Network:
+        """Move a network to the device; in training, initialize its weights first."""
+        if self.is_training_stage:
             initialize(network, self.opt.init_type, self.opt.init_gain)
             if self.opt.channels_last:
                 network = network.to(memory_format=torch.channels_last)
@@ -117,44 +134,58 @@ class BaseModel(ModelOptions, ABC):
         return network.to(self.device)
 
     def to_device(self, images: Tensor) -> Tensor:
-        """Images of a batch where the networks are, channel by channel: a loader may give them pixel by pixel."""
+        """Images of a batch on the model's device, in torch's usual (contiguous) layout."""
         return images.to(self.device, non_blocking=True).contiguous()
 
     def adam(self, *networks: nn.Module) -> Optimizer:
-        """Adam for these networks together, as --lr and --beta1 say; fused, so that a flag can hold it back."""
+        """One Adam for these networks, with --lr and --beta1; fused, so that a flag on the device can skip its step."""
         parameters = [parameter for network in networks for parameter in network.parameters()]
         return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999), fused=True)
 
     def setup(self, opt: argparse.Namespace) -> None:
         """Make schedules and averages (training), or load the weights that --epoch names (testing)."""
-        if self.is_train:
-            self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
-            self.schedules = {name: schedules.Schedule(o, opt) for name, o in self.optimizers.items()}
-            self.watch = finite_watch.FiniteWatch(self.device, most_skips=MOST_SKIPS if self.precision.may_skip else 0)
-            self.averages = self._create_averages(opt.ema_decay)
-            self.epoch_loss = RunningMean()
-        else:
+        if not self.is_training_stage:
             self.load_networks(opt.epoch)
+            return
+        self.check_registered()
+        self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
+        self.schedules = {name: Schedule(optimizer, opt) for name, optimizer in self.optimizers.items()}
+        self.watch = FiniteWatch(self.device, most_skips=MAX_SKIPS if self.precision.may_skip else 0)
+        self.averages = create_averages(self.networks(), self.averaged_names, opt.ema_decay)
+        self.training_step = TrainingStep(
+            self.phases,
+            self.networks(),
+            precision=self.precision,
+            world=self.processes,
+            watch=self.watch,
+            accumulate=opt.accumulate,
+        )
+        self.epoch_loss = self.training_step.epoch_loss
+
+    def check_registered(self) -> None:
+        """Raises UserError if a phase trains a network that is not registered."""
+        require_registered(self.phases, self.networks())
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks by name: G_A, D_A, ..."""
+        """The registered networks by name: G_A, D_A, ..."""
         return {name: getattr(self, f"net{name}") for name in self.network_names}
 
     def state_objects(self) -> dict[str, checkpoint.Stateful]:
-        """Every object whose state must survive a restart, by name. A subclass adds its own."""
+        """Every object that a checkpoint saves and restores, by name."""
         objects: dict[str, Any] = {f"net_{name}": network for name, network in self.networks().items()}
         objects |= {f"average_{name}": average for name, average in self.averages.items()}
         objects |= {f"optimizer_{name}": optimizer for name, optimizer in self.optimizers.items()}
-        # After the optimizers: a schedule sets their rates anew.
+        # After the optimizers: a schedule sets their rates.
         objects |= {f"schedule_{name}": schedule for name, schedule in self.schedules.items()}
-        return objects | {"epoch_loss": self.epoch_loss, "precision": self.precision, "watch": self.watch}
+        objects |= {"epoch_loss": self.epoch_loss, "precision": self.precision, "watch": self.watch}
+        return objects | self._states
 
     def save_networks(self, epoch: str) -> None:
         """Write <epoch>_net_<name>.pth for every network."""
         checkpoint.write_weights(self.weights(epoch))
 
     def weights(self, epoch: str) -> dict[Path, dict[str, Tensor]]:
-        """The state dicts that `save_networks` writes, by file: of the average where one is kept."""
+        """The state dicts that `save_networks` writes, by file: those of the averages where they are kept."""
         kept = self.networks() | {name: average.module for name, average in self.averages.items()}
         return {
             checkpoint.weights_path(self.folder, epoch, name): network.state_dict() for name, network in kept.items()
@@ -166,133 +197,35 @@ class BaseModel(ModelOptions, ABC):
             {checkpoint.weights_path(self.folder, epoch, name): network for name, network in self.networks().items()}
         )
 
-    def _create_averages(self, decay: float) -> dict[str, Any]:
-        """Exponential moving averages of the networks that `averaged_names` lists; none if the decay is 0."""
-        if decay == 0:
-            return {}
-        from torch.optim.swa_utils import AveragedModel
-
-        def blend(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-            # The first steps weigh less than the decay says, or the average would remember them for long.
-            kept = min(decay, (1 + int(count)) / (10 + int(count)))
-            return averaged + (1 - kept) * (current - averaged)
-
-        networks = self.networks()
-        return {name: AveragedModel(networks[name], avg_fn=blend, use_buffers=True) for name in self.averaged_names}
-
-    # A training step.
+    # Training.
 
     def optimize_parameters(self) -> None:
         """One training step on the batch of `set_input`: every phase in turn, then the averages."""
-        self.losses = {}
-        self.watch.begin_step()
-        self.counts = self.processes.counts(len(self.image_paths))
-        parts = self._split_batch()
-        for phase in self.phases:
-            self._run_phase(phase, parts)
-        if len(parts) > 1:
-            self._join_batch()
+        for schedule in self.schedules.values():
+            schedule.begin_step(self.watch.step + 1)
+        self.training_step.run(self.step_data, functools.partial(self.recording, "outputs"))
         self.processes.seed_step(self.opt.seed, self.watch.step)
-        self.precision.end_step()
         for name, average in self.averages.items():
             average.update_parameters(getattr(self, f"net{name}"))
 
-    def _batch_tensors(self) -> dict[str, Tensor]:
-        """What the model has of the batch, by attribute: every tensor that is an attribute of it belongs there."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
-
-    def _split_batch(self) -> list[Part]:
-        """The batch in as many parts as --accumulate says, the same number in all processes."""
-        count = min(self.opt.accumulate, max(1, min(self.counts)))
-        if count == 1:
-            return [Part({}, 1.0)]
-        images = len(self.image_paths)
-        # What a step makes, the last one left behind.
-        inputs = {name: value for name, value in self._batch_tensors().items() if name not in self._made}
-        chunks = {name: value.tensor_split(count) for name, value in inputs.items() if value.shape[:1] == (images,)}
-        parts = [{name: values[i] for name, values in chunks.items()} for i in range(count)]
-        self._whole = {name: inputs[name] for name in chunks}
-        return [Part(tensors, len(next(iter(tensors.values()))) / images) for tensors in parts]
-
-    def _join_batch(self) -> None:
-        """Put the whole batch in the place of its last part."""
-        self._made = self._batch_tensors().keys() - self._whole.keys()
-        vars(self).update(self._whole)
-        self._whole = {}
-
-    def _run_phase(self, phase: Phase, parts: Sequence[Part]) -> None:
-        for network in self.networks().values():
-            network.requires_grad_(any(network is learning for learning in phase.networks))
-        phase.optimizer.zero_grad(set_to_none=True)
-        # Only fp16 goes on after a step that was skipped, whose forward pass may have spoilt the statistics of norms.
-        buffers = self._buffers() if self.precision.may_skip else []
-        before = [buffer.clone() for buffer in buffers]
-        terms: dict[str, Tensor] = {}
-        for part in parts:
-            vars(self).update(part.tensors)
-            for name, term in self._add_gradients(phase, part.share).items():
-                terms[name] = terms[name] + term if name in terms else term
-            if len(parts) > 1:  # what this part made is kept for later phases, but not how
-                part.tensors = {name: value.detach() for name, value in self._batch_tensors().items()}
-        self._average(phase, terms)
-        self.losses |= terms
-        learning = (parameter for network in phase.networks for parameter in network.parameters())
-        self.precision.unscale(phase.optimizer)
-        skip = self.watch.check(phase.name, terms, (parameter.grad for parameter in learning))
-        # A fused optimizer leaves its weights alone where this flag, on the device, is 1.
-        if getattr(phase.optimizer, "_step_supports_amp_scaling", False):
-            phase.optimizer.found_inf = skip  # type: ignore[attr-defined]
-            phase.optimizer.step()
-        elif not skip.item():  # an optimizer of the user's own, which knows no flag
-            phase.optimizer.step()
-        for buffer, old in zip(buffers, before, strict=True):
-            buffer.copy_(torch.where(skip > 0, old, buffer))
-        if phase is self.measured_phase:
-            self.epoch_loss.add(torch.stack([*terms.values()]).sum(), skip == 0)
-
-    def _add_gradients(self, phase: Phase, share: float) -> dict[str, Tensor]:
-        """Take the paths of a phase on a part of the batch; returns its loss terms, as the share they are."""
-        terms: dict[str, Tensor] = {}
-        for path in phase.paths:
-            with self.precision.autocast():
-                new = path()
-            self.precision.backward(torch.stack([*new.values()]).sum() * share)
-            terms |= {name: term.detach() * share for name, term in new.items()}
-        return terms
-
-    def _average(self, phase: Phase, terms: dict[str, Tensor]) -> None:
-        """Average gradients and loss terms over the processes, each weighing as much as it has images."""
-        parameters = [parameter for network in phase.networks for parameter in network.parameters()]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        own, total = self.counts[self.processes.rank], sum(self.counts)
-        self.processes.average([*gradients, *terms.values()], own, total)
-
-    def query(self, pool: Any, images: Tensor) -> Tensor:
-        """What an image pool gives for images (N, C, H, W): every process holds the same pool, of all their images."""
+    def query_pool(self, pool: Any, images: Tensor) -> Tensor:
+        """The images (N, C, H, W) that an image pool returns for `images`; all processes hold the same pool."""
         if self.processes.count == 1 or pool.size == 0:
             return pool.query(images)
         height, width = images.shape[-2:]
         if len(set(self.processes.counts(height << 32 | width))) > 1:
             raise UserError(
-                "--pool_size above 0 needs images of one size in all processes: use a --preprocess that crops, or "
+                "--pool_size above 0 needs images of equal size in all processes: use a --preprocess that crops, or "
                 "--pool_size 0"
             )
-        own = min(len(images), self.counts[self.processes.rank])
+        own = min(len(images), self.training_step.counts[self.processes.rank])
         counts = self.processes.counts(own)
         shown = pool.query(self.processes.gather(images.detach(), counts))
         start = sum(counts[: self.processes.rank])
         return shown[start : start + own] if own else images.detach()
 
-    @property
-    def measured_phase(self) -> Phase:
-        """Whose loss --lr_policy plateau looks at: the generators', whatever comes first."""
-        return next((phase for phase in self.phases if phase.name == "G"), self.phases[0])
-
-    def _buffers(self) -> list[Tensor]:
-        return [buffer for network in self.networks().values() for buffer in network.buffers()]
-
     def update_learning_rate(self) -> None:
-        """Step every schedule, at the end of an epoch. plateau looks at the epoch's mean of the generators' loss."""
+        """Step every schedule at the end of an epoch; plateau looks at the epoch's mean generator loss."""
         self.check_finite()
         measure = self.epoch_loss.mean()
         for schedule in self.schedules.values():
@@ -305,59 +238,63 @@ class BaseModel(ModelOptions, ABC):
 
     @property
     def step_images(self) -> int:
-        """How many images the last step was trained on, by all processes together."""
-        return sum(self.counts)
+        """The number of images in the last step, over all processes."""
+        return sum(self.training_step.counts)
 
     @property
     def skipped_steps(self) -> int:
-        """How many optimizer steps --precision fp16 has skipped so far, as their numbers overflowed."""
+        """The number of optimizer steps that --precision fp16 has skipped so far because numbers overflowed."""
         return int(self.watch.skipped) if self.precision.may_skip else 0
 
     @property
     def learning_rate(self) -> float:
+        """The current rate of the first optimizer's first parameter group."""
         return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
 
-    # Looking at it.
+    @property
+    def has_micro_batches(self) -> bool:
+        """Whether losses are computed on fractions of a batch: with --accumulate, or in several processes."""
+        return self.opt.accumulate > 1 or self.processes.count > 1
+
+    # Inference.
 
     def test(self) -> None:
-        """Compute the visuals without keeping what a backward pass would need."""
-        with torch.inference_mode(), self.precision.autocast():
+        """Compute the visuals without a graph for a backward pass."""
+        with torch.inference_mode(), self.precision.autocast(), self.recording("outputs"):
             self.forward()
 
     def in_eval_mode(self, network: nn.Module, x: Tensor) -> Tensor:
-        """What a network gives in eval mode, in the middle of training; nothing is learnt of it."""
+        """The output of a network in eval mode, without a graph; its training mode is restored afterwards."""
         mode = network.training
         network.eval()
         with torch.no_grad(), self.precision.autocast():
-            result = losses.in_full(network(x))
+            result = in_full(network(x))
         network.train(mode)
         return result
 
     def eval(self) -> None:
-        """Dropout off, batch norm by its running statistics."""
+        """Switch dropout off and have batch norm use its running statistics."""
         for network in self.networks().values():
             network.eval()
 
     @property
     def depends_on_batch(self) -> bool:
         """Whether, in training mode, an image's result is random or depends on the other images of the batch."""
-        from models.networks.layers import mixes_images
-
         networks = self.networks().values()
-        dropouts = (module for network in networks for module in network.modules() if type(module) is torch.nn.Dropout)
+        dropouts = (module for network in networks for module in network.modules() if type(module) is nn.Dropout)
         return any(map(mixes_images, networks)) or any(dropout.training for dropout in dropouts)
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """The images of the last step, detached, by name; only those that were computed."""
-        return {name: losses.in_full(getattr(self, name).detach()) for name in self.visual_names if hasattr(self, name)}
+        return {name: in_full(getattr(self, name).detach()) for name in self.visual_names if hasattr(self, name)}
 
     def get_current_losses(self) -> dict[str, float]:
-        """The weighted losses of the last step by name, as numbers; without those of a step that fp16 skipped.
+        """The weighted losses of the last step by name; without those of a step that fp16 skipped.
 
         Raises TrainingDiverged, see `check_finite`.
         """
         self.check_finite()
-        numbers = {name: float(loss) for name, loss in self.losses.items()}
+        numbers = {name: float(loss) for name, loss in self.step_data.losses.items()}
         return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
     def get_image_paths(self) -> list[str]:
@@ -370,59 +307,48 @@ class BaseModel(ModelOptions, ABC):
         for name, network in self.networks().items():
             millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
             lines.append((f"{network}\n" if verbose else "") + f"net{name}: {millions:.3f} M parameters")
-        return "\n".join([*lines, *self._remarks()])
+        return "\n".join([*lines, *self.notes()])
+
+    def notes(self) -> list[str]:
+        """Notes on options that have no effect here, or that another one would serve better."""
+        return notes_on(self)
+
+    # Names of earlier versions, for models that users wrote.
 
     @property
-    def _has_parts(self) -> bool:
-        """Whether a step computes losses part by part of its batch: by --accumulate, or in several processes."""
-        return self.opt.accumulate > 1 or self.processes.count > 1
+    def is_train(self) -> bool:
+        _warn_renamed("is_train", "stage")
+        return self.is_training_stage
 
-    def _remarks(self) -> list[str]:
-        """What there is to say of options that don't help here, or of one that would; mostly nothing."""
-        opt, on_cpu = self.opt, self.device.type == "cpu"
-        remarks = [self.precision.advice] if self.precision.advice else []
-        if opt.conv == "winograd" and not on_cpu:
-            remarks.append("note: --conv winograd is for CPUs; the libraries of a GPU choose better for themselves")
-        if not self.is_train:
-            return remarks
-        from models.networks.generators import ResnetBlock
-        from models.networks.layers import mixes_images
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        _warn_renamed("losses", "step_data.losses")
+        return self.step_data.losses
 
-        if opt.channels_last and on_cpu:
-            remarks.append("note: --channels_last is for GPUs; on most CPUs training is slower with it")
-        if self._has_parts and any(map(mixes_images, self.networks().values())):
-            remarks.append("note: batch norm takes its statistics from each part of a batch, or process, for itself")
-        if opt.accumulate > opt.batch_size:
-            remarks.append(
-                f"note: --accumulate {opt.accumulate}: a batch of {opt.batch_size} has no more parts than images"
-            )
-        blocks = any(isinstance(module, ResnetBlock) for net in self.networks().values() for module in net.modules())
-        if opt.grad_checkpoint and not blocks:
-            remarks.append("note: --grad_checkpoint changes nothing, as no network here has residual blocks")
-        return remarks
+    def place(self, network: Network) -> Network:
+        _warn_renamed("place", "prepare_network")
+        return self.prepare_network(network)
+
+    def query(self, pool: Any, images: Tensor) -> Tensor:
+        _warn_renamed("query", "query_pool")
+        return self.query_pool(pool, images)
 
 
-class RunningMean:
-    """Mean of scalars that stay on their device until it is asked for."""
+def _warn_renamed(old: str, new: str) -> None:
+    warnings.warn(f"a model's {old} is now {new}", FutureWarning, stacklevel=3)
 
-    def __init__(self) -> None:
-        self.reset()
 
-    def reset(self) -> None:
-        self.total: Tensor | float = 0.0
-        self.count: Tensor | int = 0
+def _recording_inputs(set_input: Callable[..., None]) -> Callable[..., None]:
+    """A `set_input` that begins a new step, of which every tensor that it assigns is an input."""
 
-    def add(self, value: Tensor, counts: Tensor) -> None:
-        """Add a value, if `counts`, both scalars."""
-        self.total = self.total + torch.where(counts, value, 0.0)
-        self.count = self.count + counts.long()
+    @functools.wraps(set_input)
+    def begin_step(self: BaseModel, batch: Mapping[str, Any]) -> None:
+        if self._role == "inputs":  # called by a subclass's own set_input
+            set_input(self, batch)
+            return
+        self.step_data = StepData()
+        with self.recording("inputs"):
+            set_input(self, batch)
+        self.step_data.images = len(self.image_paths)
 
-    def mean(self) -> float:
-        """NaN of nothing."""
-        return float(self.total) / count if (count := int(self.count)) else math.nan
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"total": self.total, "count": self.count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.total, self.count = state["total"], state["count"]
+    return begin_step

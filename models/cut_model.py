@@ -9,10 +9,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from models import image_pool
 from models.base_model import BaseModel, Phase, Translation
 from models.cut_options import CUTOptions
+from models.image_pool import ImagePool
 from models.networks import discriminators, generators
+from models.networks.generators import ResnetGenerator
 from models.objectives import contrastive, losses
 from util.errors import UserError
 
@@ -27,11 +28,10 @@ class CUTModel(CUTOptions, BaseModel):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.network_names, self.averaged_names = ["G"], ["G"]
         self.visual_names = ["real_A", "fake_B"]
         # finish_options lets no other kind be trained.
-        self.netG = cast("generators.ResnetGenerator", self.place(generators.from_options(opt)))
-        if self.is_train:
+        self.netG = cast(ResnetGenerator, self.add_network("G", generators.from_options(opt), averaged=True))
+        if self.is_training_stage:
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
@@ -39,32 +39,28 @@ class CUTModel(CUTOptions, BaseModel):
         learning: list[torch.nn.Module] = [self.netG]
         paths = [self.generate]
         if opt.lambda_NCE > 0:
-            self.network_names.append("F")
-            self.netF = self.place(contrastive.PatchProjection(self.netG.feature_channels, width=opt.netF_nc))
+            projection = contrastive.PatchProjection(self.netG.feature_channels, width=opt.netF_nc)
+            self.netF = self.add_network("F", projection)
             learning.append(self.netF)
             if opt.nce_idt:
                 self.visual_names.append("idt_B")
                 paths.append(self.identity)
         if opt.lambda_GAN > 0:
-            self.network_names.append("D")
-            self.netD = self.place(discriminators.from_options(opt, opt.output_nc))
-            self.pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
+            self.netD = self.add_network("D", discriminators.from_options(opt, opt.output_nc))
+            self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
             self.phases.append(Phase("D", [self.netD], self.adam(self.netD), [self.judge]))
         # One Adam for G and F does what two with the same rate would.
         self.phases.append(Phase("G", learning, self.adam(*learning), paths))
 
-    def state_objects(self) -> dict[str, Any]:
-        return super().state_objects() | ({"pool": self.pool} if self.opt.lambda_GAN > 0 else {})
-
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        if not {A, B if self.is_train else A} <= batch.keys():
+        if not {A, B if self.is_training_stage else A} <= batch.keys():
             raise UserError(
                 f"--dataset_mode {self.opt.dataset_mode} has one domain, and --model cut takes two: translate a single "
                 "folder with --model test"
             )
         self.real_A, self.image_paths = self.to_device(batch[A]), batch[f"{A}_paths"]
-        if self.is_train:
+        if self.is_training_stage:
             self.real_B = self.to_device(batch[B])
             self.is_mirrored = self.opt.flip_equivariance and bool(torch.rand(()) < 0.5)
             self.made: tuple[Tensor, Tensor, contrastive.Features] | None = None
@@ -99,7 +95,7 @@ class CUTModel(CUTOptions, BaseModel):
 
     def judge(self) -> dict[str, Tensor]:
         """D tells real_B from translations."""
-        fake = self.query(self.pool, self.translate()[0])
+        fake = self.query_pool(self.pool, self.translate()[0])
         return {"D": losses.discriminator_loss(self.netD, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
     def generate(self) -> dict[str, Tensor]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from models import image_pool
 from models.base_model import BaseModel, Phase, Translation
 from models.cycle_gan_options import CycleGANOptions
+from models.image_pool import ImagePool
 from models.networks import discriminators, generators
 from models.objectives import augmentation, losses
 from util.errors import UserError
@@ -21,11 +21,10 @@ class CycleGANModel(CycleGANOptions, BaseModel):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.network_names = self.averaged_names = ["G_A", "G_B"]
         self.visual_names = ["real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A"]
-        self.netG_A = self.place(generators.from_options(opt))
-        self.netG_B = self.place(generators.from_options(opt, backwards=True))
-        if self.is_train:
+        self.netG_A = self.add_network("G_A", generators.from_options(opt), averaged=True)
+        self.netG_B = self.add_network("G_B", generators.from_options(opt, backwards=True), averaged=True)
+        if self.is_training_stage:
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
@@ -42,26 +41,19 @@ class CycleGANModel(CycleGANOptions, BaseModel):
         networks = [self.netG_A, self.netG_B]
         self.phases = [Phase("G", networks, self.adam(*networks), paths)]
         if opt.lambda_GAN > 0:
-            self.network_names = ["G_A", "G_B", "D_A", "D_B"]
-            self.netD_A = self.place(discriminators.from_options(opt, opt.output_nc))
-            self.netD_B = self.place(discriminators.from_options(opt, opt.input_nc))
+            self.netD_A = self.add_network("D_A", discriminators.from_options(opt, opt.output_nc))
+            self.netD_B = self.add_network("D_B", discriminators.from_options(opt, opt.input_nc))
             self.augment = augmentation.for_discriminators(opt.augment)
-            self.fake_A_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
-            self.fake_B_pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed + 1)
+            self.fake_A_pool = self.add_state("fake_A_pool", ImagePool(opt.pool_size, seed=opt.seed))
+            self.fake_B_pool = self.add_state("fake_B_pool", ImagePool(opt.pool_size, seed=opt.seed + 1))
             networks = [self.netD_A, self.netD_B]
             self.phases.append(Phase("D", networks, self.adam(*networks), [self.judge_B, self.judge_A]))
 
-    def _remarks(self) -> list[str]:
-        remarks = super()._remarks()
-        if self.is_train and self.opt.lambda_color > 0 and self._has_parts:
-            remarks.append("note: --lambda_color compares the colors of each part of a batch, or process, for itself")
-        return remarks
-
-    def state_objects(self) -> dict[str, Any]:
-        objects = super().state_objects()
-        if self.opt.lambda_GAN > 0:
-            objects |= {"fake_A_pool": self.fake_A_pool, "fake_B_pool": self.fake_B_pool}
-        return objects
+    def notes(self) -> list[str]:
+        notes = super().notes()
+        if self.is_training_stage and self.opt.lambda_color > 0 and self.has_micro_batches:
+            notes.append("note: --lambda_color compares colors within each micro-batch, or process, separately")
+        return notes
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
@@ -148,10 +140,10 @@ class CycleGANModel(CycleGANOptions, BaseModel):
 
     def judge_B(self) -> dict[str, Tensor]:
         """D_A tells real_B from images out of the pool."""
-        real, fake = self.augment(self.real_B), self.augment(self.query(self.fake_B_pool, self.fake_B))
+        real, fake = self.augment(self.real_B), self.augment(self.query_pool(self.fake_B_pool, self.fake_B))
         return {"D_A": losses.discriminator_loss(self.netD_A, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
     def judge_A(self) -> dict[str, Tensor]:
         """D_B tells real_A from images out of the pool."""
-        real, fake = self.augment(self.real_A), self.augment(self.query(self.fake_A_pool, self.fake_A))
+        real, fake = self.augment(self.real_A), self.augment(self.query_pool(self.fake_A_pool, self.fake_A))
         return {"D_B": losses.discriminator_loss(self.netD_B, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import image_pool
 from models.base_model import BaseModel, Phase
 from models.dcgan_options import DCGANOptions
+from models.image_pool import ImagePool
 from models.networks import dcgan_networks
 from models.objectives import augmentation, losses
 from util import images
@@ -28,36 +28,29 @@ class DCGANModel(DCGANOptions, BaseModel):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.network_names = self.averaged_names = ["G"]
         self.visual_names = ["fake", *(f"walk_{step}" for step in range(1, WALK + 1))]
-        self.netG = self.place(
-            dcgan_networks.LatentGenerator(
-                opt.latent_size, opt.input_nc, size=opt.crop_size, ngf=opt.ngf, norm=opt.norm
-            )
+        generator = dcgan_networks.LatentGenerator(
+            opt.latent_size, opt.input_nc, size=opt.crop_size, ngf=opt.ngf, norm=opt.norm
         )
-        if self.is_train:
+        self.netG = self.add_network("G", generator, averaged=True)
+        if self.is_training_stage:
             self._prepare_training(opt)
         else:
             self.netG.eval()  # a sample's statistics are no image's own
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
-        self.network_names = ["G", "D"]
         self.visual_names = ["real", "fake", "samples"]
         norm = opt.norm_D or opt.norm
-        self.netD = self.place(
-            dcgan_networks.ImageDiscriminator(opt.input_nc, size=opt.crop_size, ndf=opt.ndf, norm=norm)
-        )
+        discriminator = dcgan_networks.ImageDiscriminator(opt.input_nc, size=opt.crop_size, ndf=opt.ndf, norm=norm)
+        self.netD = self.add_network("D", discriminator)
         self.augment = augmentation.for_discriminators(opt.augment)
-        self.pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
+        self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
         self.columns = min(8, WIDEST_GRID // opt.crop_size)
-        self.fixed_noise = FixedNoise(self.columns**2, opt.latent_size, seed=opt.seed)
+        self.fixed_noise = self.add_state("fixed_noise", FixedNoise(self.columns**2, opt.latent_size, seed=opt.seed))
         self.phases = [
             Phase("G", [self.netG], self.adam(self.netG), [self.generate]),
             Phase("D", [self.netD], self.adam(self.netD), [self.judge]),
         ]
-
-    def state_objects(self) -> dict[str, Any]:
-        return super().state_objects() | {"pool": self.pool, "fixed_noise": self.fixed_noise}
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         self.image_paths = batch["A_paths"]
@@ -80,7 +73,7 @@ class DCGANModel(DCGANOptions, BaseModel):
         They are made in eval mode, and so leave the statistics of norms alone.
         """
         visuals = super().get_current_visuals()
-        if self.is_train:
+        if self.is_training_stage:
             samples = self.in_eval_mode(self.netG, self.fixed_noise.z.to(next(self.netG.parameters())))
             visuals["samples"] = images.grid(samples, self.columns).unsqueeze(0)
         return visuals
@@ -94,7 +87,7 @@ class DCGANModel(DCGANOptions, BaseModel):
 
     def judge(self) -> dict[str, Tensor]:
         """Tell images from what G made."""
-        real, fake = self.augment(self.real), self.augment(self.query(self.pool, self.fake))
+        real, fake = self.augment(self.real), self.augment(self.query_pool(self.pool, self.fake))
         return {"D": losses.discriminator_loss(self.netD, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
 

@@ -7,8 +7,8 @@ import argparse
 import torch
 from torch import Tensor
 
-from models import image_pool
 from models.base_model import Phase
+from models.image_pool import ImagePool
 from models.networks import discriminators
 from models.objectives import losses, perceptual_loss
 from models.pix2pix_hd_options import Pix2PixHDOptions
@@ -24,9 +24,8 @@ class Pix2PixHDModel(Pix2PixHDOptions, Pix2PixModel):
 
     def prepare_training(self, opt: argparse.Namespace) -> None:
         """Make the discriminators and the phases: G first; D then sees fakes of before that step."""
-        self.network_names = ["G", "D"]
-        self.netD = self.place(discriminators.multiscale_from_options(opt, opt.input_nc + opt.output_nc))
-        self.pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
+        self.netD = self.add_network("D", discriminators.multiscale_from_options(opt, opt.input_nc + opt.output_nc))
+        self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
         if opt.lambda_vgg > 0:
             self.perceptual_loss = perceptual_loss.PerceptualLoss(perceptual_loss.load_vgg19()).to(self.device)
         self.phases = [

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import image_pool, labels
+from models import labels
 from models.base_model import BaseModel, Phase, Translation
+from models.image_pool import ImagePool
 from models.networks import discriminators, generators
 from models.objectives import losses
 from models.pix2pix_options import Pix2PixOptions
@@ -22,18 +23,16 @@ class Pix2PixModel(Pix2PixOptions, BaseModel):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.network_names = self.averaged_names = ["G"]
         self.visual_names = ["real_A", "fake_B", "real_B"]
-        self.netG = self.place(generators.from_options(opt))
-        if self.is_train:
+        self.netG = self.add_network("G", generators.from_options(opt), averaged=True)
+        if self.is_training_stage:
             self.prepare_training(opt)
 
     def prepare_training(self, opt: argparse.Namespace) -> None:
         """Make the discriminator and the phases: D first, then G, which is judged by the D of after its step."""
         if opt.lambda_GAN > 0:
-            self.network_names = ["G", "D"]
-            self.netD = self.place(discriminators.from_options(opt, opt.input_nc + opt.output_nc))
-            self.pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
+            self.netD = self.add_network("D", discriminators.from_options(opt, opt.input_nc + opt.output_nc))
+            self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
             self.phases.append(self.discriminator_phase([self.make_and_judge_fake, self.judge_real]))
         self.phases.append(Phase("G", [self.netG], self.adam(self.netG), [self.generate]))
 
@@ -43,10 +42,6 @@ class Pix2PixModel(Pix2PixOptions, BaseModel):
             paths = [*paths, self.penalize]
         return Phase("D", [self.netD], self.adam(self.netD), paths)
 
-    def state_objects(self) -> dict[str, Any]:
-        objects = super().state_objects()
-        return objects | ({"pool": self.pool} if "D" in self.network_names else {})
-
     @property
     def label_nc(self) -> int:
         """How many classes the input is a map of; 0 for an image. An option of the dataset."""
@@ -54,7 +49,7 @@ class Pix2PixModel(Pix2PixOptions, BaseModel):
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        if self.is_train and not {"A", "B"} <= batch.keys():
+        if self.is_training_stage and not {"A", "B"} <= batch.keys():
             raise UserError(
                 f"--dataset_mode {self.opt.dataset_mode} has no pairs, and --model {self.opt.model} learns from pairs: "
                 "use --dataset_mode aligned"
@@ -110,7 +105,7 @@ class Pix2PixModel(Pix2PixOptions, BaseModel):
 
     def judge_fake(self) -> dict[str, Tensor]:
         """Is D's judgement of generated pairs "fake"?"""
-        self.fake_pair = self.query(self.pool, self.beside_input(self.fake_B))
+        self.fake_pair = self.query_pool(self.pool, self.beside_input(self.fake_B))
         return {"D_fake": 0.5 * self.gan_loss(self.fake_pair, False)}
 
     def judge_real(self) -> dict[str, Tensor]:

@@ -1,72 +1,82 @@
-"""Learning-rate policies, stepped once at the end of each epoch."""
+"""Learning-rate schedules: they multiply the rates that an optimizer's parameter groups were built with."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from models.architectures import LR_POLICIES
-
-
-def lr_factor(opt: argparse.Namespace, epoch: int, first_epoch: int) -> float:
-    """What --lr is multiplied by after `epoch` epochs of this run, whose first has the number `first_epoch`.
-
-    linear: 1 for n_epochs, then falling evenly towards 0 over n_epochs_decay (Zhu et al. 2017, section 7.1).
-    step: a tenth every lr_decay_iters epochs. cosine: from 1 to 0 over n_epochs (Loshchilov and Hutter 2017,
-    without restarts), then 0.
-    """
-    if opt.lr_policy == "linear":
-        falling = max(0, epoch + first_epoch - opt.n_epochs)
-        return max(0.0, 1.0 - falling / (opt.n_epochs_decay + 1))
-    if opt.lr_policy == "step":
-        return 0.1 ** (epoch // opt.lr_decay_iters)
-    if opt.lr_policy == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / max(1, opt.n_epochs))))
-    raise ValueError(f"lr_policy {opt.lr_policy!r} is none of {LR_POLICIES}")
+from models.lr_policies import LR_POLICIES
 
 
 class Schedule:
-    """The rate and the momentum of an optimizer, as the options say; --lr_policy plateau by torch's scheduler.
+    """Sets the learning rate of each parameter group to a factor times that group's own initial rate.
 
-    What it saves is how far it is. Going on with other options (--n_epochs, --lr, --beta1, --lr_policy), the
-    optimizer gets at once what they give for the epoch that is going on.
+    The factor follows --lr_policy, stepped once at the end of each epoch, and in the first --lr_warmup steps a linear
+    warm-up from 0 to 1 (Goyal et al. 2017, section 2.2). It works with any torch optimizer.
+    A resumed run takes changed options (--lr, --beta1, --n_epochs, --lr_policy) into account for the epoch it is in.
     """
 
     def __init__(self, optimizer: Optimizer, opt: argparse.Namespace) -> None:
         self.optimizer, self.opt = optimizer, opt
-        self.epoch = 0  # how many have ended in this run
+        self.policy = LR_POLICIES.find(opt.lr_policy)
+        self.warmup: int = getattr(opt, "lr_warmup", 0)
+        self.epoch = 0  # finished epochs of this run
         self.first_epoch: int = opt.epoch_count
-        # plateau: a fifth when the measured loss stops falling for 5 epochs.
+        self.initial: list[float] = [float(group["lr"]) for group in optimizer.param_groups]
+        self.rates = self.initial  # without warm-up
+        self.betas = [group.get("betas") for group in optimizer.param_groups]
+        # A fifth when the measured loss has not fallen for more than 5 epochs.
         self.plateau = ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
-        self._set_rate()
+        self._set_rates(self._rates())
+
+    def begin_step(self, number: int) -> None:
+        """Set the rates of the training step `number`, counted from 1, if it belongs to the warm-up."""
+        if number <= self.warmup:
+            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = rate * number / self.warmup
 
     def step(self, measure: float) -> None:
-        """An epoch has ended, whose mean loss was `measure` (used by plateau)."""
+        """End an epoch whose mean loss was `measure`, which the policy plateau looks at."""
         self.epoch += 1
-        if self.opt.lr_policy == "plateau":
-            self.plateau.step(measure)
-        else:
-            self._set_rate()
+        if self.opt.lr_policy != "plateau":
+            self._set_rates(self._rates())
+            return
+        self._set_rates(self.rates)  # without the warm-up's factor
+        self.plateau.step(measure)
+        self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
 
-    def _set_rate(self) -> None:
-        factor = 1.0 if self.opt.lr_policy == "plateau" else lr_factor(self.opt, self.epoch, self.first_epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.opt.lr * factor
-            group["betas"] = (self.opt.beta1, group["betas"][1])
+    def _rates(self) -> list[float]:
+        factor = self.policy(self.opt, self.epoch, self.first_epoch)
+        return [rate * factor for rate in self.initial]
+
+    def _set_rates(self, rates: list[float]) -> None:
+        self.rates = rates
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
         state = {"epoch": self.epoch, "first_epoch": self.first_epoch, "policy": self.opt.lr_policy}
-        rate = self.optimizer.param_groups[0]["lr"]
-        return state | {"lr": self.opt.lr, "rate": rate, "plateau": self.plateau.state_dict()}
+        return state | {"initial": self.initial, "rates": self.rates, "plateau": self.plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """To be called after the optimizer's, which restores the rates and betas of the saved run."""
         self.epoch, self.first_epoch = state["epoch"], state["first_epoch"]
-        self._set_rate()
+        for group, betas in zip(self.optimizer.param_groups, self.betas, strict=True):
+            if betas is not None:
+                group["betas"] = betas
+        rates = self._rates()
         if self.opt.lr_policy == state["policy"] == "plateau":
             self.plateau.load_state_dict(state["plateau"])
-            for group in self.optimizer.param_groups:
-                group["lr"] = state["rate"] if self.opt.lr == state["lr"] else state["rate"] * self.opt.lr / state["lr"]
+            saved = zip(self.initial, state["initial"], state["rates"], strict=True)
+            rates = [rate if now == then else rate * now / then for now, then, rate in saved]
+        self._set_rates(rates)
+
+
+def migrate_format_2(state: dict[str, Any]) -> dict[str, Any]:
+    """A schedule's state as format 2 had it: one initial rate and one rate for all groups."""
+    state = dict(state)
+    state["initial"], state["rates"] = [state.pop("lr")], [state.pop("rate")]
+    return state

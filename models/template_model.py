@@ -12,8 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from models import architectures, image_pool
+from models import architectures
 from models.base_model import BaseModel, Phase
+from models.image_pool import ImagePool
 from models.networks import discriminators, generators
 from models.objectives import losses
 from util.arguments import number
@@ -41,23 +42,19 @@ class TemplateModel(BaseModel):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        # Networks are attributes net<name>; these are saved, loaded and counted.
-        self.network_names = self.averaged_names = ["G"]
+        # The attributes to show.
         self.visual_names = ["real_A", "fake_B", "real_B"]
-        self.netG = self.place(generators.from_options(opt))
-        if self.is_train:
-            self.network_names = ["G", "D"]
-            self.netD = self.place(discriminators.from_options(opt, opt.output_nc))
-            self.pool = image_pool.ImagePool(opt.pool_size, seed=opt.seed)
+        # Registered networks are initialized, saved and resumed.
+        self.netG = self.add_network("G", generators.from_options(opt), averaged=True)
+        if self.is_training_stage:
+            self.netD = self.add_network("D", discriminators.from_options(opt, opt.output_nc))
+            # Whatever else has a state to resume from is registered, too.
+            self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
             # A training step: each phase takes one optimizer step on the sum of its paths' losses.
             self.phases = [
                 Phase("G", [self.netG], self.adam(self.netG), [self.generate]),
                 Phase("D", [self.netD], self.adam(self.netD), [self.judge]),
             ]
-
-    def state_objects(self) -> dict[str, Any]:
-        # Whatever else has a state to go on from: name it here, and it is in every checkpoint.
-        return super().state_objects() | {"pool": self.pool}
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
@@ -78,5 +75,5 @@ class TemplateModel(BaseModel):
 
     def judge(self) -> dict[str, Tensor]:
         """Tell real_B from generated images."""
-        fake = self.query(self.pool, self.fake_B)
+        fake = self.query_pool(self.pool, self.fake_B)
         return {"D": losses.discriminator_loss(self.netD, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}

@@ -18,11 +18,8 @@ class TestModel(TestOptions, BaseModel):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        name = f"G{opt.model_suffix}"
-        self.network_names = [name]
         self.visual_names = ["real", "fake"]
-        self.netG = self.place(generators.from_options(opt))
-        setattr(self, f"net{name}", self.netG)  # the name that its file has
+        self.netG = self.add_network(f"G{opt.model_suffix}", generators.from_options(opt))
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         self.real = self.to_device(batch["A"])

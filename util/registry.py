@@ -1,9 +1,12 @@
-"""Finding a class by its name: in a file of a room (models/NAME_model.py), or anywhere as package.module:Class."""
+"""Finding classes and functions by name, here or anywhere as package.module:name."""
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import importlib
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +58,43 @@ class Registry:
             if attribute.lower() == wanted:
                 return found
         raise UserError(f"{module.__file__} has no class named like {name.title().replace('_', '')}{kind.title()}")
+
+
+class Catalog:
+    """Functions or classes by name, each imported only when it is found, so that options can list the names.
+
+    A name that contains a colon, package.module:name, is found outside of this tree.
+    """
+
+    def __init__(self, option: str, entries: Mapping[str, str]) -> None:
+        """`option` takes the names; `entries` are package.module:name, by name."""
+        self.option, self.entries = option, entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def find(self, name: str) -> Any:
+        """The function or class of that name. Raises UserError if the name is unknown."""
+        if name in self.entries:
+            module_name, _, attribute = self.entries[name].partition(":")
+            return getattr(importlib.import_module(module_name), attribute)
+        if ":" in name:
+            return import_outside(self.option, name)
+        raise UserError(f"{self.option} {self._explain(name)}")
+
+    def checked(self, name: str) -> str:
+        """The name itself: as argparse's `type`, which accepts the known names and package.module:name."""
+        if name not in self.entries and ":" not in name:
+            raise argparse.ArgumentTypeError(self._explain(name))
+        return name
+
+    def _explain(self, name: str) -> str:
+        near = difflib.get_close_matches(name.lower(), list(self.entries), n=1, cutoff=0.6)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        return f"{name} is unknown: choose one of {', '.join(self.entries)}, or your own as package.module:name{guess}"
 
 
 def import_outside(option: str, name: str) -> Any:

@@ -81,9 +81,7 @@ def test_parts_give_the_update_of_the_whole(build: Build, flags: list[str], part
 
 def test_each_part_has_a_color_loss_of_its_own_and_the_user_is_told(build: Build) -> None:
     model = build(*CYCLE_GAN, "--accumulate", "2", "--lambda_color", "3")
-    assert (
-        "note: --lambda_color compares the colors of each part of a batch, or process, for itself" in model.describe()
-    )
+    assert "note: --lambda_color compares colors within each micro-batch, or process, separately" in model.describe()
     assert "--lambda_color" not in build(*CYCLE_GAN, "--lambda_color", "3").describe()
     netG_A, seen = copy.deepcopy(model.netG_A), []
     model.netG_A.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0].detach()))

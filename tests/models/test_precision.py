@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models import create_model
-from models.base_model import MOST_SKIPS, BaseModel
+from models.base_model import MAX_SKIPS, BaseModel
 from tests.conftest import Options
 from tests.models.test_cycle_gan import TINY, batch
 from util.errors import TrainingDiverged
@@ -82,12 +82,12 @@ def test_steps_that_overflow_are_skipped_and_counted(options: Options) -> None:
 def test_too_many_skipped_in_a_row_are_a_fault(options: Options) -> None:
     model = settled(options)
     handle = overflowing(model)
-    for seed in range(MOST_SKIPS):
+    for seed in range(MAX_SKIPS):
         step(model, seed)
     handle.remove()
     step(model)  # the count begins anew
     overflowing(model)
-    for seed in range(MOST_SKIPS):
+    for seed in range(MAX_SKIPS):
         step(model, seed)
     with pytest.raises(TrainingDiverged, match="the gradient of G = ") as caught:
         step(model)

@@ -132,5 +132,5 @@ def test_images_reach_the_networks_channel_by_channel(build: Build, variant: str
     for name in {"A", "B"} & batch.keys():
         batch[name] = batch[name].float().contiguous(memory_format=torch.channels_last)
     model.set_input(batch)
-    images = [value for value in vars(model).values() if isinstance(value, torch.Tensor) and value.ndim == 4]
+    images = [value for value in model.step_data.inputs.values() if value.ndim == 4]
     assert images and all(image.is_contiguous() for image in images)

@@ -9,16 +9,19 @@ import pytest
 import torch
 from torch.optim import Adam
 
-from models import create_model
-from models.schedules import Schedule, lr_factor
+from models import create_model, lr_policies
+from models.schedules import Schedule, migrate_format_2
 from tests.conftest import Options
+from util.errors import UserError
 
 
 def scheduled(**changed: Any) -> tuple[Adam, Schedule]:
     """An optimizer and its schedule, with small round settings but for those that are given."""
     settings = {"epoch_count": 1, "n_epochs": 3, "n_epochs_decay": 4, "lr_decay_iters": 2, "lr": 1.0, "beta1": 0.5}
-    optimizer = Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    return optimizer, Schedule(optimizer, argparse.Namespace(**settings | changed))
+    settings |= changed
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = Adam([weight], lr=settings["lr"], betas=(settings["beta1"], 0.999))
+    return optimizer, Schedule(optimizer, argparse.Namespace(**settings))
 
 
 def rates(epochs: int, **changed: Any) -> list[float]:
@@ -38,10 +41,12 @@ def test_linear_holds_and_then_falls_evenly() -> None:
 
 def test_linear_of_the_defaults() -> None:
     opt = argparse.Namespace(lr_policy="linear", n_epochs=100, n_epochs_decay=100)
-    assert [lr_factor(opt, epoch, 1) for epoch in (0, 99, 100, 199)] == pytest.approx([1, 1, 100 / 101, 1 / 101])
+    assert [lr_policies.linear(opt, epoch, 1) for epoch in (0, 99, 100, 199)] == pytest.approx(
+        [1, 1, 100 / 101, 1 / 101]
+    )
 
 
-def test_linear_goes_on_where_epoch_count_says() -> None:
+def test_linear_starts_where_epoch_count_says() -> None:
     assert rates(3, lr_policy="linear", epoch_count=5) == pytest.approx([0.6, 0.4, 0.2])
 
 
@@ -54,7 +59,7 @@ def test_cosine_falls_to_zero_and_stays_there() -> None:
 
 
 def test_an_unknown_policy_is_an_error() -> None:
-    with pytest.raises(ValueError, match="sawtooth"):
+    with pytest.raises(UserError, match="--lr_policy sawtooth is unknown: choose one of linear, step, plateau, cosine"):
         rates(1, lr_policy="sawtooth")
 
 
@@ -79,18 +84,88 @@ def test_plateau_looks_at_the_epochs_mean_generator_loss(options: Options) -> No
     assert all(o.param_groups[0]["lr"] == pytest.approx(0.04) for o in model.optimizers.values())
 
 
-# Going on with what was saved.
+def settings(**changed: Any) -> argparse.Namespace:
+    defaults = {"epoch_count": 1, "n_epochs": 1, "n_epochs_decay": 3, "lr_policy": "linear"}
+    return argparse.Namespace(**defaults | changed)
+
+
+def parameters(count: int) -> list[torch.nn.Parameter]:
+    return [torch.nn.Parameter(torch.zeros(1)) for _ in range(count)]
+
+
+def test_every_parameter_group_keeps_its_own_rate_and_betas() -> None:
+    slow, fast = parameters(2)
+    groups = [{"params": [slow], "lr": 0.1, "betas": (0.3, 0.8)}, {"params": [fast]}]
+    optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.95), weight_decay=0.2)
+    schedule = Schedule(optimizer, settings())
+    schedule.step(0.0)
+    schedule.step(0.0)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.5])
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.3, 0.8), (0.9, 0.95)]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.2]
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.Rprop])
+def test_any_optimizer_is_scheduled(kind: type[torch.optim.Optimizer]) -> None:
+    optimizer = kind(parameters(1), lr=0.4)
+    schedule = Schedule(optimizer, settings())
+    schedule.step(0.0)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.3)
+    again = kind(parameters(1), lr=0.4)
+    restored = Schedule(again, settings())
+    again.load_state_dict(optimizer.state_dict())
+    restored.load_state_dict(schedule.state_dict())
+    assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+
+
+def test_plateau_reduces_each_group_and_is_restored() -> None:
+    def build() -> tuple[torch.optim.Optimizer, Schedule]:
+        one, other = parameters(2)
+        optimizer = torch.optim.SGD([{"params": [one], "lr": 0.1}, {"params": [other], "lr": 1.0}])
+        return optimizer, Schedule(optimizer, settings(lr_policy="plateau"))
+
+    optimizer, schedule = build()
+    for _ in range(8):
+        schedule.step(1.0)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.2])
+    again, restored = build()
+    restored.load_state_dict(schedule.state_dict())
+    assert [group["lr"] for group in again.param_groups] == [group["lr"] for group in optimizer.param_groups]
+
+
+@pytest.mark.parametrize("policy", ["linear", "plateau"])
+def test_warm_up_rises_evenly_and_then_leaves_the_policy_alone(policy: str) -> None:
+    optimizer = torch.optim.SGD(parameters(1), lr=1.0)
+    schedule = Schedule(optimizer, settings(lr_policy=policy, lr_warmup=4))
+    seen = []
+    for number in range(1, 7):
+        schedule.begin_step(number)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+    schedule.step(1.0)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.75 if policy == "linear" else 1)
+
+
+def test_a_schedule_of_format_2_is_migrated() -> None:
+    optimizer, schedule = scheduled(lr_policy="plateau", lr=0.4)
+    state = schedule.state_dict()
+    old = {key: value for key, value in state.items() if key not in ("initial", "rates")} | {"lr": 0.4, "rate": 0.08}
+    schedule.load_state_dict(migrate_format_2(old))
+    assert optimizer.param_groups[0]["lr"] == 0.08
+
+
+# Resuming.
 
 
 def restored(epochs: int, before: dict[str, Any], after: dict[str, Any], measure: float = 1.0) -> Adam:
-    """The optimizer of a run that goes on, with changed options, after so many epochs."""
+    """The optimizer of a run that is resumed with changed options after so many epochs."""
     optimizer, schedule = scheduled(**before)
     for _ in range(epochs):
         schedule.step(measure)
-    going_on, its_schedule = scheduled(**after)
-    going_on.load_state_dict(optimizer.state_dict())
+    resumed, its_schedule = scheduled(**after)
+    resumed.load_state_dict(optimizer.state_dict())
     its_schedule.load_state_dict(schedule.state_dict())
-    return going_on
+    return resumed
 
 
 @pytest.mark.parametrize("policy", ["linear", "step", "cosine", "plateau"])
@@ -99,8 +174,8 @@ def test_a_restored_rate_is_bit_for_bit_that_of_before(policy: str) -> None:
         optimizer, schedule = scheduled(lr_policy=policy, lr=0.0003)
         for _ in range(epochs):
             schedule.step(1.0)
-        going_on = restored(epochs, {"lr_policy": policy, "lr": 0.0003}, {"lr_policy": policy, "lr": 0.0003})
-        assert going_on.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+        resumed = restored(epochs, {"lr_policy": policy, "lr": 0.0003}, {"lr_policy": policy, "lr": 0.0003})
+        assert resumed.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
 
 
 def test_more_epochs_give_the_rates_of_a_longer_run() -> None:

@@ -1,0 +1,162 @@
+"""The explicit training step: what belongs to a batch, what is registered, and what a step leaves behind."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import create_model
+from models.base_model import BaseModel, Phase
+from models.cycle_gan_model import CycleGANModel
+from models.step_data import StepData
+from models.template_model import TemplateModel
+from tests.conftest import Options
+from tests.models.test_parts import noise
+from util.errors import UserError
+
+
+def built(opt: argparse.Namespace, kind: type[BaseModel] = CycleGANModel) -> BaseModel:
+    torch.manual_seed(3)
+    model = kind(opt)
+    model.setup(opt)
+    for network in model.networks().values():
+        network.double()
+    return model
+
+
+class WithOwnTensors(TemplateModel):
+    """Has tensors of its own whose length is that of a batch."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.class_weights = torch.arange(4.0)
+        self.total = torch.zeros(4, dtype=torch.float64)
+        self.mask: Tensor | None = None
+        self.seen: list[tuple[int, ...]] = []
+
+    def set_input(self, batch: Mapping[str, Any]) -> None:
+        super().set_input(batch)
+        self.mask = torch.ones(len(self.image_paths), 1)
+        self.scale = torch.full((3,), 0.5)
+
+    def generate(self) -> dict[str, Tensor]:
+        assert self.mask is not None
+        self.seen.append((len(self.real_A), len(self.class_weights), len(self.mask), len(self.scale)))
+        self.total = self.total + 1
+        return super().generate()
+
+
+def test_tensors_of_the_users_own_are_neither_split_nor_joined(options: Options) -> None:
+    model = built(options("--model", "template", "--batch_size", 4, "--accumulate", 2), WithOwnTensors)
+    model.outside = torch.zeros(4)
+    model.set_input(noise(model, 4, 0))
+    model.optimize_parameters()
+    assert model.seen == [(2, 4, 2, 3), (2, 4, 2, 3)]
+    assert model.class_weights.tolist() == [0, 1, 2, 3] and len(model.outside) == 4
+    assert model.total.tolist() == [2, 2, 2, 2]
+    assert len(model.mask) == len(model.real_A) == len(model.fake_B) == 4
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_visuals_after_a_step_are_those_of_the_whole_batch(options: Options, accumulate: int) -> None:
+    model = built(options("--batch_size", 4, "--pool_size", 0, "--accumulate", accumulate))
+    netG = create_model(model.opt).netG_A.double()
+    netG.load_state_dict(model.netG_A.state_dict())
+    batch = noise(model, 4, 0)
+    model.set_input(batch)
+    model.optimize_parameters()
+    visuals = model.get_current_visuals()
+    assert {name: len(visual) for name, visual in visuals.items()} == dict.fromkeys(model.visual_names, 4)
+    assert torch.equal(visuals["real_A"], batch["A"])
+    with torch.no_grad():
+        expected = netG(batch["A"])
+    for i in range(4):
+        assert torch.allclose(visuals["fake_B"][i], expected[i], atol=1e-12)
+
+
+def test_outputs_of_an_earlier_batch_do_not_stay(options: Options) -> None:
+    model = built(options())
+    model.set_input(noise(model, 1, 0))
+    model.optimize_parameters()
+    assert hasattr(model, "fake_B")
+    model.set_input(noise(model, 1, 1))
+    assert not hasattr(model, "fake_B") and list(model.get_current_visuals()) == ["real_A", "real_B"]
+
+
+class Forgetful(TemplateModel):
+    """Trains a network that no checkpoint would contain."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.extra = nn.Conv2d(3, 3, 1)
+        self.phases[0] = Phase("G", [self.netG, self.extra], self.adam(self.netG, self.extra), [self.generate])
+
+
+class ForgetfulOptimizer(TemplateModel):
+    """Its optimizer does, though its phase does not name it."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.phases[0].optimizer = self.adam(self.netG, nn.Conv2d(3, 3, 1))
+
+
+@pytest.mark.parametrize("kind", [Forgetful, ForgetfulOptimizer])
+def test_a_trained_network_that_is_not_registered_is_an_error(options: Options, kind: type[BaseModel]) -> None:
+    opt = options("--model", f"{__name__}:{kind.__name__}")
+    with pytest.raises(UserError, match=r"^phase G of the model trains .*, which is not registered and would never"):
+        create_model(opt)
+
+
+def test_registered_networks_and_objects_are_in_the_checkpoint(options: Options) -> None:
+    model = built(options("--model", "template", "--ema_decay", "0.9"), TemplateModel)
+    extra = model.add_state("extra", nn.BatchNorm2d(2))
+    assert model.networks() == {"G": model.netG, "D": model.netD}
+    names = {"net_G", "net_D", "average_G", "optimizer_G", "optimizer_D", "schedule_G", "schedule_D", "pool", "extra"}
+    objects = model.state_objects()
+    assert objects.keys() == names | {"epoch_loss", "precision", "watch"} and objects["extra"] is extra
+
+
+def test_old_names_work_and_warn(options: Options) -> None:
+    model = built(options("--model", "template"), TemplateModel)
+    with pytest.warns(FutureWarning, match="place is now prepare_network"):
+        network = model.place(nn.Conv2d(1, 1, 1))
+    assert isinstance(network, nn.Conv2d)
+    with pytest.warns(FutureWarning, match="is_train is now stage"):
+        assert model.is_train
+    images = torch.zeros(1, 3, 4, 4)
+    with pytest.warns(FutureWarning, match="query is now query_pool"):
+        assert torch.equal(model.query(model.pool, images), images)
+
+
+def test_splitting_and_joining_gives_back_the_batch() -> None:
+    data = StepData(inputs={"x": torch.arange(5.0), "constant": torch.ones(3)}, images=5)
+    parts = data.split(2)
+    assert [part.images for part in parts] == [3, 2] and [part.share for part in parts] == [0.6, 0.4]
+    for part in parts:
+        assert torch.equal(part.inputs["constant"], torch.ones(3))
+        part.outputs = {"y": 2 * part.inputs["x"], "scalar": part.inputs["x"].sum()}
+    data.join(parts)
+    assert torch.equal(data.outputs["y"], 2 * data.inputs["x"])
+    assert data.outputs["scalar"] == 7  # belongs to no image: of the last micro-batch
+    assert data.split(1) == [data]
+
+
+@pytest.mark.parametrize("model", ["pix2pix", "colorization", "cut"])
+def test_fp16_with_batch_norm_steps(options: Options, model: str) -> None:
+    """Statistics of norms are restored only after the last backward pass, as graphs refer to them."""
+    flags = ["--model", model, "--norm", "batch", "--precision", "fp16", "--phase", "trainA"]
+    flags += ["--netG", "resnet_6blocks"] if model == "cut" else ["--netG", "unet_128"]
+    flags += ["--crop_size", "128", "--load_size", "128"]
+    trained = create_model(options(*flags))
+    trained.setup(trained.opt)
+    shape = (1, trained.opt.input_nc, 128, 128)
+    batch = {"A": torch.rand(shape), "B": torch.rand(1, trained.opt.output_nc, 128, 128)}
+    for _ in range(2):
+        trained.set_input(batch | {"A_paths": ["a"], "B_paths": ["b"]})
+        trained.optimize_parameters()
+    assert all(torch.isfinite(p).all() for network in trained.networks().values() for p in network.parameters())
