@@ -73,10 +73,3 @@ class Schedule:
             saved = zip(self.initial, state["initial"], state["rates"], strict=True)
             rates = [rate if now == then else rate * now / then for now, then, rate in saved]
         self._set_rates(rates)
-
-
-def migrate_format_2(state: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's state as format 2 had it: one initial rate and one rate for all groups."""
-    state = dict(state)
-    state["initial"], state["rates"] = [state.pop("lr")], [state.pop("rate")]
-    return state

@@ -10,7 +10,7 @@ import torch
 from torch.optim import Adam
 
 from models import create_model, lr_policies
-from models.schedules import Schedule, migrate_format_2
+from models.schedules import Schedule
 from tests.conftest import Options
 from util.errors import UserError
 
@@ -144,14 +144,6 @@ def test_warm_up_rises_evenly_and_then_leaves_the_policy_alone(policy: str) -> N
     assert seen == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
     schedule.step(1.0)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.75 if policy == "linear" else 1)
-
-
-def test_a_schedule_of_format_2_is_migrated() -> None:
-    optimizer, schedule = scheduled(lr_policy="plateau", lr=0.4)
-    state = schedule.state_dict()
-    old = {key: value for key, value in state.items() if key not in ("initial", "rates")} | {"lr": 0.4, "rate": 0.08}
-    schedule.load_state_dict(migrate_format_2(old))
-    assert optimizer.param_groups[0]["lr"] == 0.08
 
 
 # Resuming.

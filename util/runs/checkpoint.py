@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,9 +19,25 @@ from util.errors import UserError
 from util.files import Summed, atomic_open, folder_to_disk, sha256, to_disk
 from util.runs import manifest
 
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 SEAL = b"sha256:"  # and the sum in hexadecimal stand after the archive, where torch.load does not look
 SEAL_LENGTH = len(SEAL) + 64
+
+
+def _from_format_2(states: dict[str, Any]) -> dict[str, Any]:
+    """Schedules had one initial rate ("lr") and one rate for all parameter groups."""
+    migrated = dict(states)
+    for name in states:
+        if name.startswith("schedule_"):
+            schedule = dict(states[name])
+            groups = len(states[name.replace("schedule_", "optimizer_")]["param_groups"])
+            schedule["initial"], schedule["rates"] = [schedule.pop("lr")] * groups, [schedule.pop("rate")] * groups
+            migrated[name] = schedule
+    return migrated
+
+
+# By format: how to make the states of the next format. Each must also be tested on a state of its format.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: _from_format_2}
 
 
 class Stateful(Protocol):
@@ -277,24 +293,47 @@ class Checkpoint:
 
     def _restore(self, path: Path) -> None:
         content = _read(path)
-        states = content.get("objects") if isinstance(content, dict) and content.get("format") == STATE_FORMAT else None
-        if not isinstance(states, dict):
-            raise UserError(f"{path} is no state of a run that this version can read")
-        if states.keys() != self.objects.keys():
-            different = ", ".join(sorted(states.keys() ^ self.objects.keys()))
-            raise UserError(
-                f"{path} holds other objects than this run has ({different}): continue with the options it "
-                "was started with"
-            )
+        states = content.get("objects") if isinstance(content, dict) else None
+        saved_format = content.get("format") if isinstance(content, dict) else None
+        if not isinstance(states, dict) or saved_format not in (*MIGRATIONS, STATE_FORMAT):
+            raise UserError(f"{path} is not a state that this version can read (its format is {saved_format})")
+        for number in range(saved_format, STATE_FORMAT):
+            states = MIGRATIONS[number](states)
+        self._compare_names(path, states)
         for name, thing in self.objects.items():
+            if name not in states:
+                continue
             try:
-                thing.load_state_dict(states[name])
+                thing.load_state_dict(_with_defaults(path, name, thing, states[name]))
             except UserError:
                 raise
-            except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 raise UserError(
-                    f"{path} does not fit this run's {name}: continue with the network options it was started with"
+                    f"{path} does not fit this run's {name}: resume with the network options the run was started with"
                 ) from error
+
+    def _compare_names(self, path: Path, states: Mapping[str, Any]) -> None:
+        """Raise UserError unless the state has this run's networks; print notes on other objects that differ."""
+        missing, unknown = self.objects.keys() - states.keys(), states.keys() - self.objects.keys()
+        if networks := sorted(name for name in missing | unknown if name.startswith("net_")):
+            raise UserError(
+                f"{path} has other networks than this run ({', '.join(networks)}): resume with the network options the "
+                "run was started with"
+            )
+        if missing:
+            print(f"note: {path} lacks {', '.join(sorted(missing))}: these start with their defaults", file=sys.stderr)
+        if unknown:
+            print(f"note: {path} also has {', '.join(sorted(unknown))}: not used by this run", file=sys.stderr)
+
+
+def _with_defaults(path: Path, name: str, thing: Stateful, state: Any) -> Any:
+    """A saved state, with the current values of keys that it lacks; not for parameters, which have to be complete."""
+    if isinstance(thing, torch.nn.Module | torch.optim.Optimizer) or not isinstance(state, Mapping):
+        return state
+    current = thing.state_dict()
+    if missing := sorted(current.keys() - state.keys()) if state else []:
+        print(f"note: {path}: {name} lacks {', '.join(missing)}: set to the defaults", file=sys.stderr)
+    return {key: current[key] for key in missing} | dict(state)
 
 
 def _is_sealed(path: Path) -> bool:

@@ -152,12 +152,37 @@ def test_a_snapshot_stays_as_it_was_and_holds_a_tensor_once() -> None:
     assert torch.equal(taken[2], taken[1]["weight"].t()) and torch.equal(taken[3], taken[1]["bias"][:1])
 
 
-def test_other_objects_than_this_run_has_are_named(tmp_path: Path) -> None:
-    Checkpoint(path := tmp_path / "latest_state.pt", things(1)).save()
+def test_other_networks_than_this_run_has_are_an_error(tmp_path: Path) -> None:
+    Checkpoint(path := tmp_path / "latest_state.pt", things(1) | {"net_F": nn.Linear(1, 1)}).save()
+    with pytest.raises(UserError, match=r"latest_state\.pt has other networks than this run \(net_F\)"):
+        Checkpoint(path, things(2)).load()
+
+
+def test_objects_and_keys_that_a_state_lacks_get_their_defaults_and_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = things(1)
+    Checkpoint(path := tmp_path / "latest_state.pt", saved).save()
     other = things(2)
     other["average_G"] = other.pop("pool")
-    with pytest.raises(UserError, match=r"latest_state\.pt holds other objects than this run has \(average_G, pool\)"):
-        Checkpoint(path, other).load()
+    before = other["average_G"].state_dict()
+    Checkpoint(path, other).load()
+    assert differences({"net_G": other["net_G"].state_dict()}, {"net_G": saved["net_G"].state_dict()}, "state") == []
+    assert differences(other["average_G"].state_dict(), before, "pool") == []
+    said = capsys.readouterr().err
+    assert "lacks average_G: these start with their defaults" in said and "also has pool: not used by this run" in said
+
+    class Longer(Progress):
+        def __init__(self) -> None:
+            super().__init__()
+            self.new_counter = 7
+
+    Checkpoint(path, {"progress": Progress()}).save()
+    longer = Longer()
+    longer.new_counter = 8
+    Checkpoint(path, {"progress": longer}).load()
+    assert longer.new_counter == 8
+    assert "progress lacks new_counter: set to the defaults" in capsys.readouterr().err
 
 
 def test_an_object_of_another_shape_is_named(tmp_path: Path) -> None:
@@ -176,7 +201,7 @@ def test_a_state_of_another_version_is_named(tmp_path: Path, monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "STATE_FORMAT", 99)
         Checkpoint(path, things(1)).save()
-    with pytest.raises(UserError, match="is no state of a run that this version can read"):
+    with pytest.raises(UserError, match="is not a state that this version can read \\(its format is 99\\)"):
         Checkpoint(path, things(1)).load()
 
 
