@@ -15,12 +15,10 @@ GENERATORS: dict[str, tuple[str, int, int]] = {
     "global": ("resnet", 9, 16),
     "local": ("local", 9, 32),
 }
-DISCRIMINATORS = ("basic", "n_layers", "pixel")
 NORMS = ("instance", "batch", "none", "syncbatch")
 UPSAMPLINGS = ("basic", "bilinear")
+PADDINGS = ("reflect", "replicate", "zero")  # of residual blocks
 INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
-GAN_MODES = ("lsgan", "vanilla", "wgangp")
-LR_POLICIES = ("linear", "step", "plateau", "cosine")
 AUGMENTATIONS = ("none", "basic", "diffaug")
 
 
@@ -38,7 +36,11 @@ def add_augment_option(group: argparse._ArgumentGroup) -> None:
 
 def check_generator_size(opt: argparse.Namespace) -> None:
     """Raise UserError for a --crop_size that --netG can't take, or would give back in another size."""
+    if opt.netG not in GENERATORS:  # the user's own
+        return
     kind, _, multiple = GENERATORS[opt.netG]
+    if kind == "unet" and opt.padding_type != "reflect":
+        raise UserError(f"--padding_type {opt.padding_type} is for ResNet generators, not for --netG {opt.netG}")
     # A norm of less than 2x2 values leaves nothing; a U-Net has none at its innermost level.
     least = multiple if kind == "unet" else 2 * multiple
     if "crop" in opt.preprocess and (opt.crop_size % multiple or opt.crop_size < least):
@@ -55,7 +57,7 @@ def least_size(n_layers: int) -> int:
 
 def check_discriminator_size(opt: argparse.Namespace, scales: int = 1) -> None:
     """Raise UserError for a --crop_size that leaves --netD less than one patch, at the coarsest of so many scales."""
-    if opt.netD == "pixel" or "crop" not in opt.preprocess:
+    if opt.netD not in ("basic", "n_layers") or "crop" not in opt.preprocess:
         return
     layers = 3 if opt.netD == "basic" else opt.n_layers_D
     least = least_size(layers) * 2 ** (scales - 1)

@@ -54,7 +54,7 @@ class CUTOptions(ModelOptions):
             return
         architectures.check_discriminator_size(opt)
         architectures.check_equal_channels(opt, "lambda_NCE")
-        if architectures.GENERATORS[opt.netG][0] != "resnet":
+        if architectures.GENERATORS.get(opt.netG, ("",))[0] != "resnet":
             raise UserError(f"--netG {opt.netG} has no features to contrast: --model cut takes --netG resnet_9blocks")
         if opt.lambda_GAN == opt.lambda_NCE == 0:
             raise UserError("--lambda_GAN and --lambda_NCE are both 0: there is nothing to learn")

@@ -14,7 +14,8 @@ from typing import Any
 from data import DATASETS, PREPROCESS
 from data.fingerprint import difference
 from models import MODELS
-from models.architectures import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS, UPSAMPLINGS
+from models.architectures import INIT_TYPES, NORMS, PADDINGS, UPSAMPLINGS
+from models.networks import DISCRIMINATORS, GENERATORS
 from options import files
 from options.parser import HelpFormatter, OptionParser
 from util.arguments import number
@@ -303,7 +304,7 @@ def add_network_options(parser: OptionParser) -> None:
     group = parser.add_argument_group("networks")
     names = ", ".join(MODELS.names())
     positive = number(int, least=1)
-    generator = {"model", "netG", "norm", "ngf", "upsample", "no_dropout", "input_nc", "output_nc"}
+    generator = {"model", "netG", "norm", "ngf", "upsample", "padding_type", "no_dropout", "input_nc", "output_nc"}
     parser.restored |= generator | {"dataset_mode"}
     parser.fixed |= generator | {"netD", "ndf", "n_layers_D", "norm_D"}
     group.add_argument("--model", default=DEFAULT_MODEL, help=f"{names}, or your own package.module:Class")
@@ -311,7 +312,13 @@ def add_network_options(parser: OptionParser) -> None:
     group.add_argument("--output_nc", type=positive, default=3, metavar="N", help="channels of the output")
     group.add_argument("--ngf", type=positive, default=64, metavar="N", help="generator filters in the outer layers")
     group.add_argument("--ndf", type=positive, default=64, metavar="N", help="discriminator filters in the first layer")
-    group.add_argument("--netG", choices=GENERATORS, default="resnet_9blocks", help="generator")
+    group.add_argument(
+        "--netG",
+        type=GENERATORS.checked,
+        metavar="NAME",
+        default="resnet_9blocks",
+        help=f"generator: {', '.join(GENERATORS)}, or your own package.module:name",
+    )
     group.add_argument(
         "--upsample",
         choices=UPSAMPLINGS,
@@ -319,7 +326,19 @@ def add_network_options(parser: OptionParser) -> None:
         help="how generators double sides; basic: by transposed convolutions, as published weights; bilinear: "
         "interpolated, then convolved, which leaves no grid",
     )
-    group.add_argument("--netD", choices=DISCRIMINATORS, default="basic", help="discriminator; basic: 70x70 patches")
+    group.add_argument(
+        "--padding_type",
+        choices=PADDINGS,
+        default="reflect",
+        help="padding in the residual blocks of ResNet generators; with zero, weight files have other names",
+    )
+    group.add_argument(
+        "--netD",
+        type=DISCRIMINATORS.checked,
+        metavar="NAME",
+        default="basic",
+        help=f"discriminator: {', '.join(DISCRIMINATORS)} (basic: 70x70 patches), or your own package.module:name",
+    )
     group.add_argument("--n_layers_D", type=positive, default=3, metavar="N", help="layers of --netD n_layers")
     group.add_argument("--norm", choices=NORMS, default="instance", help="normalisation")
     group.add_argument("--norm_D", choices=NORMS, help="normalisation of the discriminator (default: as --norm)")

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.architectures import GAN_MODES, LR_POLICIES
+from models.lr_policies import LR_POLICIES
+from models.objectives import GAN_MODES
 from options.base_options import BaseOptions
 from options.parser import OptionParser
 from util.arguments import number
@@ -154,7 +155,20 @@ def add_training_options(parser: OptionParser) -> None:
     group.add_argument("--channels_last", action="store_true", help="lay images out as tensor cores of GPUs like them")
     group.add_argument("--lr", type=number(float, above=0), default=0.0002, help="initial learning rate of Adam")
     group.add_argument("--beta1", type=number(float, least=0, most=0.999), default=0.5, help="momentum of Adam")
-    group.add_argument("--lr_policy", choices=LR_POLICIES, default="linear", help="learning-rate policy")
+    group.add_argument(
+        "--lr_policy",
+        type=LR_POLICIES.checked,
+        metavar="NAME",
+        default="linear",
+        help=f"learning-rate policy: {', '.join(LR_POLICIES)}, or your own package.module:name",
+    )
+    group.add_argument(
+        "--lr_warmup",
+        type=number(int, least=0),
+        default=0,
+        metavar="STEPS",
+        help="steps in which learning rates rise from 0",
+    )
     group.add_argument(
         "--lr_decay_iters",
         type=number(int, least=1),
@@ -162,7 +176,13 @@ def add_training_options(parser: OptionParser) -> None:
         metavar="N",
         help="epochs between steps (policy step)",
     )
-    group.add_argument("--gan_mode", choices=GAN_MODES, default="lsgan", help="GAN objective")
+    group.add_argument(
+        "--gan_mode",
+        type=GAN_MODES.checked,
+        metavar="NAME",
+        default="lsgan",
+        help=f"GAN objective: {', '.join(GAN_MODES)}, or your own package.module:name",
+    )
     group.add_argument(
         "--lambda_gp",
         type=number(float, least=0),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,6 +74,9 @@ class Catalog:
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 
+    def __len__(self) -> int:
+        return len(self.entries)
+
     def __contains__(self, name: object) -> bool:
         return name in self.entries
 
@@ -95,6 +99,14 @@ class Catalog:
         near = difflib.get_close_matches(name.lower(), list(self.entries), n=1, cutoff=0.6)
         guess = f"; did you mean {near[0]}?" if near else ""
         return f"{name} is unknown: choose one of {', '.join(self.entries)}, or your own as package.module:name{guess}"
+
+
+def call_with_accepted(function: Callable[..., Any], **arguments: Any) -> Any:
+    """Call a function, or class, with those of the keyword arguments that it accepts."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return function(**arguments)
+    return function(**{name: value for name, value in arguments.items() if name in parameters})
 
 
 def import_outside(option: str, name: str) -> Any:

@@ -31,16 +31,20 @@ def choose_way(network: nn.Module, conv: str) -> None:
 
 
 class Convolution3x3(nn.Conv2d):
-    """A 3x3 convolution of stride 1 without padding."""
+    """A 3x3 convolution of stride 1, without padding or padded with zeros."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, bias: bool, conv: str = "auto") -> None:
-        super().__init__(in_channels, out_channels, 3, bias=bias)
+    def __init__(
+        self, in_channels: int, out_channels: int, *, bias: bool, padding: int = 0, conv: str = "auto"
+    ) -> None:
+        super().__init__(in_channels, out_channels, 3, bias=bias, padding=padding)
         self.conv = conv
         self._filters: tuple[object, Tensor] | None = None  # transformed, and what they were made of
 
     def forward(self, x: Tensor) -> Tensor:
         if self.conv == "direct" or (self.conv == "auto" and not self._pays(x)):
             return super().forward(x)
+        pad = int(self.padding[0])
+        x = F.pad(x, (pad, pad, pad, pad)) if pad else x
         if not torch.is_inference_mode_enabled():  # the weights may change
             self._filters = None
             return winograd.convolve(x, self.weight, self.bias)

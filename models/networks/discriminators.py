@@ -11,20 +11,24 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from models.architectures import least_size
+from models.networks import DISCRIMINATORS
 from models.networks.layers import NORMS, halve, needs_bias
 from util.errors import UserError
+from util.registry import call_with_accepted
 
 
 def create_discriminator(
     netD: str, *, input_nc: int, ndf: int = 64, n_layers_D: int = 3, norm: str = "instance"
 ) -> nn.Module:
-    """The discriminator of that name (one of architectures.DISCRIMINATORS), its weights not yet drawn.
+    """The discriminator that DISCRIMINATORS knows by that name, its weights not yet initialized.
 
-    `basic` is `n_layers` with 3 layers: a receptive field of 70x70 pixels.
+    The discriminator's function gets those of these keyword arguments that it accepts: input_nc, the channels of the
+    image; ndf, the filters of the first layer; norm, a key of layers.NORMS; n_layers.
     """
-    if netD == "pixel":
-        return PixelDiscriminator(input_nc, ndf=ndf, norm=norm)
-    return PatchDiscriminator(input_nc, ndf=ndf, n_layers=3 if netD == "basic" else n_layers_D, norm=norm)
+    network: nn.Module = call_with_accepted(
+        DISCRIMINATORS.find(netD), input_nc=input_nc, ndf=ndf, norm=norm, n_layers=n_layers_D
+    )
+    return network
 
 
 def multiscale_from_options(opt: argparse.Namespace, input_nc: int) -> MultiscaleDiscriminator:
@@ -80,6 +84,11 @@ class PatchDiscriminator(nn.Module):
             if isinstance(layer, nn.LeakyReLU):
                 found.append(x)
         return [*found, x]
+
+
+def basic(input_nc: int, *, ndf: int, norm: str) -> PatchDiscriminator:
+    """A PatchDiscriminator with 3 layers: a receptive field of 70x70 pixels."""
+    return PatchDiscriminator(input_nc, ndf=ndf, n_layers=3, norm=norm)
 
 
 class MultiscaleDiscriminator(nn.Module):

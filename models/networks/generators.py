@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.architectures import GENERATORS
+from models.networks import GENERATORS
 from models.networks.convolutions import Convolution3x3, OutputConvolution, ResizeConvolution, UpConvolution, choose_way
 from models.networks.layers import NORMS, halve, needs_bias
 from util.errors import UserError
+from util.registry import call_with_accepted
 
 
 def create_generator(
@@ -29,32 +30,30 @@ def create_generator(
     norm: str = "instance",
     use_dropout: bool = False,
     upsample: str = "basic",
+    padding_type: str = "reflect",
     conv: str = "auto",
     grad_checkpoint: bool = False,
 ) -> nn.Module:
-    """The generator of that name (a key of GENERATORS), its weights not yet drawn; `conv` as in models/convolutions.
+    """The generator that GENERATORS knows by that name, its weights not yet initialized.
 
-    `upsample` says how sides are doubled: basic, by transposed convolutions as in the papers, or bilinear.
+    The generator's function gets those of these keyword arguments that it accepts:
+    input_nc, output_nc: channels of the input and the output image. ngf: filters of the outer layers. norm: a key of
+    layers.NORMS. use_dropout: whether there is dropout of 0.5. upsample: how sides are doubled, "basic" by transposed
+    convolutions as in the papers, or "bilinear". padding_type: of residual blocks, "reflect", "replicate" or "zero".
+
+    conv: the algorithm of convolutions on CPUs, see models/networks/convolutions.py. grad_checkpoint: recompute
+    residual blocks in the backward pass.
     """
-    kind, depth, multiple = GENERATORS[netG]
-    network: nn.Module
-    if kind in ("resnet", "local"):
-        design = LocalEnhancer if kind == "local" else ResnetGenerator
-        downs = multiple.bit_length() - 1
-        network = design(
-            input_nc,
-            output_nc,
-            ngf=ngf,
-            norm=norm,
-            use_dropout=use_dropout,
-            n_blocks=depth,
-            num_downs=downs,
-            upsample=upsample,
-        )
-    else:
-        network = UnetGenerator(
-            input_nc, output_nc, num_downs=depth, ngf=ngf, norm=norm, use_dropout=use_dropout, upsample=upsample
-        )
+    network: nn.Module = call_with_accepted(
+        GENERATORS.find(netG),
+        input_nc=input_nc,
+        output_nc=output_nc,
+        ngf=ngf,
+        norm=norm,
+        use_dropout=use_dropout,
+        upsample=upsample,
+        padding_type=padding_type,
+    )
     choose_way(network, conv)
     for module in network.modules():
         if isinstance(module, ResnetBlock):
@@ -73,8 +72,9 @@ def from_options(opt: argparse.Namespace, *, backwards: bool = False) -> nn.Modu
         norm=opt.norm,
         use_dropout=not opt.no_dropout,
         upsample=opt.upsample,
+        padding_type=opt.padding_type,
         conv=opt.conv,
-        grad_checkpoint=opt.is_train and opt.grad_checkpoint,
+        grad_checkpoint=getattr(opt, "grad_checkpoint", False),  # an option of training
     )
 
 
@@ -86,18 +86,12 @@ class ResnetBlock(nn.Module):
 
     recompute = False
 
-    def __init__(self, channels: int, *, norm: str, use_dropout: bool) -> None:
+    def __init__(self, channels: int, *, norm: str, use_dropout: bool, padding_type: str = "reflect") -> None:
         super().__init__()
-        bias = needs_bias(norm)
-        layers: list[nn.Module] = [
-            nn.ReflectionPad2d(1),
-            Convolution3x3(channels, channels, bias=bias),
-            NORMS[norm](channels),
-            nn.ReLU(inplace=True),
-        ]
+        layers = [*padded_convolution(channels, norm, padding_type), NORMS[norm](channels), nn.ReLU(inplace=True)]
         if use_dropout:
             layers.append(nn.Dropout(0.5))
-        layers += [nn.ReflectionPad2d(1), Convolution3x3(channels, channels, bias=bias), NORMS[norm](channels)]
+        layers += [*padded_convolution(channels, norm, padding_type), NORMS[norm](channels)]
         self.conv_block = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,6 +116,17 @@ class ResnetBlock(nn.Module):
         return self.conv_block(x) + x  # in this order the sum has the layout that the convolutions give
 
 
+PADDINGS = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d}
+
+
+def padded_convolution(channels: int, norm: str, padding_type: str) -> list[nn.Module]:
+    """A 3x3 convolution that keeps the size. With "zero" it pads by itself: there is no padding layer."""
+    bias = needs_bias(norm)
+    if padding_type == "zero":
+        return [Convolution3x3(channels, channels, bias=bias, padding=1)]
+    return [PADDINGS[padding_type](1), Convolution3x3(channels, channels, bias=bias)]
+
+
 class ResnetGenerator(nn.Module):
     """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2).
 
@@ -139,6 +144,7 @@ class ResnetGenerator(nn.Module):
         n_blocks: int,
         num_downs: int = 2,
         upsample: str,
+        padding_type: str = "reflect",
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
@@ -146,7 +152,8 @@ class ResnetGenerator(nn.Module):
         layers = first_layers(input_nc, ngf, norm)
         for channels in widths[:-1]:
             layers += down_layers(channels, norm)
-        layers += [ResnetBlock(widths[-1], norm=norm, use_dropout=use_dropout) for _ in range(n_blocks)]
+        block = functools.partial(ResnetBlock, norm=norm, use_dropout=use_dropout, padding_type=padding_type)
+        layers += [block(widths[-1]) for _ in range(n_blocks)]
         for channels in widths[:0:-1]:
             layers += up_layers(channels, norm, upsample)
         self.model = nn.Sequential(*layers, *last_layers(ngf, output_nc))
@@ -260,6 +267,7 @@ class LocalEnhancer(nn.Module):
         n_blocks: int,
         num_downs: int,
         upsample: str,
+        padding_type: str = "reflect",
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
@@ -272,9 +280,11 @@ class LocalEnhancer(nn.Module):
             n_blocks=n_blocks,
             num_downs=num_downs - 1,
             upsample=upsample,
+            padding_type=padding_type,
         )
         self.model = whole.model[: -len(last_layers(ngf, output_nc))]
-        blocks = [ResnetBlock(2 * ngf, norm=norm, use_dropout=use_dropout) for _ in range(self.LOCAL_BLOCKS)]
+        block = functools.partial(ResnetBlock, norm=norm, use_dropout=use_dropout, padding_type=padding_type)
+        blocks = [block(2 * ngf) for _ in range(self.LOCAL_BLOCKS)]
         # Named as in the published weights.
         self.model1_1 = nn.Sequential(*first_layers(input_nc, ngf, norm), *down_layers(ngf, norm))
         self.model1_2 = nn.Sequential(*blocks, *up_layers(2 * ngf, norm, upsample), *last_layers(ngf, output_nc))
@@ -357,3 +367,12 @@ class UnetLevel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x) if self.outermost else torch.cat([x, self.model(x)], dim=1)
+
+
+# What GENERATORS has by name.
+resnet_9blocks = functools.partial(ResnetGenerator, n_blocks=9)
+resnet_6blocks = functools.partial(ResnetGenerator, n_blocks=6)
+unet_256 = functools.partial(UnetGenerator, num_downs=8)
+unet_128 = functools.partial(UnetGenerator, num_downs=7)
+global_generator = functools.partial(ResnetGenerator, n_blocks=9, num_downs=4)
+local_enhancer = functools.partial(LocalEnhancer, n_blocks=9, num_downs=5)

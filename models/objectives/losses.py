@@ -8,25 +8,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures import GAN_MODES
 from models.networks.layers import mixes_images
+from models.objectives import GAN_MODES
 
 
 def gan_loss(logits: Tensor, target_is_real: bool, gan_mode: str) -> Tensor:
-    """How far a discriminator's logits, of any shape, are from judging "real" (or "fake"): a mean.
+    """The mean GAN loss of a discriminator's logits, of any shape, for the target "real" or "fake"."""
+    loss: Tensor = GAN_MODES.find(gan_mode)(in_full(logits), target_is_real)
+    return loss
 
-    lsgan: squared distance to 1 (0) (Mao et al. 2017). vanilla: cross-entropy (Goodfellow et al. 2014).
-    wgangp: -mean (+mean), the Wasserstein critic (Arjovsky et al. 2017); see `gradient_penalty`.
-    """
-    logits = in_full(logits)
-    if gan_mode == "wgangp":
-        return -logits.mean() if target_is_real else logits.mean()
-    target = torch.full_like(logits, float(target_is_real))
-    if gan_mode == "lsgan":
-        return F.mse_loss(logits, target)
-    if gan_mode == "vanilla":
-        return F.binary_cross_entropy_with_logits(logits, target)
-    raise ValueError(f"gan_mode {gan_mode!r} is none of {GAN_MODES}")
+
+def lsgan(logits: Tensor, target_is_real: bool) -> Tensor:
+    """Mean squared distance to 1 (real) or 0 (fake) (Mao et al. 2017)."""
+    return F.mse_loss(logits, torch.full_like(logits, float(target_is_real)))
+
+
+def vanilla(logits: Tensor, target_is_real: bool) -> Tensor:
+    """Mean cross-entropy (Goodfellow et al. 2014)."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(target_is_real)))
+
+
+def wgangp(logits: Tensor, target_is_real: bool) -> Tensor:
+    """-mean (real) or +mean (fake), the Wasserstein critic (Arjovsky et al. 2017); see `gradient_penalty`."""
+    return -logits.mean() if target_is_real else logits.mean()
 
 
 def l1_loss(output: Tensor, target: Tensor) -> Tensor:

@@ -261,3 +261,25 @@ def test_weights_of_other_networks_are_refused_by_name(tmp_path: Path) -> None:
     wider = create_generator("resnet_6blocks", input_nc=1, output_nc=3, ngf=2)
     with pytest.raises(UserError, match=r"1 of another shape \(such as model\.1\.weight\)"):
         load_weights({path: wider})
+
+
+@pytest.mark.parametrize("conv", ["direct", "winograd"])
+@pytest.mark.parametrize(("padding_type", "mode"), [("zero", "constant"), ("replicate", "replicate")])
+def test_padding_of_residual_blocks(padding_type: str, mode: str, conv: str) -> None:
+    """As with dropout, names shift: with zero there is no padding layer. The first and last padding keep reflecting."""
+    network = create_generator(
+        "resnet_6blocks", input_nc=3, output_nc=2, ngf=2, norm="batch", padding_type=padding_type, conv=conv
+    )
+    network, weights = double(network)
+    first, second = ("0", "3") if padding_type == "zero" else ("1", "5")
+    names = [name for name in weights if name.startswith("model.10.conv_block") and name.endswith("weight")]
+    norms = [str(int(first) + 1), str(int(second) + 1)]
+    assert names == [f"model.10.conv_block.{i}.weight" for i in (first, norms[0], second, norms[1])]
+    x = image(2, 8, 9, 11)
+    y = F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), weights[f"model.10.conv_block.{first}.weight"])
+    y = normalized(y, weights, f"model.10.conv_block.{norms[0]}").relu()
+    y = F.conv2d(F.pad(y, (1, 1, 1, 1), mode=mode), weights[f"model.10.conv_block.{second}.weight"])
+    expected = x + normalized(y, weights, f"model.10.conv_block.{norms[1]}")
+    torch.testing.assert_close(network.model[10](x), expected, rtol=1e-8, atol=1e-10)
+    outer = [layer for layer in network.model if isinstance(layer, nn.ReflectionPad2d)]
+    assert [layer.padding for layer in outer] == [(3, 3, 3, 3), (3, 3, 3, 3)]
