@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,7 +293,12 @@ def test_the_perceptual_loss_teaches_the_generator_and_does_not_learn(
     assert set(model.networks()) == {"G", "D"} and model.fake_B.requires_grad
 
 
-def test_without_torchvision_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(UserError, match=r"^--lambda_vgg needs torchvision, .*: pip install torchvision$"):
+def test_without_the_weights_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(weights: object) -> nn.Module:
+        raise OSError("no network")
+
+    monkeypatch.setattr(perceptual_loss, "vgg19", no_network)
+    with pytest.raises(
+        UserError, match=r"^--lambda_vgg: the weights of VGG19 can't be loaded \(no network\): download"
+    ):
         perceptual_loss.load_vgg19()
