@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.base_model import BaseModel, Phase
 from models.dcgan_options import DCGANOptions
@@ -15,6 +15,7 @@ from models.image_pool import ImagePool
 from models.networks import dcgan_networks
 from models.objectives import augmentation, losses
 from util import images
+from util.errors import UserError
 
 WALK = 7  # images from a latent to another, without the first
 WIDEST_GRID = 1024  # of samples, in pixels
@@ -66,6 +67,9 @@ class DCGANModel(DCGANOptions, BaseModel):
         if hasattr(self, "z_end"):
             for step in range(1, WALK + 1):
                 setattr(self, f"walk_{step}", self.netG(between(self.z, self.z_end, step / WALK)))
+
+    def generator(self, backwards: bool = False) -> nn.Module:
+        raise UserError("--model dcgan makes images of latents: it does not translate images")
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """In training, beside a real and a generated image, `samples`: images of the fixed noise, side by side.
