@@ -15,10 +15,11 @@ from torch import Tensor
 
 from data import PREPROCESS, create_dataset
 from data.aligned_dataset import AlignedDataset
-from data.formats.image_reader import BadImage, read_labels
+from data.formats.image_reader import UnreadableImage, read_labels
 from data.transforms import Choices, resize_labels
 from tests.conftest import Options
 from util.errors import UserError
+from util.stage import Stage
 
 Pairs = Callable[..., Path]
 
@@ -57,7 +58,7 @@ def resolved(options: Options, root: Path, *flags: object) -> argparse.Namespace
 
 
 def samples(opt: argparse.Namespace, epochs: int = 3) -> list[dict[str, Any]]:
-    dataset = AlignedDataset(opt)
+    dataset = AlignedDataset(opt, Stage.TRAIN)
     return [dataset[epoch, index] for epoch in range(epochs) for index in range(len(dataset))]
 
 
@@ -68,7 +69,7 @@ def test_a_pair_is_cut_and_mirrored_alike(
 ) -> None:
     root = request.getfixturevalue(form)
     seen = samples(resolved(options, root, "--preprocess", preprocess, "--load_size", "44"), epochs=4)
-    assert len(seen) == 16 and all(not sample["bad_images"] for sample in seen)
+    assert len(seen) == 16 and all(not sample["unreadable"] for sample in seen)
     for sample in seen:
         # Bicubic overshoots are cut off at 0 and 255, which the negative has the other way round.
         assert (sample["A"] + sample["B"]).abs().max() <= 2.5 / 127.5
@@ -99,8 +100,8 @@ def test_images_without_a_partner_are_counted(options: Options, two_folders: Pat
     dataset = create_dataset(resolved(options, two_folders))
     assert len(dataset) == 3
     assert dataset.summary() == (
-        f"3 pairs in {two_folders}/trainA and {two_folders}/trainB (2 images left out, as no other has their name, "
-        f"such as {two_folders}/trainA/lonely.png)"
+        f"3 pairs in {two_folders}/trainA and {two_folders}/trainB (2 images skipped, since no other has their "
+        f"name, such as {two_folders}/trainA/lonely.png)"
     )
     assert [len(paths) for paths in dataset.dataset.files().values()] == [3, 3]
     assert len(create_dataset(resolved(options, two_folders, "--max_dataset_size", 2))) == 2
@@ -109,13 +110,13 @@ def test_images_without_a_partner_are_counted(options: Options, two_folders: Pat
 def test_no_common_name_is_an_error(options: Options, tmp_path: Path) -> None:
     for domain in "AB":
         save(tmp_path / f"train{domain}" / f"{domain}1.png", picture(1))
-    with pytest.raises(UserError, match=r"trainB have no file name in common, such as .*/A1\.png and .*/B1\.png: the"):
+    with pytest.raises(UserError, match=r"trainB have no file name in common \(.*/A1\.png and .*/B1\.png, for"):
         create_dataset(resolved(options, tmp_path))
 
 
 def test_one_name_for_two_images_is_an_error(options: Options, two_folders: Path) -> None:
     save(two_folders / "trainA" / "sub" / "1.jpg", picture(1))
-    with pytest.raises(UserError, match=r"/1\.jpg and 1\.png are two images of one name: remove one of them$"):
+    with pytest.raises(UserError, match=r"/1\.jpg and 1\.png have the same name: remove one of them$"):
         create_dataset(resolved(options, two_folders))
 
 
@@ -126,30 +127,30 @@ def test_a_pair_that_does_not_fit_is_a_bad_image(fault: str, options: Options, t
         save(bad, picture(1, width=38))
     else:
         bad.write_bytes(b"BM")
-    with pytest.raises(BadImage) as caught:
-        AlignedDataset(resolved(options, two_folders)).load(1, np.random.default_rng(0))
+    with pytest.raises(UnreadableImage) as caught:
+        AlignedDataset(resolved(options, two_folders), Stage.TRAIN).load(1, np.random.default_rng(0))
     assert caught.value.path == str(bad)
     if fault == "size":
-        assert caught.value.reason == f"has 38x36 pixels, and its pair {two_folders}/trainA/sub/1.png has 40x36"
+        assert caught.value.reason == f"has 38x36 pixels, but its pair {two_folders}/trainA/sub/1.png has 40x36"
 
 
 def test_an_odd_width_is_no_pair(options: Options, side_by_side: Path) -> None:
     save(side_by_side / "train" / "2.png", picture(2, width=41))
-    with pytest.raises(BadImage, match=r"/2\.png: is 41 pixels wide: A and B side by side have an even width$"):
-        AlignedDataset(resolved(options, side_by_side)).load(2, np.random.default_rng(0))
+    with pytest.raises(UnreadableImage, match=r"/2\.png: is 41 pixels wide: A and B side by side need an even width$"):
+        AlignedDataset(resolved(options, side_by_side), Stage.TRAIN).load(2, np.random.default_rng(0))
 
 
 def test_a_half_that_is_too_thin_is_refused(options: Options, side_by_side: Path) -> None:
     save(side_by_side / "train" / "2.png", picture(2, width=2, height=200_000))
-    dataset = AlignedDataset(resolved(options, side_by_side, "--preprocess", "scale_width"))
-    with pytest.raises(BadImage, match=r"would be scaled to 32x6400000 pixels: too long and thin$"):
+    dataset = AlignedDataset(resolved(options, side_by_side, "--preprocess", "scale_width"), Stage.TRAIN)
+    with pytest.raises(UnreadableImage, match=r"would be resized to 32x6400000 pixels: too elongated$"):
         dataset.load(2, np.random.default_rng(0))
 
 
 def test_folders_within_the_folder_are_no_pairs(options: Options, tmp_path: Path) -> None:
     for domain in "AB":
         save(tmp_path / "train" / domain / "1.png", picture(1))
-    with pytest.raises(UserError, match=r"holds train/A and train/B: rename to trainA and trainB; or .*/train, where"):
+    with pytest.raises(UserError, match=r"train/A and train/B: rename them to trainA and trainB; or .*/train, where"):
         create_dataset(resolved(options, tmp_path))
 
 
@@ -186,23 +187,24 @@ def test_class_ids_go_with_their_image(direction: str, options: Options, labelle
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_in_testing_the_folder_of_the_input_may_be_alone(direction: str, options: Options, labelled: Path) -> None:
+@pytest.mark.parametrize("stage", [Stage.VALIDATE, Stage.TEST])
+def test_unless_training_the_folder_of_the_input_may_be_alone(
+    stage: Stage, direction: str, options: Options, labelled: Path
+) -> None:
     source, target = ("A", "B") if direction == "AtoB" else ("B", "A")
     (labelled / "trainA").rename(labelled / f"test{source}")
     opt = resolved(options, labelled, "--label_nc", 35, "--direction", direction, "--preprocess", "none", "--no_flip")
-    opt.phase, opt.is_train = "test", False
-    (batch, *others) = create_dataset(opt)
+    (batch, *others) = create_dataset(opt, stage, "test")
     assert batch.keys() >= {source, f"{source}_paths"} and not batch.keys() & {target, f"{target}_paths"}
     assert len(others) == 2 and torch.equal(batch[source][0, 0], torch.from_numpy(ids(0)))
-    dataset = AlignedDataset(opt)
+    dataset = AlignedDataset(opt, stage, "test")
     assert dataset.summary() == f"3 images in {labelled}/test{source}, without ground truth"
     assert [path.name for path in dataset.files()[f"test{source}"]] == ["0.png", "1.png", "2.png"]
-    opt.is_train = True
     with pytest.raises(UserError, match=r"expected testA and testB in it"):
-        AlignedDataset(opt)
-    opt.is_train, opt.direction = False, "BtoA" if direction == "AtoB" else "AtoB"
+        AlignedDataset(opt, Stage.TRAIN, "test")
+    opt.direction = "BtoA" if direction == "AtoB" else "AtoB"
     with pytest.raises(UserError, match=r"expected testA and testB in it"):
-        AlignedDataset(opt)
+        AlignedDataset(opt, stage, "test")
 
 
 def test_scaling_mixes_no_ids() -> None:
@@ -218,7 +220,7 @@ def test_scaling_mixes_no_ids() -> None:
 
 
 def test_labels_are_transformed_as_images_are(options: Options, labelled: Path) -> None:
-    transform = AlignedDataset(resolved(options, labelled, "--load_size", 32)).transform
+    transform = AlignedDataset(resolved(options, labelled, "--load_size", 32), Stage.TRAIN).transform
     columns = torch.arange(32, dtype=torch.uint8).expand(1, 32, 32)
     for choices in (Choices(0.3, 0.9, True), Choices(0.1, 0.2, False)):
         image: Tensor = (transform.apply(columns, choices) + 1) * 127.5
@@ -247,12 +249,12 @@ def test_ids_out_of_range_name_their_file(options: Options, labelled: Path) -> N
     with pytest.raises(UserError) as caught:
         list(create_dataset(opt))
     assert str(caught.value) == (
-        f"{labelled}/trainA/1.png: holds class ids 0 to 200, and --label_nc 35 takes 0 to 34 (--on_bad_image skip goes "
-        "on without it)"
+        f"{labelled}/trainA/1.png: contains class ids 0 to 200, but --label_nc 35 allows 0 to 34 (--on_bad_image "
+        "skip continues without it)"
     )
 
 
 def test_a_picture_is_no_map_of_class_ids(tmp_path: Path) -> None:
     save(tmp_path / "rgb.png", picture(0))
-    with pytest.raises(BadImage, match="is no map of class ids, which has a single channel: its pixels are RGB"):
+    with pytest.raises(UnreadableImage, match=r"is not a map of class ids, .* its pixels are RGB"):
         read_labels(tmp_path / "rgb.png", 35)

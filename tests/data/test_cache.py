@@ -26,6 +26,7 @@ from data.transforms import Transform
 from tests.conftest import Options, tile, write_tiles
 from tests.data.test_loader import load, same, spawn, spoil, with_workers  # noqa: F401  # spawn is a fixture
 from util.errors import UserError
+from util.stage import Stage
 
 KEYS = [hashlib.md5(str(number).encode()).digest() for number in range(4000)]
 IMAGE = torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -116,7 +117,7 @@ def test_other_options_are_other_entries(options: Options, flags: tuple[Any, ...
 
 def test_a_crop_is_no_matter_where_the_scale_is_fixed(options: Options) -> None:
     def scaling(*flags: object) -> str:
-        return Transform(options("--load_size", 64, *flags)).scaling
+        return Transform(options("--load_size", 64, *flags), Stage.TRAIN).scaling
 
     assert scaling("--crop_size", 32) == scaling("--crop_size", 64) != scaling("--load_size", 68)
     for preprocess in ("crop", "scale_width", "scale_width_and_crop"):
@@ -179,8 +180,8 @@ def test_pairs_that_do_not_fit_are_bad_each_time(options: Options, tmp_path: Pat
     tile(1, 50, 36).save(root / "trainB" / "1.png")
     opt = options("--dataroot", root, "--model", "pix2pix", "--label_nc", 4, "--cache", "ram")
     _, said = load(opt, epochs=2)
-    assert said[0].startswith(f"bad image {root / 'trainB' / '1.png'}: has 50x36 pixels")
-    assert [line.endswith("of 1 files; replaced by others") for line in said[1:]] == [True, True]
+    assert said[0].startswith(f"skipped unreadable image {root / 'trainB' / '1.png'}: has 50x36 pixels")
+    assert [line.startswith("unreadable files: 1; images drawn in their place: ") for line in said[1:]] == [True, True]
 
 
 # The caches themselves.
@@ -208,7 +209,7 @@ def test_memory_that_is_full_is_told_of_and_what_is_in_it_stays() -> None:
 def test_a_torn_record_is_no_entry() -> None:
     cache = RamCache(9, 100_000)
     cache.put(KEYS[0], IMAGE, False)
-    slot = next(cache._places(KEYS[0]))
+    slot = next(cache._slots(KEYS[0]))
     cache._map[slot + 17] ^= 1
     assert cache.get(KEYS[0]) is None
     cache.put(KEYS[0], IMAGE, False)
@@ -228,7 +229,7 @@ def test_a_torn_file_is_no_entry(tmp_path: Path, length: int) -> None:
 
 
 def test_maps_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_cache, "MOST_MAPS", 3)
+    monkeypatch.setattr(image_cache, "MAX_MAPS", 3)
     cache = DiskCache(tmp_path)
     for number in range(5):
         cache.put(KEYS[number], IMAGE + number, False)
@@ -252,7 +253,7 @@ def test_a_disk_that_is_full_is_told_of_once(
     batches, said = load(options("--cache", "disk"), epochs=2)
     folder = two_domains / ".cache"
     assert same(batches, expected) and len(said) == 1
-    assert said[0].startswith(f"note: --cache disk: {folder} takes no more images (No space left on device)")
+    assert said[0].startswith(f"note: --cache disk: {folder} can't store more images (No space left on device)")
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 

@@ -21,7 +21,8 @@ import torch
 from PIL import Image
 
 from data import create_dataset
-from data.loader import EpochBatches, Loader
+from data.loader import Loader
+from data.sampler import EpochBatches
 from tests.conftest import Options, write_tiles
 from util.errors import UserError
 
@@ -31,7 +32,7 @@ Batch = dict[str, Any]
 def load(opt: argparse.Namespace, epochs: int = 1) -> tuple[list[Batch], list[str]]:
     """The batches of some epochs, and what the loader said."""
     loader, said = create_dataset(opt), []
-    loader.say = said.append
+    loader.print_message = said.append
     batches = []
     for epoch in range(1, epochs + 1):
         loader.set_epoch(epoch)
@@ -194,7 +195,7 @@ def test_workers_that_are_spawned_change_nothing(spoiled: argparse.Namespace, sp
 
 def test_an_epoch_that_was_broken_off_leaves_nothing_behind(spoiled: argparse.Namespace) -> None:
     loader = create_dataset(with_workers(spoiled, 2))
-    loader.say = lambda _: None
+    loader.print_message = lambda _: None
     for _ in loader:
         break
     loader.set_epoch(2)
@@ -205,7 +206,7 @@ def test_an_epoch_that_was_broken_off_leaves_nothing_behind(spoiled: argparse.Na
 def test_signals_are_for_the_main_process(spoiled: argparse.Namespace) -> None:
     expected, _ = load(spoiled, epochs=2)
     loader = create_dataset(with_workers(spoiled, 1))
-    loader.say = lambda _: None
+    loader.print_message = lambda _: None
     batches = []
     for epoch in (1, 2):
         loader.set_epoch(epoch)
@@ -221,7 +222,7 @@ def test_a_worker_that_dies_is_made_up_for(spoiled: argparse.Namespace) -> None:
     expected, told = load(spoiled, epochs=2)
     loader = create_dataset(with_workers(spoiled, 1))
     said: list[str] = []
-    loader.say = said.append
+    loader.print_message = said.append
     batches = []
     for epoch in (1, 2):
         loader.set_epoch(epoch)
@@ -231,7 +232,7 @@ def test_a_worker_that_dies_is_made_up_for(spoiled: argparse.Namespace) -> None:
                 worker.join()
             batches.append(batch)
     assert same(batches, expected)
-    died = [message for message in said if "from here on one process loads images (DataLoader worker" in message]
+    died = [message for message in said if "the main process loads images from now on (DataLoader worker" in message]
     assert len(died) == 1 and [message for message in said if message not in died] == told
 
 
@@ -255,17 +256,17 @@ def test_a_program_that_ends_in_an_epoch_leaves_no_worker(two_domains: Path) -> 
 def test_going_on_in_an_epoch_gives_its_rest_and_the_whole_count(spoiled: argparse.Namespace) -> None:
     expected, told = load(spoiled, epochs=1)
     loader = create_dataset(spoiled)
-    loader.say = lambda _: None
+    loader.print_message = lambda _: None
     loader.set_epoch(1)
     for count, _ in enumerate(loader, start=1):
         if count == 2:
             break
     going_on, said = create_dataset(with_workers(spoiled, 1)), []
-    going_on.say = said.append
+    going_on.print_message = said.append
     going_on.load_state_dict(loader.state_dict())
     going_on.set_epoch(1, start=2 * spoiled.batch_size)
     assert same(list(going_on), expected[2:])
-    assert said[-1] == told[-1] and "could not be read" in said[-1]
+    assert said[-1] == told[-1] and said[-1].startswith("unreadable files: ")
 
 
 @pytest.mark.parametrize("change", ["added", "removed", "renamed", "grown"])
@@ -282,7 +283,9 @@ def test_a_dataset_that_has_changed_is_not_gone_on_with_unless_forced(
         file.rename(file.with_name("022.png"))
     else:
         file.write_bytes(file.read_bytes() + b"x")
-    with pytest.raises(UserError, match=r"is not what the run was trained on: trainB ha[sd] .* by --force$"):
+    with pytest.raises(
+        UserError, match=r"differs from the dataset that the run was trained on: .*trainB.* by --force$"
+    ):
         create_dataset(options()).load_state_dict(before)
     forced = options()
     forced.force = True
@@ -307,15 +310,15 @@ def test_a_bad_image_is_replaced_named_once_and_counted(options: Options, two_do
     assert len(batches) == 12
     assert "02.png" not in names(batches)
     assert [batch for i, batch in enumerate(good) if i != 2 and not same([batch], [batches[i]])] == []
-    assert said[0].startswith(f"bad image {bad}: can't be decoded (")
-    count = "images that could not be read: 1, of 1 files; replaced by others"
+    assert said[0].startswith(f"skipped unreadable image {bad}: can't be decoded (")
+    count = "unreadable files: 1; images drawn in their place: 1"
     assert said[1:] == [count, count]
     assert same(batches, load(opt, epochs=2)[0])  # the draw in its place follows the seed
 
 
 def test_a_bad_image_is_an_error_if_wanted(options: Options, two_domains: Path) -> None:
     spoil(two_domains / "trainB" / "03.png")
-    with pytest.raises(UserError, match=r"trainB/03\.png: can't be decoded .*--on_bad_image skip goes on without it"):
+    with pytest.raises(UserError, match=r"trainB/03\.png: can't be decoded .*--on_bad_image skip continues without it"):
         load(options("--on_bad_image", "error"), epochs=3)
 
 
@@ -334,7 +337,7 @@ def test_in_testing_bad_images_are_left_out(options: Options, two_domains: Path,
     batches, said = load(opt)
     assert names(batches) == ["00.png", "02.png"]
     assert names(batches, "B") == ["00.png", "00.png"]  # two of them, gone through again
-    assert said[1:] == ["images that could not be read: 1, of 1 files; left out"]
+    assert said[1:] == ["unreadable files: 1; samples skipped: 1"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
@@ -350,7 +353,7 @@ def test_transparency_is_told_once(options: Options, two_domains: Path) -> None:
     for name in ("00.png", "01.png"):
         Image.new("RGBA", (40, 40), (255, 0, 0, 100)).save(two_domains / "trainA" / name)
     _, said = load(options(), epochs=2)
-    assert said == ["some images are transparent: they are put over white"]
+    assert said == ["some images are transparent: they are composited over white"]
     dataset = create_dataset(options()).dataset
     assert [dataset[(1, index)]["transparent"] for index in range(4)] == [True, True, False, False]
 
@@ -360,7 +363,7 @@ def test_images_of_unequal_size_need_a_batch_of_one(options: Options, two_domain
     assert len(load(options("--preprocess", "none"))[0]) == 6
     opt = options("--preprocess", "none", "--batch_size", 6)
     with pytest.raises(
-        UserError, match=r"^--batch_size 6 needs images of one size, and a batch has .*80x60.*--preprocess none"
+        UserError, match=r"^--batch_size 6 needs images of one size, but a batch has .*80x60.*--preprocess none"
     ):
         load(opt)
 
@@ -472,4 +475,4 @@ def test_an_image_that_would_be_scaled_to_an_enormous_one_is_left_out(options: O
     Image.new("RGB", (1, 60_000)).save(two_domains / "trainA" / "thin.png")
     batches, said = load(options("--preprocess", "scale_width", "--serial_batches", "--load_size", 64))
     assert len(batches) == 7
-    assert any("thin.png: would be scaled to 64x" in text for text in said), said
+    assert any("thin.png: would be resized to 64x" in text for text in said), said

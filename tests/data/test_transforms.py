@@ -14,13 +14,14 @@ from torch import Tensor
 from data import PREPROCESS
 from data.transforms import CENTRAL, Choices, Transform, resize
 from tests.conftest import tile
+from util.stage import Stage
 
 WIDE, TALL, SQUARE = (40, 90), (90, 40), (64, 64)  # height and width
 
 
-def transform(preprocess: str, **changed: Any) -> Transform:
-    settings = {"load_size": 36, "crop_size": 32, "no_flip": False, "is_train": True} | changed
-    return Transform(argparse.Namespace(preprocess=preprocess, **settings))
+def transform(preprocess: str, stage: Stage = Stage.TRAIN, **changed: Any) -> Transform:
+    settings = {"load_size": 36, "crop_size": 32, "no_flip": False} | changed
+    return Transform(argparse.Namespace(preprocess=preprocess, **settings), stage)
 
 
 def image(height: int, width: int) -> Tensor:
@@ -58,9 +59,9 @@ def place(made: Tensor) -> tuple[int, int]:
         ("none", (1, 3), (4, 4)),
     ],
 )
-@pytest.mark.parametrize("is_train", [True, False])
-def test_sizes(preprocess: str, shape: tuple[int, int], expected: tuple[int, int], is_train: bool) -> None:
-    made = transform(preprocess, is_train=is_train)(image(*shape), np.random.default_rng(0))
+@pytest.mark.parametrize("stage", [Stage.TRAIN, Stage.TEST])
+def test_sizes(preprocess: str, shape: tuple[int, int], expected: tuple[int, int], stage: Stage) -> None:
+    made = transform(preprocess, stage)(image(*shape), np.random.default_rng(0))
     assert made.shape == (3, *expected)
     assert made.dtype == torch.float32
     assert made.untyped_storage().nbytes() == 4 * made.numel()  # it doesn't keep the whole image
@@ -123,9 +124,10 @@ def test_no_flip_forbids_them() -> None:
     assert torch.equal(still.apply(image(*WIDE), Choices(flip=True)), expected)
 
 
+@pytest.mark.parametrize("stage", [Stage.VALIDATE, Stage.TEST])
 @pytest.mark.parametrize("preprocess", PREPROCESS)
-def test_testing_leaves_nothing_to_chance(preprocess: str) -> None:
-    testing = transform(preprocess, is_train=False)
+def test_validation_and_testing_are_not_random(preprocess: str, stage: Stage) -> None:
+    testing = transform(preprocess, stage)
     random = np.random.default_rng(0)
     made = [testing(image(*WIDE), random) for _ in range(4)]
     assert all(torch.equal(one, made[0]) for one in made)
@@ -173,8 +175,23 @@ def test_sharp_edges_stay_in_range(kind: torch.dtype, channels: int) -> None:
     assert (made[0] == made[-1]).all()
 
 
-def test_without_augmentation_training_sees_the_centre_as_it_is() -> None:
-    bare, testing = transform("crop", augment="none"), transform("crop", is_train=False)
+@pytest.mark.parametrize("preprocess", PREPROCESS)
+def test_validation_in_a_training_run_scales_as_testing_does(preprocess: str) -> None:
+    """test.py's --load_size is by default --crop_size."""
+    validating = transform(preprocess, Stage.VALIDATE, load_size=48)
+    testing = transform(preprocess, Stage.TEST, load_size=32)
+    assert torch.equal(validating.apply(image(*WIDE), CENTRAL), testing.apply(image(*WIDE), CENTRAL))
+    assert validating.scaling == testing.scaling  # entries of a cache are shared
+
+
+def test_an_old_call_without_a_stage_is_that_of_the_program() -> None:
+    opt = argparse.Namespace(preprocess="crop", load_size=36, crop_size=32, no_flip=False, is_train=True)
+    with pytest.warns(FutureWarning, match=r"^Transform\(opt\) is now Transform\(opt, stage\)$"):
+        assert Transform(opt).is_random
+
+
+def test_without_augmentation_training_sees_the_center_as_it_is() -> None:
+    bare, testing = transform("crop", augment="none"), transform("crop", Stage.TEST)
     assert bare.choose(np.random.default_rng(0)) == CENTRAL
     assert torch.equal(bare(image(40, 90), np.random.default_rng(0)), testing(image(40, 90), np.random.default_rng(0)))
     assert transform("crop", augment="basic").choose(np.random.default_rng(0)) != CENTRAL

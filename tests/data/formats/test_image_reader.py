@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from data.formats.image_reader import IMAGE_EXTENSIONS, BadImage, read_image
+from data.formats.image_reader import IMAGE_EXTENSIONS, UnreadableImage, read_image
 from tests.conftest import tile
 
 Save = Callable[..., Path]
@@ -190,7 +190,7 @@ def test_floating_point_tiff(save: Save) -> None:
 @pytest.mark.parametrize("value", [-0.1, 1.5, np.nan, np.inf])
 def test_floating_point_outside_its_range_is_refused(save: Save, value: float) -> None:
     path = save(Image.fromarray(np.array([[0, value]], dtype=np.float32)), "image.tif")
-    with pytest.raises(BadImage, match=r"image\.tif: has values outside 0\.\.1$"):
+    with pytest.raises(UnreadableImage, match=r"image\.tif: has values outside 0\.\.1$"):
         read_image(path, 3)
 
 
@@ -208,11 +208,11 @@ def test_five_channels_are_five_pages(save: Save, kind: type) -> None:
 
 def test_pages_that_do_not_fit_are_refused(save: Save) -> None:
     small, large = Image.new("L", (4, 4)), Image.new("L", (5, 4))
-    with pytest.raises(BadImage, match="has 2 pages; 5 channels are read from a TIFF with a page for each"):
+    with pytest.raises(UnreadableImage, match="has 2 pages, but 5 channels need a TIFF with one page each"):
         read_image(save(small, "image.tif", save_all=True, append_images=[small]), 5)
-    with pytest.raises(BadImage, match="has pages of different sizes"):
+    with pytest.raises(UnreadableImage, match="has pages of different sizes"):
         read_image(save(small, "image.tif", save_all=True, append_images=[small] * 3 + [large]), 5)
-    with pytest.raises(BadImage, match="has 1 pages"):
+    with pytest.raises(UnreadableImage, match="has 1 pages"):
         read_image(save(PICTURE), 5)
 
 
@@ -276,27 +276,27 @@ def test_a_damaged_exif_block_does_not_spoil_a_good_image(save: Save) -> None:
 def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(content)
-    with pytest.raises(BadImage, match=reason) as caught:
+    with pytest.raises(UnreadableImage, match=reason) as caught:
         read_image(path, 3)
     assert caught.value.path == str(path)
     assert str(caught.value).count(str(path)) == 1
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadImage, match=r"gone\.png: is no longer there"):
+    with pytest.raises(UnreadableImage, match=r"gone\.png: no longer exists"):
         read_image(tmp_path / "gone.png", 3)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(BadImage, match=r"folder\.png: is no file"):
+    with pytest.raises(UnreadableImage, match=r"folder\.png: is not a regular file"):
         read_image(tmp_path / "folder.png", 3)
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
-    with pytest.raises(BadImage, match=r"loop\.png: can't be opened: Too many levels of symbolic links"):
+    with pytest.raises(UnreadableImage, match=r"loop\.png: can't be opened: Too many levels of symbolic links"):
         read_image(tmp_path / "loop.png", 3)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes in folders")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(BadImage, match=r"pipe\.png: is no file"):
+    with pytest.raises(UnreadableImage, match=r"pipe\.png: is not a regular file"):
         read_image(tmp_path / "pipe.png", 3)
 
 
@@ -304,21 +304,21 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_half_a_file_is_named(save: Save, extension: str) -> None:
     path = save(tile(2, 64, 64), f"image{extension}")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(BadImage, match=rf"image\{extension}: can't be decoded"):
+    with pytest.raises(UnreadableImage, match=rf"image\{extension}: can't be decoded"):
         read_image(path, 3)
 
 
 def test_a_claim_of_too_many_pixels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.ppm"
     path.write_bytes(b"P6 100000 100000 255\n")
-    with pytest.raises(BadImage, match=r"bomb\.ppm: claims more pixels than is safe to decode"):
+    with pytest.raises(UnreadableImage, match=r"bomb\.ppm: declares more pixels than are safe to decode"):
         read_image(path, 3)
 
 
 def test_a_bad_image_survives_the_way_from_a_worker() -> None:
     import pickle
 
-    error = pickle.loads(pickle.dumps(BadImage(Path("a/b.png"), "is empty")))
+    error = pickle.loads(pickle.dumps(UnreadableImage(Path("a/b.png"), "is empty")))
     assert (error.path, error.reason, str(error)) == ("a/b.png", "is empty", "a/b.png: is empty")
 
 
@@ -359,7 +359,7 @@ def test_any_file_is_an_image_in_range_or_a_bad_image(tmp_path: Path, content: b
     path.write_bytes(content)
     try:
         image = read_image(path, channels)
-    except BadImage as error:
+    except UnreadableImage as error:
         assert error.path == str(path) and error.reason
         return
     assert image.dim() == 3 and image.shape[0] == channels and image.numel() > 0
