@@ -10,22 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageSequence
+from PIL import Image
 from torch import Tensor
 
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # Pillow refuses larger images, and warns at half of it
+from data.formats import color_profile
+from data.formats.decoding import MAX_PIXELS, TOO_MANY_PIXELS, Decoded, class_ids, decode
+from data.formats.opening import IMAGE_EXTENSIONS
+from data.formats.samples import TRANSPARENT, Samples
+
+__all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "UnreadableImage", "read_image", "read_labels"]
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_UPRIGHT = {  # the transposition that turns an image upright, by EXIF orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
 class UnreadableImage(Exception):
@@ -47,23 +42,55 @@ def __getattr__(name: str) -> Any:
     return UnreadableImage
 
 
-def read_image(path: Path | str, channels: int, *, on_transparency: Callable[[], None] = lambda: None) -> Tensor:
+def read_image(
+    path: Path | str,
+    channels: int,
+    *,
+    on_transparency: Callable[[], None] = lambda: None,
+    icc: str = "ignore",
+    on_profile: Callable[[str], None] = lambda name: None,
+) -> Tensor:
     """The image with `channels` channels, upright according to its EXIF orientation.
 
     1 channel is gray, 3 are RGB: transparent images are composited over white, and `on_transparency` is called.
-    2 channels are gray and alpha, 4 are RGB and alpha. Any other number is read from a TIFF with one gray page for
-    each channel.
+    2 channels are gray and alpha, 4 are RGB and alpha. A TIFF with as many samples per pixel, of which none is alpha,
+    is read as it is; any other number is also read from a TIFF with one gray page for each channel.
+    A color profile other than sRGB is passed to `on_profile` by its name, and converted to sRGB if `icc` is "srgb".
 
-    Returns (channels, H, W) with values in 0..255: uint8, or float32 if the file has more than 8 bits of gray.
-    Raises UnreadableImage for a file that can't be decoded.
+    Returns (channels, H, W) with values in 0..255: uint8, or float32 if the file has more than 8 bits per sample.
+    Raises UnreadableImage for a file that can't be decoded, and one that is transparent everywhere if its
+    transparency is not a channel.
     """
 
-    def to_pixels(image: Image.Image) -> Tensor:
-        if channels not in (1, 2, 3, 4):
-            return _read_pages(image, channels, on_transparency)
-        return _to_tensor(_convert(_upright(image), channels, on_transparency), channels)
+    def convert(decoded: Decoded, count: int) -> Tensor:
+        decoded = _in_srgb(decoded, icc, on_profile)
+        if isinstance(decoded, Samples):
+            pixels = decoded.to_channels(count, on_transparency)
+            return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+        return _to_tensor(_convert(decoded, count, on_transparency), count)
 
-    return _decode(path, to_pixels)
+    def read() -> Tensor:
+        if channels in (1, 2, 3, 4):
+            return convert(decode(path)[0], channels)
+        pages = decode(path, every_page=True)
+        if len(pages) == 1 and isinstance(pages[0], Samples):
+            return convert(pages[0], channels)
+        return _stack_pages(pages, channels, convert)
+
+    return _guard(path, read)
+
+
+def _in_srgb(decoded: Decoded, icc: str, on_profile: Callable[[str], None]) -> Decoded:
+    """Report a color profile other than sRGB, and convert its colors if `icc` is "srgb"."""
+    is_samples = isinstance(decoded, Samples)
+    profile = decoded.profile if is_samples else decoded.info.get("icc_profile")
+    name = color_profile.name_if_not_srgb(profile) if isinstance(profile, bytes) and profile else ""
+    if not name:
+        return decoded
+    on_profile(name)
+    if icc != "srgb":
+        return decoded
+    return color_profile.samples_to_srgb(decoded) if is_samples else color_profile.to_srgb(decoded, profile)
 
 
 def read_labels(path: Path | str, count: int) -> Tensor:
@@ -72,31 +99,30 @@ def read_labels(path: Path | str, count: int) -> Tensor:
     Raises UnreadableImage for a file that can't be decoded, has several channels, or contains other ids.
     """
 
-    def to_ids(image: Image.Image) -> Tensor:
-        if image.mode not in ("1", "L", "P", *_SIXTEEN_BIT):
-            raise ValueError(f"is not a map of class ids, which has a single channel: its pixels are {image.mode}")
-        ids = np.array(_upright(image)).astype(np.int64)
+    def read() -> Tensor:
+        ids = class_ids(path)
         if not 0 <= ids.min() <= ids.max() < count:
             raise ValueError(
                 f"contains class ids {ids.min()} to {ids.max()}, but --label_nc {count} allows 0 to {count - 1}"
             )
         return torch.from_numpy(ids.astype(np.uint8))[None]
 
-    return _decode(path, to_ids)
+    return _guard(path, read)
 
 
-def _decode(path: Path | str, read: Callable[[Image.Image], Tensor]) -> Tensor:
-    """The result of `read` for the opened file. Raises UnreadableImage, with a reason, for any failure."""
+def _guard(path: Path | str, read: Callable[[], Tensor]) -> Tensor:
+    """The result of `read` for the file. Raises UnreadableImage, with a reason, for any failure."""
     if not os.path.isfile(path) and os.path.exists(path):
         raise UnreadableImage(path, "is not a regular file")  # opening a pipe would block
     try:
-        with Image.open(path) as image:
-            return read(image)
+        return read()
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
-        raise UnreadableImage(path, "declares more pixels than are safe to decode") from error
-    # A damaged file can make Pillow's decoders raise any exception.
+        raise UnreadableImage(path, TOO_MANY_PIXELS) from error
+    except MemoryError as error:
+        raise UnreadableImage(path, "needs more memory than there is") from error
+    # A damaged file can make decoders raise any exception.
     except Exception as error:
         raise UnreadableImage(path, _reason(path, error)) from error
 
@@ -116,39 +142,27 @@ def _reason(path: Path | str, error: Exception) -> str:
     return f"can't be decoded ({type(error).__name__}: {error})".replace(f" '{path}'", "")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The image, transposed according to its EXIF orientation.
-
-    ImageOps.exif_transpose can't be used: it rewrites the whole EXIF block, and fails if a byte of it is damaged.
-    """
-    image.load()  # this already transposes a TIFF
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # the pixels are valid even if the EXIF block is not
-        return image
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
-
-def _read_pages(image: Image.Image, channels: int, on_transparency: Callable[[], None]) -> Tensor:
+def _stack_pages(pages: list[Decoded], channels: int, convert: Callable[[Decoded, int], Tensor]) -> Tensor:
     """The pages of a TIFF as channels. Raises ValueError if their number or sizes don't fit."""
-    count = getattr(image, "n_frames", 1)
-    if count != channels:
-        raise ValueError(f"has {count} pages, but {channels} channels need a TIFF with one page each")
-    # Convert to arrays at once: Pillow yields the same object for every page.
-    pages = [np.asarray(_convert(page, 1, on_transparency)) for page in ImageSequence.Iterator(image)]
-    if len({page.shape for page in pages}) > 1:
+    if len(pages) != channels:
+        raise ValueError(f"has {len(pages)} pages, but {channels} channels need a TIFF with one page each")
+    planes = [convert(page, 1) for page in pages]
+    if len({plane.shape for plane in planes}) > 1:
         raise ValueError("has pages of different sizes")
-    return torch.from_numpy(np.stack(pages))
+    return torch.cat(planes)
 
 
 def _convert(image: Image.Image, channels: int, on_transparency: Callable[[], None]) -> Image.Image:
     """The image in Pillow's mode with these channels; gray of more than 8 bits becomes mode F, in 0..255."""
-    if image.mode in _SIXTEEN_BIT or image.mode == "F":
+    if image.mode in SIXTEEN_BIT or image.mode == "F":
         return _convert_deep_gray(image)
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     if channels in (1, 3) and image.has_transparency_data:
         with_alpha = image.convert("RGBA")
-        if np.asarray(with_alpha.getchannel("A")).min() < 255:
+        lowest, highest = with_alpha.getchannel("A").getextrema()
+        if highest == 0:
+            raise ValueError(TRANSPARENT)
+        if lowest < 255:
             on_transparency()
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, with_alpha).convert(mode)
