@@ -30,6 +30,7 @@ class AlignedDataset(AlignedOptions, BaseDataset):
         self.source = "A" if opt.direction == "AtoB" else "B"
         self.domains = "AB"  # the domains of a sample
         self.unpaired: list[Path] = []
+        self.ignored = image_folder.IgnoredFiles()
         self.is_joined = False  # A and B side by side in one file
         self.folders: list[Path]
         self.pairs: list[tuple[Path, ...]]  # a file for each of the domains
@@ -46,11 +47,12 @@ class AlignedDataset(AlignedOptions, BaseDataset):
             self._find_joined(joined, folders)
         elif all(folder.is_dir() for folder in folders):
             self.folders = folders
-            pairs, self.unpaired = image_folder.match_names(folders)
+            pairs, self.unpaired = image_folder.match_names(folders, self.ignored)
             self.pairs = pairs[: self.opt.max_dataset_size]
         elif source.is_dir() and self.stage is not Stage.TRAIN:
             self.domains, self.folders = self.source, [source]
-            self.pairs = [(path,) for path in image_folder.list_images(source, self.opt.max_dataset_size)[0]]
+            paths, self.ignored = image_folder.list_images(source, self.opt.max_dataset_size)
+            self.pairs = [(path,) for path in paths]
         else:
             missing = image_folder.explain_missing(root, [folder.name for folder in folders])
             raise UserError(f"{missing}; or {joined}, where each image has A and B side by side")
@@ -62,7 +64,7 @@ class AlignedDataset(AlignedOptions, BaseDataset):
                 f"image can't be side by side, as in {joined}"
             )
         self.is_joined, self.folders = True, [joined]
-        paths, _ = image_folder.list_images(joined, self.opt.max_dataset_size)
+        paths, self.ignored = image_folder.list_images(joined, self.opt.max_dataset_size)
         self.pairs = [(path, path) for path in paths]
 
     def __len__(self) -> int:
@@ -74,9 +76,10 @@ class AlignedDataset(AlignedOptions, BaseDataset):
 
     def summary(self) -> str:
         """The number of pairs and of unpaired images."""
+        ignored = self.ignored.describe(self.opt.verbose)
         if len(self.domains) == 1:
-            return f"{len(self)} images in {self.folders[0]}, without ground truth"
-        found = f"{len(self)} pairs in {' and '.join(map(str, self.folders))}"
+            return f"{len(self)} images in {self.folders[0]}{ignored}, without ground truth"
+        found = f"{len(self)} pairs in {' and '.join(map(str, self.folders))}{ignored}"
         if not self.unpaired:
             return found
         return (

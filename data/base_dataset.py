@@ -35,6 +35,8 @@ class BaseDataset(DatasetOptions, ABC):
         self.phase: str = phase or opt.phase
         self.transform = transforms.Transform(opt, self.stage)
         self.transparent = False
+        self.profile = ""  # the name of a color profile other than sRGB that an image of the sample has
+        self.icc: str = getattr(opt, "icc", "ignore")
         self.cache: image_cache.ImageCache | None = None  # the loader sets it according to --cache
 
     @abstractmethod
@@ -75,6 +77,8 @@ class BaseDataset(DatasetOptions, ABC):
 
         `settings` describes everything else that the pixels depend on. The image must not be modified.
         """
+        if self.icc != "ignore":
+            settings += f", icc {self.icc}"
         key = image_cache.make_key(paths, settings) if self.cache else None
         entry = self.cache.get(key) if self.cache and key else None
         if entry is None:
@@ -100,7 +104,13 @@ class BaseDataset(DatasetOptions, ABC):
 
     def decode(self, path: Any, channels: int) -> Any:
         """The decoded image, neither cached nor checked; for images that are passed to `check_size` and `cached`."""
-        return image_reader.read_image(path, channels, on_transparency=self._record_transparency)
+        return image_reader.read_image(
+            path,
+            channels,
+            on_transparency=self._record_transparency,
+            icc=self.icc,
+            on_profile=self._record_profile,
+        )
 
     def check_size(self, path: Any, image: Any) -> None:
         """Raise UnreadableImage for an image (C, H, W), or part of one, that --preprocess would make enormous."""
@@ -116,8 +126,11 @@ class BaseDataset(DatasetOptions, ABC):
     def _record_transparency(self) -> None:
         self.transparent = True
 
+    def _record_profile(self, name: str) -> None:
+        self.profile = name
+
     def __getitem__(self, place: tuple[int, int]) -> Sample:
-        """The sample of (epoch, index), together with its reports "unreadable", "transparent" and "note".
+        """The sample of (epoch, index), together with its reports "unreadable", "transparent", "profile" and "note".
 
         In training, another sample is drawn in place of an unreadable one. In validation and testing, or after
         MAX_DRAWS unreadable samples, only the reports are returned.
@@ -125,7 +138,7 @@ class BaseDataset(DatasetOptions, ABC):
         epoch, index = place
         random = np.random.default_rng((self.opt.seed, epoch, index))
         unreadable: list[tuple[str, str]] = []
-        self.transparent = False
+        self.transparent, self.profile = False, ""
         sample: Sample = {}
         for _ in range(MAX_DRAWS if self.stage is Stage.TRAIN else 1):
             try:
@@ -135,4 +148,5 @@ class BaseDataset(DatasetOptions, ABC):
                 unreadable.append((error.path, error.reason))
                 index = int(random.integers(len(self)))
         note = self.cache.trouble if self.cache else ""
-        return sample | {"unreadable": unreadable, "transparent": self.transparent, "note": note}
+        reports = {"unreadable": unreadable, "transparent": self.transparent, "profile": self.profile, "note": note}
+        return sample | reports

@@ -25,6 +25,7 @@ import PIL
 import torch
 from torch import Tensor
 
+from data.formats.opening import READER_VERSION
 from util.runtime.processes import processes
 
 if sys.platform == "win32":
@@ -39,8 +40,8 @@ Entry = tuple[Tensor, bool]  # an image, and whether its file was transparent
 
 def make_key(paths: Sequence[Path], settings: str) -> bytes | None:
     """A 16-byte hash of files (path, size, time of change), settings and versions; None if a file is missing."""
-    # Other versions of Pillow and torch may decode and resize to different pixels.
-    parts = [settings, PIL.__version__, torch.__version__]
+    # Other versions of the readers, Pillow and torch may decode and resize to different pixels.
+    parts = [settings, f"reader {READER_VERSION}", PIL.__version__, torch.__version__]
     try:
         for path in paths:
             status = os.stat(path)

@@ -20,6 +20,7 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
     batch: dict[str, Any] = {
         "unreadable": [report for sample in samples for report in sample.pop("unreadable")],
         "transparent": any([sample.pop("transparent") for sample in samples]),
+        "profile": max(sample.pop("profile", "") for sample in samples),
         "note": max(sample.pop("note") for sample in samples),
         "missing": sum(not sample for sample in samples),
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-from data.formats.image_reader import IMAGE_EXTENSIONS
+from data.formats.opening import IMAGE_EXTENSIONS, SKIPPED_FOLDERS
 from util.errors import UserError
 
 
@@ -51,13 +51,37 @@ class ImageFiles(Sequence[Path]):
         return os.fsdecode(self._block[start : int(self._ends[index])])
 
 
-def list_images(folder: Path, limit: int | None = None) -> tuple[ImageFiles, Counter[str]]:
-    """The image files in a folder and its subfolders, sorted by name, and the number of other files by extension.
+class IgnoredFiles(Counter[str]):
+    """The number of files that are not images, by extension, and the paths of the first of them."""
 
-    Hidden files and folders are skipped. A folder that symbolic links reach twice is read once. At most `limit` images
+    MAX_NAMES = 100
+
+    def __init__(self, counts: Mapping[str, int] | None = None) -> None:  # with an argument when it is unpickled
+        super().__init__(counts or {})
+        self.names: list[str] = []
+
+    def add(self, path: str) -> None:
+        self[os.path.splitext(path)[1].lower() or "no extension"] += 1
+        if len(self.names) < self.MAX_NAMES:
+            self.names.append(path)
+
+    def describe(self, verbose: bool) -> str:
+        """Their number in parentheses, for the line about a dataset; with `verbose`, their names too."""
+        if not self:
+            return ""
+        more = ", ..." if self.total() > len(self.names) else ""
+        return f" ({self.total()} other files ignored{': ' + ', '.join(self.names) + more if verbose else ''})"
+
+
+def list_images(
+    folder: Path, limit: int | None = None, ignored: IgnoredFiles | None = None
+) -> tuple[ImageFiles, IgnoredFiles]:
+    """The image files in a folder and its subfolders, sorted by name, and the other files, added to `ignored` if given.
+
+    Hidden files and folders, and SKIPPED_FOLDERS, are skipped. A folder that symbolic links reach twice is read once. At most `limit` images
     are returned. Raises UserError if there is no image, or a folder can't be listed.
     """
-    ignored: Counter[str] = Counter()
+    ignored = IgnoredFiles() if ignored is None else ignored
     images: list[str] = []
     _scan(str(folder), images, ignored, set())
     if not images:
@@ -66,7 +90,7 @@ def list_images(folder: Path, limit: int | None = None) -> tuple[ImageFiles, Cou
     return ImageFiles(images[:limit]), ignored
 
 
-def _scan(folder: str, images: list[str], ignored: Counter[str], seen: set[str]) -> None:
+def _scan(folder: str, images: list[str], ignored: IgnoredFiles, seen: set[str]) -> None:
     """Add the files in a folder and its subfolders, in the order of their paths compared part by part."""
     real = os.path.realpath(folder)
     if real in seen:
@@ -74,7 +98,8 @@ def _scan(folder: str, images: list[str], ignored: Counter[str], seen: set[str])
     seen.add(real)
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+            shown = [entry for entry in entries if not entry.name.startswith(".") and entry.name not in SKIPPED_FOLDERS]
+            found = sorted((entry.name, _is_folder(entry)) for entry in shown)
     except OSError as error:
         raise UserError(
             f"{error.filename} can't be listed ({error.strerror}): make it readable, or remove it"
@@ -86,7 +111,7 @@ def _scan(folder: str, images: list[str], ignored: Counter[str], seen: set[str])
         elif name.endswith(IMAGE_EXTENSIONS) or name.lower().endswith(IMAGE_EXTENSIONS):
             images.append(start + name)
         else:
-            ignored[os.path.splitext(name)[1].lower() or "no extension"] += 1
+            ignored.add(start + name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -96,12 +121,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def match_names(folders: Sequence[Path]) -> tuple[list[tuple[Path, ...]], list[Path]]:
+def match_names(
+    folders: Sequence[Path], ignored: IgnoredFiles | None = None
+) -> tuple[list[tuple[Path, ...]], list[Path]]:
     """Tuples of images with the same name in all folders (apart from the extension), in order; and the other images.
 
     Raises UserError if no name is in all folders, or two images in a folder have the same name.
     """
-    named = [_by_name(folder) for folder in folders]
+    named = [_by_name(folder, ignored) for folder in folders]
     common = set.intersection(*(set(names) for names in named))
     if not common:
         examples = " and ".join(str(next(iter(names.values()))) for names in named)
@@ -113,10 +140,10 @@ def match_names(folders: Sequence[Path]) -> tuple[list[tuple[Path, ...]], list[P
     return [tuple(names[name] for names in named) for name in named[0] if name in common], others
 
 
-def _by_name(folder: Path) -> dict[Path, Path]:
+def _by_name(folder: Path, ignored: IgnoredFiles | None) -> dict[Path, Path]:
     """The images of a folder by their path below it, without the extension."""
     found: dict[Path, Path] = {}
-    for path in list_images(folder)[0]:
+    for path in list_images(folder, ignored=ignored)[0]:
         other = found.setdefault(path.relative_to(folder).with_suffix(""), path)
         if other != path:
             raise UserError(f"{other} and {path.name} have the same name: remove one of them")

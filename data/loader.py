@@ -17,6 +17,7 @@ from data import workers
 from data.base_dataset import MAX_DRAWS, BaseDataset
 from data.cache import ImageCache, create_cache
 from data.collate import collate
+from data.file_rules import explain_new_rules
 from data.fingerprint import Fingerprint, difference, fingerprint
 from data.sampler import create_sampler
 from util.errors import UserError
@@ -45,6 +46,7 @@ class Loader:
         self.unreadable: dict[str, str] = {}  # the reason by path
         self.transparent = False
         self.is_cache_reported = False
+        self.is_profile_reported = False
         self.reports: Counter[str] = Counter()  # how often a path was unreadable in this epoch
         if dataset.cache is None and opt.cache != "none":
             dataset.cache = self._create_cache()
@@ -107,6 +109,8 @@ class Loader:
         """Raises UserError if the dataset differs from the one of the state, unless --force."""
         changed = difference(state["fingerprint"], self.fingerprint)
         if changed and not self.opt.force:
+            rules = explain_new_rules(self.dataset.files(), Path(self.opt.dataroot))
+            changed = f"{changed}; {rules}" if rules else changed
             raise UserError(
                 f"--dataroot {self.opt.dataroot} differs from the dataset that the run was trained on: {changed}; "
                 "restore it, or resume with the changed dataset by --force"
@@ -167,6 +171,13 @@ class Loader:
         if batch.pop("transparent") and not self.transparent:
             self.transparent = True
             self.print_message("some images are transparent: they are composited over white")
+        if (profile := batch.pop("profile")) and not self.is_profile_reported:
+            self.is_profile_reported = True
+            converted = getattr(self.opt, "icc", "ignore") == "srgb"
+            treatment = "converted to sRGB" if converted else "read as sRGB; --icc srgb converts them"
+            self.print_message(
+                f"note: some images have a color profile other than sRGB (such as {profile}): {treatment}"
+            )
         if "unequal" in batch and self.is_training:
             raise UserError(
                 f"--batch_size {self.opt.batch_size} needs images of one size, but a batch has {batch['unequal']} with "

@@ -33,8 +33,7 @@ class SingleDataset(SingleOptions, BaseDataset):
 
     def summary(self) -> str:
         """The number of images and of other files in the folder."""
-        ignored = f" ({self.ignored.total()} other files ignored)" if self.ignored else ""
-        return f"{len(self)} images in {self.folder}{ignored}"
+        return f"{len(self)} images in {self.folder}{self.ignored.describe(self.opt.verbose)}"
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
         """{"A": image, "A_paths": its file}."""

@@ -61,8 +61,7 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
         """The number of images and of other files in each folder."""
         parts = []
         for domain, folder in self.folders.items():
-            ignored = self.ignored[domain].total()
-            also = f" ({ignored} other files ignored)" if ignored else ""
+            also = self.ignored[domain].describe(self.opt.verbose)
             parts.append(f"{len(self.paths[domain])} images in {folder}{also}")
         return ", ".join(parts)
 

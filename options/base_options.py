@@ -354,7 +354,7 @@ def add_data_options(parser: OptionParser) -> None:
     group = parser.add_argument_group("data")
     names = ", ".join(DATASETS.names())
     positive = number(int, least=1)
-    parser.restored |= {"direction", "preprocess", "crop_size"}
+    parser.restored |= {"direction", "preprocess", "crop_size", "icc"}
     group.add_argument("--dataset_mode", default="unaligned", help=f"{names}, or your own package.module:Class")
     group.add_argument("--direction", choices=("AtoB", "BtoA"), default="AtoB", help="BtoA swaps the two domains")
     group.add_argument("--serial_batches", action="store_true", help="take the images in order, not at random")
@@ -379,4 +379,10 @@ def add_data_options(parser: OptionParser) -> None:
         choices=("skip", "error"),
         default="skip",
         help="take another for an unreadable one, or stop",
+    )
+    group.add_argument(
+        "--icc",
+        choices=("ignore", "srgb"),
+        default="ignore",
+        help="color profiles of images other than sRGB: ignore them, or convert the colors to sRGB",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -139,7 +140,8 @@ def _reason(path: Path | str, error: Exception) -> str:
         return str(error)
     if Path(path).stat().st_size == 0:
         return "is empty (0 bytes)"
-    return f"can't be decoded ({type(error).__name__}: {error})".replace(f" '{path}'", "")
+    text = re.sub(r" (<_io\.BytesIO[^>]*>|'" + re.escape(str(path)) + "')", "", str(error))
+    return f"can't be decoded ({type(error).__name__}: {text})"
 
 
 def _stack_pages(pages: list[Decoded], channels: int, convert: Callable[[Decoded, int], Tensor]) -> Tensor:

@@ -84,6 +84,8 @@ def _scale(values: np.ndarray, tags: Tags) -> np.ndarray:
         lowest, highest = values.min(), values.max()
         if not (np.isfinite(lowest) and np.isfinite(highest) and lowest >= 0 and highest <= maximum):
             raise ValueError(f"has values outside 0..{maximum}")
+    if tags.formats[0] == FLOAT:
+        return values.astype(np.float32) * np.float32(255)
     if maximum == 255:
         return values.astype(np.uint8)
     if maximum < 255:

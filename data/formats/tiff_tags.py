@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 
 UNSIGNED, SIGNED, FLOAT, UNDEFINED, COMPLEX, COMPLEX_FLOAT = 1, 2, 3, 4, 5, 6  # SampleFormat
@@ -88,7 +89,7 @@ def create_tags(value_of: Callable[[int], Any], big_endian: bool) -> Tags:
         value = value_of(code)
         if value is None or isinstance(value, (bytes, str)):
             return tuple(default)
-        return tuple(value) if isinstance(value, Iterable) else (value,)
+        return tuple(np.ravel(value).tolist()) if isinstance(value, Iterable) else (value,)
 
     def number(code: int, default: int) -> int:
         return int((numbers(code) or (default,))[0])
