@@ -13,18 +13,27 @@ if TYPE_CHECKING:
 
 
 def to_array(image: Tensor, aspect_ratio: float = 1.0) -> np.ndarray:
-    """An image (C, H, W) in [-1, 1] as uint8 (H, W, 3): gray for 1 or 2 channels, otherwise the first three channels.
+    """An image (C, H, W) in [-1, 1] as uint8: (H, W, 3), or with alpha (H, W, 2) for 2 channels, (H, W, 4) for 4.
 
+    1 channel is gray; of 5 and more channels the first three are shown.
     An aspect_ratio above 1 stretches the width, one below 1 the height.
     """
-    colors = image.detach()[: 3 if image.shape[0] >= 3 else 1]
-    levels = ((colors.float().cpu() + 1) * 127.5).round().clamp(0, 255)
-    array = np.repeat(levels.numpy().astype(np.uint8), 3 // len(colors), axis=0).transpose(1, 2, 0)
+    channels = image.detach()[: image.shape[0] if image.shape[0] <= 4 else 3]
+    levels = ((channels.float().cpu() + 1) * 127.5).round().clamp(0, 255)
+    array = np.repeat(levels.numpy().astype(np.uint8), 3 if len(channels) == 1 else 1, axis=0).transpose(1, 2, 0)
     if aspect_ratio == 1.0:
         return array
     height, width = array.shape[:2]
     size = round(width * max(1.0, aspect_ratio)), round(height / min(1.0, aspect_ratio))
-    return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize(size, Image.Resampling.BICUBIC))
+
+
+def to_rgb(array: np.ndarray) -> np.ndarray:
+    """A picture of `to_array` as (H, W, 3): composited over white if it has alpha. Live monitors expect that."""
+    if array.shape[2] == 3:
+        return array
+    picture = Image.fromarray(np.ascontiguousarray(array)).convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB"))
 
 
 def grid(images: Tensor, columns: int) -> Tensor:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from util.images import name_below, to_array
+from PIL import Image
+
+from util.images import name_below, to_array, to_rgb
+from util.pages.html import write_picture
 
 
 def test_minus_one_is_black_and_one_is_white() -> None:
@@ -23,11 +26,26 @@ def test_an_eight_bit_image_survives_the_way_through_a_network() -> None:
     assert np.array_equal(to_array(levels / 127.5 - 1), levels.permute(1, 2, 0).numpy())
 
 
-@pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (5, [0, 1, 2])])
+@pytest.mark.parametrize(
+    ("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 2, 3]), (5, [0, 1, 2])]
+)
 def test_any_number_of_channels_can_be_shown(channels: int, shown: list[int]) -> None:
     image = torch.rand(channels, 4, 5) * 2 - 1
     expected = ((image[shown] + 1) * 127.5).round().permute(1, 2, 0).numpy()
     assert np.array_equal(to_array(image), expected)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(2, "LA"), (4, "RGBA")])
+def test_alpha_is_written_and_composited_for_monitors(tmp_path: Path, channels: int, mode: str) -> None:
+    image = torch.full((channels, 4, 6), -1.0)
+    image[-1, :, 3:] = 1.0  # black: transparent at the left, opaque at the right
+    for aspect_ratio in (1.0, 2.0):
+        array = to_array(image, aspect_ratio)
+        write_picture(tmp_path / "a.png", array)
+        with Image.open(tmp_path / "a.png") as picture:
+            assert picture.mode == mode and np.array_equal(np.asarray(picture), array)
+        rgb = to_rgb(array)
+        assert rgb.shape == (*array.shape[:2], 3) and (rgb[:, 0] == 255).all() and not rgb[:, -1].any()
 
 
 @pytest.mark.parametrize(("aspect_ratio", "size"), [(1.0, (6, 4)), (1.5, (6, 6)), (0.5, (12, 4))])

@@ -133,7 +133,8 @@ class Reporter:
             self._update_page(add_all)
         if to_monitors:
             for monitor in self.monitors:
-                monitor.show_images(arrays, progress.epoch, progress.images)
+                opaque = {name: images.to_rgb(array) for name, array in arrays.items()}
+                monitor.show_images(opaque, progress.epoch, progress.images)
 
     def _update_page(self, update: Callable[[TrainingPage], None]) -> None:
         if self.page is None:

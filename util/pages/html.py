@@ -67,7 +67,7 @@ def write_file(path: Path, content: bytes | str) -> None:
 def write_picture(path: Path, image: np.ndarray) -> str:
     """Write an image, uint8 (H, W, 3) or (H, W), as a PNG; returns the SHA-256 sum of the file."""
     content = BytesIO()
-    Image.fromarray(image).save(content, "PNG", compress_level=COMPRESSION)
+    Image.fromarray(np.ascontiguousarray(image)).save(content, "PNG", compress_level=COMPRESSION)
     write_file(path, content.getvalue())
     return hashlib.sha256(content.getvalue()).hexdigest()
 
