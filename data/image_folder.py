@@ -78,8 +78,8 @@ def list_images(
 ) -> tuple[ImageFiles, IgnoredFiles]:
     """The image files in a folder and its subfolders, sorted by name, and the other files, added to `ignored` if given.
 
-    Hidden files and folders, and SKIPPED_FOLDERS, are skipped. A folder that symbolic links reach twice is read once. At most `limit` images
-    are returned. Raises UserError if there is no image, or a folder can't be listed.
+    Hidden files and folders, and SKIPPED_FOLDERS, are skipped. A folder that symbolic links reach twice is read once.
+    At most `limit` images are returned. Raises UserError if there is no image, or a folder can't be listed.
     """
     ignored = IgnoredFiles() if ignored is None else ignored
     images: list[str] = []

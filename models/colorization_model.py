@@ -36,8 +36,8 @@ class ColorizationModel(ColorizationOptions, Pix2PixModel):
 
     def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
         """RGB images colorized from their lightness."""
-        lightness, _ = lab.split_colours(images)
-        return lab.join_colours(lightness, super().translate(lightness, backwards))
+        lightness, _ = lab.split_colors(images)
+        return lab.join_colors(lightness, super().translate(lightness, backwards))
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
         """One for each image, whose own colours are the truth."""

@@ -72,7 +72,7 @@ def package_folder() -> Path:
 def read_world(file: Path, width: int) -> np.ndarray:
     """The picture of the whole world, uint8 (width / 2, width, 3)."""
     Image.MAX_IMAGE_PIXELS = None  # 10800x5400 is more than Pillow takes without asking; this file is known
-    with Image.open(file) as picture:
+    with Image.open(file, formats=["JPEG"]) as picture:
         picture.draft("RGB", (width, width // 2))
         return np.asarray(picture.convert("RGB").resize((width, width // 2), Image.Resampling.LANCZOS))
 

@@ -64,7 +64,9 @@ def parse(content: bytes) -> Header | None:
         after += 4 * count if size == 40 else 0
     entry = 3 if size == 12 else 4
     count = min(colors or 2**bits, 2**bits) if bits <= 8 else 0
-    palette = np.frombuffer(content, np.uint8, offset=after, count=max(0, min(count, (len(content) - after) // entry)) * entry)
+    palette = np.frombuffer(
+        content, np.uint8, offset=after, count=max(0, min(count, (len(content) - after) // entry)) * entry
+    )
     palette = palette.reshape(-1, entry)[:, 2::-1]
     return Header(width, abs(height), height < 0, bits, compression, offset or after, masks, palette)
 
@@ -76,7 +78,12 @@ def decode(content: bytes) -> Samples | None:
     Raises ValueError if the file is cut off.
     """
     header = parse(content)
-    if header is None or header.width <= 0 or not header.height or header.compression not in (RGB, BITFIELDS, ALPHA_BITFIELDS):
+    if (
+        header is None
+        or header.width <= 0
+        or not header.height
+        or header.compression not in (RGB, BITFIELDS, ALPHA_BITFIELDS)
+    ):
         return None
     if header.bits in DEFAULT_MASKS:
         is_plain = header.masks in PLAIN_MASKS[header.bits] and header.compression != ALPHA_BITFIELDS

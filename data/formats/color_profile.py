@@ -49,7 +49,7 @@ def _transform(profile: bytes) -> ImageCms.ImageCmsTransform | None:
     mode = MODES.get(opened.profile.xcolor_space.strip())
     if mode is None:
         return None
-    return ImageCms.ImageCmsTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB")
+    return ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB")
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -122,7 +122,11 @@ def _write_profile(name: str, primaries: np.ndarray, gamma: float) -> bytes:
 
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, min(65535, round(gamma * 256))) + b"\0\0"
     text = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name.encode() + bytes(79)
-    tags = {b"desc": text + bytes(-len(text) % 4), b"cprt": b"text\0\0\0\0none\0\0\0\0", b"wtpt": D50}
+    tags: dict[bytes, bytes | np.ndarray] = {
+        b"desc": text + bytes(-len(text) % 4),
+        b"cprt": b"text\0\0\0\0none\0\0\0\0",
+        b"wtpt": D50,
+    }
     tags |= {b"rXYZ": primaries[:, 0], b"gXYZ": primaries[:, 1], b"bXYZ": primaries[:, 2]}
     tags |= {b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
     table, data, start = b"", b"", 128 + 4 + 12 * len(tags)

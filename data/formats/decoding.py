@@ -95,10 +95,12 @@ def _decode_bmp(content: bytes) -> Samples | None:
     header = bmp.parse(content)
     if header is not None and header.width * header.height > MAX_PIXELS:
         raise ValueError(TOO_MANY_PIXELS)
-    if header is not None and header.compression == 0 and len(content) - header.offset < header.row_bytes * (
-        header.height - 1
+    if (
+        header is not None
+        and header.compression == 0
+        and len(content) - header.offset < header.row_bytes * (header.height - 1)
     ):
-        raise ValueError(f"can't be decoded: it is cut off")
+        raise ValueError("can't be decoded: it is cut off")
     return bmp.decode(content)
 
 

@@ -83,15 +83,15 @@ def read_image(
 
 def _in_srgb(decoded: Decoded, icc: str, on_profile: Callable[[str], None]) -> Decoded:
     """Report a color profile other than sRGB, and convert its colors if `icc` is "srgb"."""
-    is_samples = isinstance(decoded, Samples)
-    profile = decoded.profile if is_samples else decoded.info.get("icc_profile")
-    name = color_profile.name_if_not_srgb(profile) if isinstance(profile, bytes) and profile else ""
-    if not name:
+    profile = decoded.profile if isinstance(decoded, Samples) else decoded.info.get("icc_profile")
+    if not isinstance(profile, bytes) or not profile or not (name := color_profile.name_if_not_srgb(profile)):
         return decoded
     on_profile(name)
     if icc != "srgb":
         return decoded
-    return color_profile.samples_to_srgb(decoded) if is_samples else color_profile.to_srgb(decoded, profile)
+    if isinstance(decoded, Samples):
+        return color_profile.samples_to_srgb(decoded)
+    return color_profile.to_srgb(decoded, profile)
 
 
 def read_labels(path: Path | str, count: int) -> Tensor:
@@ -161,10 +161,10 @@ def _convert(image: Image.Image, channels: int, on_transparency: Callable[[], No
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     if channels in (1, 3) and image.has_transparency_data:
         with_alpha = image.convert("RGBA")
-        lowest, highest = with_alpha.getchannel("A").getextrema()
-        if highest == 0:
+        alpha = np.asarray(with_alpha.getchannel("A"))
+        if alpha.max() == 0:
             raise ValueError(TRANSPARENT)
-        if lowest < 255:
+        if alpha.min() < 255:
             on_transparency()
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, with_alpha).convert(mode)

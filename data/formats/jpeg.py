@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-START_OF_SCAN = 0xDA
+START_OF_SCAN, JFIF, JFIF_LENGTH = 0xDA, 0xE0, 18
 # Adobe's APP14 tells the color space, JFIF's APP0 that it is YCbCr; all other APPn segments and comments are metadata.
 METADATA = {*range(0xE1, 0xF0), 0xFE} - {0xEE}
 
 
 def without_metadata(content: bytes) -> bytes | None:
-    """The same pixels without EXIF, profiles and comments; None if the segments can't be followed, or there are none."""
+    """The same pixels without EXIF, profiles and comments; None if there are none, or its segments are damaged."""
     if not content.startswith(b"\xff\xd8"):
         return None
     kept, at, is_changed = [content[:2]], 2, False
@@ -22,7 +22,7 @@ def without_metadata(content: bytes) -> bytes | None:
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4])
         if marker == START_OF_SCAN:
             return b"".join([*kept, content[at:]]) if is_changed else None
-        if marker in METADATA:
+        if marker in METADATA or (marker == JFIF and end - at < JFIF_LENGTH):
             is_changed = True
             # A segment whose length is wrong ends where the next one begins.
             if end > len(content) or content[end : end + 1] != b"\xff":

@@ -1,4 +1,4 @@
-"""PNG: what Pillow's mode leaves out (16 bits per color, exact transparent colors), and good pixels beside bad metadata.
+"""PNG: what Pillow's mode lacks (16 bits per color, exact transparent colors), and good pixels beside bad metadata.
 
 Specification: https://www.w3.org/TR/png-3/
 """

@@ -22,7 +22,7 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # an image (H, W, sam
 
 @dataclass
 class Samples:
-    """values: (H, W, samples), uint8 or float32 in 0..255: first the colors, then alpha, then samples without a name."""
+    """values: (H, W, samples), uint8 or float32 in 0..255: the colors, then alpha, then samples without a name."""
 
     values: np.ndarray
     colors: int  # 1 (gray) or 3 (RGB)
@@ -47,7 +47,7 @@ class Samples:
         if channels == self.count and not self.has_alpha:
             return self.values  # bands
         unnamed = self.count - self.colors - self.has_alpha
-        if channels > 4 or (unnamed and (channels in (2, 4) or unnamed > 1 and self.colors == 1)):
+        if channels > 4 or (unnamed and (channels in (2, 4) or (unnamed > 1 and self.colors == 1))):
             what = "gray" if self.colors == 1 else "RGB"
             raise ValueError(
                 f"has {self.count} samples per pixel ({what}{', alpha' if self.has_alpha else ''} and {unnamed} "

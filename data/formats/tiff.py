@@ -181,8 +181,8 @@ def _read_subsampled(path: Path | str, tags: Tags, horizontal: int, vertical: in
             if len(data) < down * across * unit:
                 raise ValueError("is cut off")
             units = np.frombuffer(data, np.uint8).reshape(down, across, unit)
-            luma = units[..., :-2].reshape(down, across, vertical, horizontal).transpose(0, 2, 1, 3)
-            luma = luma.reshape(down * vertical, across * horizontal)
+            blocks = units[..., :-2].reshape(down, across, vertical, horizontal)
+            luma = blocks.transpose(0, 2, 1, 3).reshape(down * vertical, across * horizontal)
             chroma = units[..., -2:].repeat(vertical, axis=0).repeat(horizontal, axis=1)
             part = image[top : top + rows]
             part[..., 0] = luma[: len(part), : tags.width]

@@ -7,6 +7,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import TiffImagePlugin
@@ -65,7 +66,7 @@ def _check(tags: Tags) -> None:
     if tags.planar not in (1, 2) or tags.fill_order not in (1, 2) or min(*tags.segment, tags.width, tags.height) < 1:
         raise ValueError("has TIFF tags that contradict each other")
     predictor = tags.predictor if tags.compression in WITH_PREDICTOR else 1
-    if not (predictor == 1 or predictor == 2 and bits in (8, 16, 32, 64) or predictor == 3 and kind == FLOAT):
+    if not (predictor == 1 or (predictor == 2 and bits in (8, 16, 32, 64)) or (predictor == 3 and kind == FLOAT)):
         raise ValueError(f"has predictor {predictor} on {bits}-bit samples, which is not supported")
 
 
@@ -107,7 +108,7 @@ def _decode(data: bytes, rows: int, width: int, per_pixel: int, tags: Tags) -> n
     shape = (rows, width, per_pixel)
     if predictor == 3:
         return _undo_float_prediction(array, shape, bits)
-    order = ">" if tags.big_endian else "<"
+    order: Literal["<", ">"] = ">" if tags.big_endian else "<"
     if bits not in (8, 16, 32, 64):
         unpacked = _unpack_24(array, shape, tags.big_endian) if bits == 24 else _unpack(array, shape, bits)
         return _extend_sign(unpacked, bits) if kind == SIGNED else unpacked
@@ -196,4 +197,3 @@ def _unpack_24(array: np.ndarray, shape: tuple[int, int, int], big_endian: bool)
 def _extend_sign(values: np.ndarray, bits: int) -> np.ndarray:
     signed = values.astype(np.int64)
     return signed - (signed >> (bits - 1) << bits)
-

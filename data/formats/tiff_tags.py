@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def create_tags(value_of: Callable[[int], Any], big_endian: bool) -> Tags:
         value = value_of(code)
         if value is None or isinstance(value, (bytes, str)):
             return tuple(default)
-        return tuple(np.ravel(value).tolist()) if isinstance(value, Iterable) else (value,)
+        return tuple(np.ravel(np.asarray(value)).tolist())
 
     def number(code: int, default: int) -> int:
         return int((numbers(code) or (default,))[0])
@@ -153,7 +153,11 @@ def describes_mode(tags: Tags) -> bool:
     if samples == 1 and photometric <= BLACK_IS_ZERO:
         if kind == UNSIGNED and bits in (1, 2, 4, 8):
             return True
-        deep = kind == UNSIGNED and bits in (16, 32) or kind == SIGNED and bits in (16, 32) or (kind, bits) == (FLOAT, 32)
+        deep = (
+            (kind == UNSIGNED and bits in (16, 32))
+            or (kind == SIGNED and bits in (16, 32))
+            or (kind, bits) == (FLOAT, 32)
+        )
         return deep and photometric == BLACK_IS_ZERO and tags.fill_order == 1
     if kind != UNSIGNED or (tags.planar == 2 and tags.compression == NO_COMPRESSION and samples > 1):
         return False

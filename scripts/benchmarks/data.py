@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from data import create_dataset
+from data.formats.opening import FORMATS
 from data.loader import Loader
 from models import create_model
 from options import TestOptions, TrainOptions
@@ -54,7 +55,9 @@ def compare(rates: dict[str, float]) -> Figures:
 
 def plain_image(path: Path, load_size: int, crop_size: int, random: np.random.Generator) -> Tensor:
     """The textbook's way: Pillow, image by image; load_size = crop_size without chance."""
-    image = Image.open(path).convert("RGB").resize((load_size, load_size), Image.Resampling.BICUBIC)
+    image = (
+        Image.open(path, formats=list(FORMATS)).convert("RGB").resize((load_size, load_size), Image.Resampling.BICUBIC)
+    )
     if load_size > crop_size:
         left, top = random.integers(load_size - crop_size + 1, size=2).tolist()
         image = image.crop((left, top, left + crop_size, top + crop_size))

@@ -87,7 +87,9 @@ def _write(
                 values += packed + bytes(len(packed) % 2)
             table += struct.pack(order + "HH" + letter, code, kind, count) + field
         following = 0 if page == pages - 1 else values_at + len(values)
-        content += struct.pack(order + count_letter, len(tags)) + table + struct.pack(order + letter, following) + values
+        content += (
+            struct.pack(order + count_letter, len(tags)) + table + struct.pack(order + letter, following) + values
+        )
     path.write_bytes(content)
     return path
 
