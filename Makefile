@@ -21,6 +21,7 @@ test-slow: install-dev
 
 test-faults: install-dev
 	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.faults.fuzz_readers
 
 lint: install-dev
 	$(BIN)/ruff check .
