@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ def _load_page(path: Path | str, index: int) -> Image.Image:
 
 
 def _decode_tiff_by_pillow(path: Path | str, every_page: bool, error: Exception) -> list[Decoded]:
-    """As today's Pillow opens it, if its own tags agree with its mode. Raises the error of tifffile if they don't."""
+    """As Pillow opens it, if the tags that Pillow reads agree with its mode; else ValueError with tifffile's error."""
     from data.formats import tiff_tags
 
     with open_image(path) as image:
@@ -143,7 +144,7 @@ def _decode_tiff_by_pillow(path: Path | str, every_page: bool, error: Exception)
         for frame in ImageSequence.Iterator(image) if every_page else [image]:
             tags = tiff_tags.create_tags(frame.tag_v2.get, frame.tag_v2.prefix == b"MM")  # type: ignore[attr-defined]
             if not tiff_tags.describes_mode(tags):
-                raise error
+                raise ValueError(f"has damaged tags ({error})") from error
             frame.load()
             decoded.append(frame.copy())
     return decoded
@@ -187,7 +188,8 @@ def class_ids(path: Path | str) -> np.ndarray:
             image.load()
             return _ids_of(upright(image))
     parsed = png.parse(content)
-    decoded = _decode_parsed_png(png.Png(parsed.content, parsed.essential), parsed.content, every_page=False)[0]
+    plain = replace(parsed, color_type=png.RGB, depth=8, transparent=())  # whatever Pillow makes of it
+    decoded = _decode_parsed_png(plain, parsed.content, every_page=False)[0]
     assert isinstance(decoded, Image.Image)
     return png.stored_levels(parsed, _ids_of(decoded))
 

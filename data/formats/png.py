@@ -38,6 +38,8 @@ class Png:
     transparent: tuple[int, ...] = ()  # the sample values of the transparent color
     profile: bytes = b""
     info: dict[bytes, bytes] = field(default_factory=dict)  # the data of gAMA, cHRM and sRGB
+    pixels: list[bytes] = field(default_factory=list)  # the data of IDAT
+    length: int = 0  # of the pixels, decompressed; 0: not known, as of an interlaced image
 
 
 def parse(content: bytes) -> Png:
@@ -54,13 +56,16 @@ def parse(content: bytes) -> Png:
     if width * height * samples * depth // 8 > MAX_RATIO * (stored + 1024):
         raise ValueError(f"is cut off: {stored} bytes can't contain {width}x{height} pixels")
     png = Png(content, depth=depth, color_type=color_type)
+    png.pixels = [data for kind, data, _ in chunks if kind == b"IDAT"]
+    is_interlaced = chunks[0][1][12]
+    png.length = 0 if is_interlaced else height * (1 + (width * samples * depth + 7) // 8)
     kept = [(kind, data) for kind, data, is_intact in chunks if is_intact and not _is_too_large(kind, data)]
     if len(kept) < len(chunks):
         png.content = _join(kept)
     png.essential = _join([(kind, data) for kind, data, _ in chunks if kind in ESSENTIAL])
     for kind, data, is_intact in chunks:
-        if kind == b"tRNS" and color_type in (GRAY, RGB):
-            png.transparent = tuple(value & 2**depth - 1 for value in struct.unpack(f">{len(data) // 2}H", data))
+        if kind == b"tRNS" and color_type in (GRAY, RGB) and len(data) >= 2 * samples:
+            png.transparent = tuple(value & 2**depth - 1 for value in struct.unpack_from(f">{samples}H", data))
         elif kind in (b"gAMA", b"cHRM", b"sRGB") and is_intact:
             png.info[kind] = data
         elif kind == b"iCCP" and is_intact:
@@ -130,7 +135,21 @@ def decode(png: Png, image: Image.Image) -> Image.Image | Samples:
         key = tuple(value * scale for value in png.transparent)
         image.info["transparency"] = key[0] if image.mode == "L" else key
     image.load()
+    _check_end(png, np.asarray(image.crop((0, image.height - 1, image.width, image.height))))
     return image
+
+
+def _check_end(png: Png, last_row: np.ndarray) -> None:
+    """Raises ValueError if the pixels end early: Pillow leaves the missing rows black."""
+    if last_row.any() or not png.length:
+        return
+    inflate, found = zlib.decompressobj(), 0
+    for data in png.pixels:
+        while data and found < png.length:
+            found += len(inflate.decompress(data, 2**20))
+            data = inflate.unconsumed_tail
+    if found < png.length:
+        raise ValueError(f"is cut off: its pixels have {found} of {png.length} bytes")
 
 
 def _decode_deep(png: Png, image: Image.Image) -> Samples:
@@ -144,6 +163,7 @@ def _decode_deep(png: Png, image: Image.Image) -> Samples:
         mode = "RGB" if png.color_type == RGB else "RGBA"
         # "L" is little endian, of which Pillow takes the second byte: the low one here.
         values = _decode_as(png, f"{mode};16B").astype(np.int64) << 8 | _decode_as(png, f"{mode};16L")
+    _check_end(png, values[-1])
     scaled = values.astype(np.float32) * np.float32(255 / 65535)
     colors = 1 if png.color_type in (GRAY, GRAY_ALPHA) else 3
     has_alpha = png.color_type in (GRAY_ALPHA, 6)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow converts to gray
 TRANSPARENT = "is transparent everywhere"
@@ -47,7 +48,7 @@ class Samples:
         if channels == self.count and not self.has_alpha:
             return self.values  # bands
         unnamed = self.count - self.colors - self.has_alpha
-        if channels > 4 or (unnamed and (channels in (2, 4) or (unnamed > 1 and self.colors == 1))):
+        if channels > 4 or (unnamed > 1 and self.colors == 1) or (unnamed and channels == 4 and self.colors == 3):
             what = "gray" if self.colors == 1 else "RGB"
             raise ValueError(
                 f"has {self.count} samples per pixel ({what}{', alpha' if self.has_alpha else ''} and {unnamed} "
@@ -80,7 +81,9 @@ def _convert_colors(colors: np.ndarray, count: int) -> np.ndarray:
         return colors
     if count == 3:
         return np.repeat(colors, 3, axis=2)
-    return _as_dtype((colors.astype(np.float32) @ LUMA)[..., None], colors.dtype)
+    if colors.dtype == np.uint8:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(colors)).convert("L"))[..., None]
+    return np.clip(colors @ LUMA, 0, 255)[..., None]
 
 
 def _as_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -6,6 +6,7 @@ import io
 import math
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,9 +35,15 @@ def read_samples(path: Path | str, tags: Tags) -> np.ndarray:
     per_pixel = tags.samples // planes
     height, width = tags.segment
     across, down = -(-tags.width // width), -(-tags.height // height)
-    if len(tags.offsets) < across * down * planes or len(tags.counts) < across * down * planes:
-        raise ValueError(f"has {len(tags.offsets)} of {across * down * planes} strips or tiles")
     file_size = Path(path).stat().st_size
+    if tags.compression == NO_COMPRESSION:  # the lengths are known, and some programs write none
+        rows = tags.segment[0] if tags.is_tiled else min(tags.segment[0], tags.height)
+        size = rows * -(-tags.segment[1] * per_pixel * bits // 8)
+        counts = tags.counts or (0,) * len(tags.offsets)
+        tags = replace(tags, counts=tuple(count or size for count in counts))
+    if len(tags.offsets) < across * down * planes or len(tags.counts) < across * down * planes:
+        found = min(len(tags.offsets), len(tags.counts))
+        raise ValueError(f"is damaged: it has {found} of {across * down * planes} strips or tiles")
     _check_amount(file_size, tags, across * down * planes)
     image = np.empty((tags.height, tags.width, tags.samples), _dtype(bits, kind))
     with open(path, "rb") as file:

@@ -101,6 +101,7 @@ def create_tags(value_of: Callable[[int], Any], big_endian: bool) -> Tags:
     is_tiled = value_of(324) is not None
     segment = (number(323, 0), number(322, 0)) if is_tiled else (min(number(278, height), height), width)
     subsampling, profile = numbers(530), value_of(34675)
+    planar = number(284, 1)
     return Tags(
         width=width,
         height=height,
@@ -108,7 +109,7 @@ def create_tags(value_of: Callable[[int], Any], big_endian: bool) -> Tags:
         formats=_each(numbers(339, (UNSIGNED,)), samples),
         photometric=None if value_of(262) is None else number(262, 0),
         compression=number(259, NO_COMPRESSION),
-        planar=number(284, 1),
+        planar=1 if samples == 1 else planar,
         predictor=number(317, 1),
         fill_order=number(266, 1),
         extra=tuple(map(int, numbers(338))),

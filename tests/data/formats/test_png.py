@@ -145,3 +145,16 @@ def test_a_hostile_size_is_refused_before_anything_is_allocated(tmp_path: Path) 
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b""))
     with pytest.raises(UnreadableImage, match="is cut off"):
         read_image(tmp_path / "a.png", 3)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_pixels_that_end_early_are_not_black(tmp_path: Path, depth: int) -> None:
+    path = png(tmp_path / "a.png", HALVES, depth, 2)
+    content = bytearray(path.read_bytes())
+    struct.pack_into(">I", content, 20, 70)  # the height
+    struct.pack_into(">I", content, 29, zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImage, match=r"a\.png: is cut off: its pixels have \d+ of \d+ bytes"):
+        read_image(path, 3)
+    dark = np.concatenate([HALVES, np.zeros((6, 64, 3), int)])
+    assert near(png(path, dark, depth, 2), 3, dark if depth == 8 else dark / 257)
