@@ -10,10 +10,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
 from data.formats import bmp, jpeg, png
-from data.formats.opening import open_image
+from data.formats.opening import MAX_PIXELS, open_image
 from data.formats.samples import Samples
 
-MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # Pillow refuses larger images, and warns at half of it
 TOO_MANY_PIXELS = "declares more pixels than are safe to decode"
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")
 MAX_RATIO = 2048  # pixels of a JPEG for each of its bytes

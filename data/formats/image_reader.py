@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from data.formats import color_profile
-from data.formats.decoding import MAX_PIXELS, TOO_MANY_PIXELS, Decoded, class_ids, decode
-from data.formats.opening import IMAGE_EXTENSIONS
+from data.formats.decoding import TOO_MANY_PIXELS, Decoded, class_ids, decode
+from data.formats.opening import IMAGE_EXTENSIONS, MAX_PIXELS
 from data.formats.samples import TRANSPARENT, Samples
 
 __all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "UnreadableImage", "read_image", "read_labels"]

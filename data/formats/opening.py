@@ -17,6 +17,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "GIF": (),
 }
+MAX_PIXELS = 2 * (2**30 // 4 // 3)  # of an image; twice the limit at which Pillow warns
 IMAGE_EXTENSIONS = tuple(extension for extensions in FORMATS.values() for extension in extensions)
 SKIPPED_FOLDERS = ("@eaDir", "__MACOSX", ".ipynb_checkpoints")  # of a Synology NAS, macOS archives and Jupyter
 # Version of the rules above. A resumed run may find other files by newer rules: see `data.fingerprint`.
@@ -27,6 +28,11 @@ def open_image(source: Path | str | io.BytesIO) -> Image.Image:
     """Open a file with Pillow as one of FORMATS, whatever its extension; the caller closes it.
 
     Other formats are not tried: Pillow would start Ghostscript for a PostScript file named .png.
-    Raises what Image.open raises.
+    Raises what Image.open raises, and DecompressionBombError for more than MAX_PIXELS, whatever Pillow's own limit is:
+    that is a global setting, which other code may lift.
     """
-    return Image.open(source, formats=list(FORMATS))
+    image = Image.open(source, formats=list(FORMATS))
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+    return image

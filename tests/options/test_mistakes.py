@@ -24,7 +24,7 @@ from util.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = shlex.join([*SMALL, "--ngf", "1", "--ndf", "1"])
-ENDINGS = ".png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff, .ppm, .pgm, .pbm"
+ENDINGS = ".png, .jpg, .jpeg, .jpe, .jfif, .webp, .bmp, .tif, .tiff, .ppm, .pgm, .pbm, .pnm"
 
 # A command line (after --dataroot tiles, where it does not say otherwise), and what is said of it; ~ is any text.
 TRAINING = {

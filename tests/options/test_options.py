@@ -29,7 +29,13 @@ BOTH: dict[str, Any] = {
     **{"n_layers_D": 3, "norm": "instance", "norm_D": None, "upsample": "basic"},
     **{"init_type": "normal", "init_gain": 0.02},
     **{"direction": "AtoB", "serial_batches": False, "num_threads": 4, "batch_size": 1, "crop_size": 256},
-    **{"max_dataset_size": None, "preprocess": "resize_and_crop", "no_flip": False, "on_bad_image": "skip"},
+    **{
+        "max_dataset_size": None,
+        "preprocess": "resize_and_crop",
+        "no_flip": False,
+        "on_bad_image": "skip",
+        "icc": "ignore",
+    },
     **{"cache": "none", "cache_dir": None},
     **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix", "precision": "fp32", "conv": "auto"},
 }
@@ -260,6 +266,7 @@ CHOICES = {
     "lr_policy": ["linear", "step", "plateau", "cosine"],
     "device": ["auto", "cpu", "cuda", "cuda:1", "mps"],
     "on_bad_image": ["skip", "error"],
+    "icc": ["ignore", "srgb"],
     "augment": ["none", "basic", "diffaug"],
     "cache": ["none", "ram", "disk"],
 }
