@@ -112,7 +112,7 @@ def _rows(content: bytes, header: Header) -> np.ndarray:
     """The rows from top to bottom, (H, bytes)."""
     size = header.row_bytes * header.height
     if len(content) < header.offset + size:
-        raise ValueError(f"is cut off: it can't contain {header.width}x{header.height} pixels")
+        raise ValueError(f"can't be decoded (cut off: it can't contain {header.width}x{header.height} pixels)")
     rows = np.frombuffer(content, np.uint8, size, header.offset).reshape(header.height, header.row_bytes)
     return rows if header.is_top_down else rows[::-1]
 

@@ -15,7 +15,8 @@ from data.formats.samples import Samples
 
 TOO_MANY_PIXELS = "declares more pixels than are safe to decode"
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")
-MAX_RATIO = 2048  # pixels of a JPEG for each of its bytes
+# Pixels for each byte of a file, at most; more would allocate memory for a claim that can't be true.
+MAX_RATIOS = {"JPEG": 2048, "MPO": 2048, "GIF": 4096, "PPM": 8}
 _UPRIGHT = {  # the transposition that turns an image upright, by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -55,8 +56,11 @@ def decode(path: Path | str, every_page: bool = False) -> list[Decoded]:
 
 def _decode_plain(content: bytes, every_page: bool) -> list[Decoded]:
     with open_image(io.BytesIO(content)) as image:
-        if image.format in ("JPEG", "MPO") and image.width * image.height > MAX_RATIO * len(content):
-            raise ValueError(f"is cut off: {len(content)} bytes can't contain {image.width}x{image.height} pixels")
+        ratio = MAX_RATIOS.get(image.format or "")
+        if ratio and image.width * image.height > ratio * len(content):
+            raise ValueError(
+                f"can't be decoded (cut off: {len(content)} bytes can't contain {image.width}x{image.height} pixels)"
+            )
         if every_page:
             return [upright(frame.copy()) for frame in ImageSequence.Iterator(image)]
         image.load()
@@ -100,7 +104,7 @@ def _decode_bmp(content: bytes) -> Samples | None:
         and header.compression == 0
         and len(content) - header.offset < header.row_bytes * (header.height - 1)
     ):
-        raise ValueError("can't be decoded: it is cut off")
+        raise ValueError("can't be decoded (cut off)")
     return bmp.decode(content)
 
 
@@ -116,6 +120,7 @@ def _decode_tiff(path: Path | str, every_page: bool) -> list[Decoded]:
     for index, tags in enumerate(pages, first):
         if tags.width * tags.height > MAX_PIXELS:
             raise ValueError(TOO_MANY_PIXELS)
+        tiff.check_claim(path, tags)
         if not tiff_tags.describes_mode(tags):
             decoded.append(tiff.decode(path, tags))
             continue

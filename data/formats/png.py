@@ -54,7 +54,7 @@ def parse(content: bytes) -> Png:
     samples = {GRAY: 1, RGB: 3, GRAY_ALPHA: 2, 6: 4}.get(color_type, 1)
     stored = sum(len(data) for kind, data, _ in chunks if kind in (b"IDAT", b"fdAT"))
     if width * height * samples * depth // 8 > MAX_RATIO * (stored + 1024):
-        raise ValueError(f"is cut off: {stored} bytes can't contain {width}x{height} pixels")
+        raise ValueError(f"can't be decoded (cut off: {stored} bytes can't contain {width}x{height} pixels)")
     png = Png(content, depth=depth, color_type=color_type)
     png.pixels = [data for kind, data, _ in chunks if kind == b"IDAT"]
     is_interlaced = chunks[0][1][12]
@@ -149,7 +149,7 @@ def _check_end(png: Png, last_row: np.ndarray) -> None:
             found += len(inflate.decompress(data, 2**20))
             data = inflate.unconsumed_tail
     if found < png.length:
-        raise ValueError(f"is cut off: its pixels have {found} of {png.length} bytes")
+        raise ValueError(f"can't be decoded (cut off: its pixels have {found} of {png.length} bytes)")
 
 
 def _decode_deep(png: Png, image: Image.Image) -> Samples:

@@ -32,6 +32,16 @@ NAMES |= {32844: "LogL", 32845: "LogLuv", 34892: "linear raw", 6: "YCbCr"}
 BT_601 = (0.299, 0.587, 0.114)
 
 
+def check_claim(path: Path | str, tags: Tags) -> None:
+    """Raises ValueError, before anything is allocated, if a file of this size can't contain the pixels it declares."""
+    size = Path(path).stat().st_size
+    needed = tags.width * tags.height * sum(tags.bits) // 8
+    ratio = RATIOS.get(tags.compression)
+    # Chroma may be stored with fewer pixels.
+    if ratio and needed > (4 if tags.photometric == YCBCR else 1) * ratio * size:
+        raise ValueError(f"can't be decoded (cut off: {size} bytes can't contain {tags.width}x{tags.height} pixels)")
+
+
 def decode(path: Path | str, tags: Tags) -> Samples:
     """The page's samples in 0..255: uint8 if it has at most 8 bits, else float32.
 
@@ -169,7 +179,7 @@ def _read_subsampled(path: Path | str, tags: Tags, horizontal: int, vertical: in
     if not is_supported or rows < 1 or (rows % vertical and rows != tags.height):
         raise ValueError(f"is YCbCr with a subsampling of {horizontal}x{vertical} that is not supported")
     if Path(path).stat().st_size < tags.width * tags.height or len(tags.offsets) < -(-tags.height // rows):
-        raise ValueError(f"is cut off: it can't contain {tags.width}x{tags.height} pixels")
+        raise ValueError(f"can't be decoded (cut off: it can't contain {tags.width}x{tags.height} pixels)")
     across = -(-tags.width // horizontal)
     image = np.empty((tags.height, tags.width, 3), np.uint8)
     with open(path, "rb") as file:
@@ -179,7 +189,7 @@ def _read_subsampled(path: Path | str, tags: Tags, horizontal: int, vertical: in
             file.seek(offset)
             data = file.read(down * across * unit)
             if len(data) < down * across * unit:
-                raise ValueError("is cut off")
+                raise ValueError("can't be decoded (cut off)")
             units = np.frombuffer(data, np.uint8).reshape(down, across, unit)
             blocks = units[..., :-2].reshape(down, across, vertical, horizontal)
             luma = blocks.transpose(0, 2, 1, 3).reshape(down * vertical, across * horizontal)

@@ -86,7 +86,7 @@ def _check_amount(file_size: int, tags: Tags, count: int) -> None:
     if tags.is_tiled:
         pixels = max(pixels, math.prod(tags.segment) * count // (tags.samples if tags.planar == 2 else 1))
     if pixels * tags.samples * tags.bits[0] // 8 > RATIOS[tags.compression] * stored:
-        raise ValueError(f"is cut off: {stored} bytes can't contain {tags.width}x{tags.height} pixels")
+        raise ValueError(f"can't be decoded (cut off: {stored} bytes can't contain {tags.width}x{tags.height} pixels)")
 
 
 def describe(tags: Tags) -> str:
@@ -137,7 +137,7 @@ def decompress(data: bytes, rows: int, row_bytes: int, compression: int) -> byte
     elif compression in BY_PILLOW:
         data = _decompress_by_pillow(data, rows, row_bytes, compression)
     if len(data) < size:
-        raise ValueError(f"is cut off: a strip or tile has {len(data)} of {size} bytes")
+        raise ValueError(f"can't be decoded (cut off: a strip or tile has {len(data)} of {size} bytes)")
     return data[:size]
 
 

@@ -307,11 +307,12 @@ def _watched() -> Iterator[IO[str]]:
     with open(os.dup(2), "w") as real, warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)  # libtiff prints there
         warnings.simplefilter("ignore")  # as Pillow does
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # as other code may set it
         STARTED.is_watching = True
         try:
             yield real
         finally:
-            STARTED.is_watching = False
+            STARTED.is_watching, Image.MAX_IMAGE_PIXELS = False, limit
             os.dup2(real.fileno(), 2)
 
 

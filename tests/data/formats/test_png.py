@@ -143,7 +143,7 @@ def test_a_hostile_size_is_refused_before_anything_is_allocated(tmp_path: Path) 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 13_000, 13_000, 16, 6, 0, 0, 0))
     data = chunk(b"IDAT", zlib.compress(pixel_rows(HALVES, 8)))
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b""))
-    with pytest.raises(UnreadableImage, match="is cut off"):
+    with pytest.raises(UnreadableImage, match="cut off"):
         read_image(tmp_path / "a.png", 3)
 
 
@@ -154,7 +154,7 @@ def test_pixels_that_end_early_are_not_black(tmp_path: Path, depth: int) -> None
     struct.pack_into(">I", content, 20, 70)  # the height
     struct.pack_into(">I", content, 29, zlib.crc32(content[12:29]))
     path.write_bytes(content)
-    with pytest.raises(UnreadableImage, match=r"a\.png: is cut off: its pixels have \d+ of \d+ bytes"):
+    with pytest.raises(UnreadableImage, match=r"a\.png: .*cut off: its pixels have \d+ of \d+ bytes"):
         read_image(path, 3)
     dark = np.concatenate([HALVES, np.zeros((6, 64, 3), int)])
     assert near(png(path, dark, depth, 2), 3, dark if depth == 8 else dark / 257)

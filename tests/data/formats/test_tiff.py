@@ -378,7 +378,7 @@ def test_a_hostile_size_is_refused_before_anything_is_allocated(tmp_path: Path, 
     for size in ((13_000, 13_000), (2**31, 3), (2**20, 2**20)):
         data = compressed(bytes(2000), compression)
         path = tiff(tmp_path / "a.tif", size, [bits] * 4, 2, [data], extra=[0], more=[(259, 3, [compression])])
-        with pytest.raises(UnreadableImage, match=r"more pixels than are safe|is cut off"):
+        with pytest.raises(UnreadableImage, match=r"more pixels than are safe|cut off"):
             read_image(path, 4)
 
 
