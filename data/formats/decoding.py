@@ -58,9 +58,8 @@ def _decode_plain(content: bytes, every_page: bool) -> list[Decoded]:
     with open_image(io.BytesIO(content)) as image:
         ratio = MAX_RATIOS.get(image.format or "")
         if ratio and image.width * image.height > ratio * len(content):
-            raise ValueError(
-                f"can't be decoded (cut off: {len(content)} bytes can't contain {image.width}x{image.height} pixels)"
-            )
+            size = f"{image.width}x{image.height}"
+            raise ValueError(f"can't be decoded (cut off: {len(content)} bytes can't contain {size} pixels)")
         if every_page:
             return [upright(frame.copy()) for frame in ImageSequence.Iterator(image)]
         image.load()
