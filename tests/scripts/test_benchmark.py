@@ -52,7 +52,7 @@ def test_plain_step_trains_as_ours_does(options: Options, conv: str) -> None:
 
 
 def test_plain_step_does_not_change_how_memory_is_allocated(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.runtime, "get_device", lambda name: pytest.fail("asked for a device"))
+    monkeypatch.setattr("util.runtime.device.get_device", lambda name: pytest.fail("asked for a device"))
     model = PlainCycleGAN(options())
     losses = model.step(torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32))
     assert losses.keys() == {"G_A", "G_B", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A", "D_B"}
