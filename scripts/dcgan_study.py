@@ -63,12 +63,12 @@ def build_tiles(out: Path) -> tuple[Path, Path]:
     few = out / f"tiles{TILES}"
     if not few.is_dir():
         paths, _ = list_images(out / "maps" / "trainA")
-        beside = temporary_name(few)  # renamed when complete, so that an interrupted copy is never used
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
+        temporary = temporary_name(few)  # renamed when complete, so that an interrupted copy is never used
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
         for place in np.linspace(0, len(paths) - 1, TILES).round().astype(int):
-            shutil.copy(paths[place], beside)
-        beside.rename(few)
+            shutil.copy(paths[place], temporary)
+        temporary.rename(few)
     return few, out / "maps" / "testA"
 
 
@@ -177,8 +177,10 @@ def picture(panels: list[Tensor], path: Path) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("study"), help="folder for the tiles, the runs and the table")
-    parser.add_argument("--augment", nargs="+", choices=AUGMENTATIONS, default=AUGMENTATIONS, help="which to train")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of each")
+    parser.add_argument(
+        "--augment", nargs="+", choices=AUGMENTATIONS, default=AUGMENTATIONS, help="augmentations to compare"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of each augmentation")
     parser.add_argument("--epochs", type=int, default=300, help=f"epochs of {TILES} tiles")
     return parser.parse_args()
 
@@ -201,7 +203,7 @@ def main() -> None:
 
 
 def report(evaluator: Evaluator, scores: dict[str, dict[str, float]], out: Path) -> None:
-    """Print the table, and write a picture of samples of seed 1 beside held-out tiles."""
+    """Print the table, and write a picture of samples of seed 1 next to held-out tiles."""
     halves = evaluator.truth[::2], evaluator.truth[1::2]
     print(f"{len(evaluator.tiles)} training tiles, {len(evaluator.held_out)} held-out tiles")
     print(

@@ -70,19 +70,19 @@ def write(image: np.ndarray, folder: Path, name: Path) -> None:
 
 
 @contextmanager
-def made_whole(*folders: Path) -> Iterator[list[Path]]:
+def renamed_when_complete(*folders: Path) -> Iterator[list[Path]]:
     """Temporary folders to fill, renamed to `folders` at the end: after an error, nothing is left."""
-    beside = [temporary_name(folder) for folder in folders]
+    temporary = [temporary_name(folder) for folder in folders]
     try:
-        for folder in beside:
+        for folder in temporary:
             folder.mkdir(parents=True)
-        yield beside
-        for folder, made in zip(folders, beside, strict=True):
-            if folder.exists():  # and is empty, see check_folders
+        yield temporary
+        for folder, complete in zip(folders, temporary, strict=True):
+            if folder.exists():  # an empty folder, see check_folders
                 folder.rmdir()
-            made.rename(folder)
+            complete.rename(folder)
     finally:
-        for folder in beside:
+        for folder in temporary:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -90,7 +90,7 @@ def join(folder_A: Path, folder_B: Path, out: Path) -> None:
     """Write each pair of equal names into one image. Raises UserError if the two images differ in size."""
     check_folders({"--A": folder_A, "--B": folder_B}, {"--out": out})
     pairs, unpaired = match_names([folder_A, folder_B])
-    with made_whole(out) as (beside,):
+    with renamed_when_complete(out) as (temporary,):
         for path_A, path_B in pairs:
             A, B = read(path_A), read(path_B)
             if A.shape != B.shape:
@@ -98,7 +98,7 @@ def join(folder_A: Path, folder_B: Path, out: Path) -> None:
                 raise UserError(
                     f"{path_B} has {sizes[1]} pixels, but its partner {path_A} has {sizes[0]}: resize one of them"
                 )
-            write(np.hstack([A, B]), beside, path_A.relative_to(folder_A))
+            write(np.hstack([A, B]), temporary, path_A.relative_to(folder_A))
     skipped = f", {len(unpaired)} without a partner skipped, such as {unpaired[0]}" if unpaired else ""
     print(f"{out}: {len(pairs)} pairs{skipped}")
 
@@ -107,13 +107,13 @@ def split(folder: Path, out_A: Path, out_B: Path) -> None:
     """Write the halves of each image. Raises UserError if a width is odd, or if two images have the same name."""
     check_folders({"--AB": folder}, {"--A": out_A, "--B": out_B})
     paths, _ = match_names([folder])
-    with made_whole(out_A, out_B) as (beside_A, beside_B):
+    with renamed_when_complete(out_A, out_B) as (temporary_A, temporary_B):
         for (path,) in paths:
             both = read(path)
             width = both.shape[1]
             if width % 2:
                 raise UserError(f"{path} is {width} pixels wide: A and B side by side need an even width")
-            for half, out in ((both[:, : width // 2], beside_A), (both[:, width // 2 :], beside_B)):
+            for half, out in ((both[:, : width // 2], temporary_A), (both[:, width // 2 :], temporary_B)):
                 write(np.ascontiguousarray(half), out, path.relative_to(folder))
     print(f"{out_A} and {out_B}: {len(paths)} pairs")
 

@@ -18,10 +18,10 @@ def measure_roofline(plan: Plan) -> Figures:
         roofs = asked["plain step"].ask("peaks")
         seconds = seconds_in_alternation(asked, plan.repeats)
     figures: Figures = {name: {"GFLOP/s": rate} for name, rate in roofs.items()}
-    for name, taken in seconds.items():
-        rate = operations / taken
+    for name, duration in seconds.items():
+        rate = operations / duration
         shares = {f"of {roof}": rate / roofs[roof] for roof in ("matrix product", "convolution")}
-        figures[f"{name}, {name_of(size)}"] = {"GFLOP": operations, "seconds": taken, "GFLOP/s": rate} | shares
+        figures[f"{name}, {name_of(size)}"] = {"GFLOP": operations, "seconds": duration, "GFLOP/s": rate} | shares
     return figures
 
 
@@ -33,4 +33,4 @@ def measure_parts(plan: Plan) -> Figures:
         seconds = asked["step"].ask("profile")
     total = sum(seconds.values())
     ordered = sorted(seconds.items(), key=lambda item: -item[1])
-    return {kind: {"seconds": taken, "share": taken / total} for kind, taken in ordered}
+    return {kind: {"seconds": duration, "share": duration / total} for kind, duration in ordered}
