@@ -164,6 +164,15 @@ def test_resizing_is_that_of_pillow(shape: tuple[int, int], size: tuple[int, int
     assert (deep - expected.clamp(0, 255)).abs().max() <= 0.001
 
 
+@pytest.mark.parametrize(("height", "width"), [(48, 1), (1, 48), (1, 1)])
+def test_a_gray_image_one_pixel_wide_is_resized_like_the_others(height: int, width: int) -> None:
+    """Its strides don't tell channels first from channels last; torch alone then reads uint8 from wrong places."""
+    gray = image(height, width)[:1].clone()
+    made = resize(gray, 31, 20)
+    expected = resize(gray.expand(3, -1, -1), 31, 20)
+    assert torch.equal(made, expected[:1]) and torch.equal(made, expected[1:2])
+
+
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_sharp_edges_stay_in_range(kind: torch.dtype, channels: int) -> None:
