@@ -14,9 +14,9 @@ from util.stage import Stage
 class EpochBatches:
     """The (epoch, index) pairs of each batch of an epoch, shuffled anew in every epoch according to the seed.
 
-    Each of several processes has batches of `batch_size`. Together they have the batches that one process would have
-    with a batch_size as many times larger, and see each image once. In the last batch of an epoch, a process without
-    an image receives a spare one, which is not counted.
+    `batch_size` is that of each process. P processes share the batches that one process would have with P times the
+    batch size, so that each image is used once. In the last batch of an epoch, a process without an image receives a
+    spare one, which is not counted.
     """
 
     def __init__(
