@@ -74,7 +74,7 @@ def main() -> int:
         scores_file.unlink(missing_ok=True)  # of an earlier test
     console = Console(wanted, 0, silent=not together.is_first)
     monitors = create_monitors(opt, [], console.say) if together.is_first else []
-    dataset.say = console.say
+    dataset.print_message = console.say
     done = 0
     with StopSignal() as stop:
         for batch in dataset:

@@ -1,4 +1,4 @@
-"""Datasets, decoding, transforms and loaders. `create_dataset(opt)` gives the batches of --dataset_mode."""
+"""Datasets, image files, transforms and loaders. `create_dataset(opt)` returns a loader for --dataset_mode."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from util.registry import Registry
+from util.stage import Stage
 
 if TYPE_CHECKING:
     from data.loader import Loader
@@ -14,9 +15,17 @@ PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", 
 DATASETS = Registry("data", "dataset", "--dataset_mode", ("base_dataset", "BaseDataset"))
 
 
-def create_dataset(opt: argparse.Namespace) -> Loader:
-    """An iterable of batches; its length is the number of images in an epoch."""
+def create_dataset(opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> Loader:
+    """An iterable of batches; its length is the number of images in an epoch.
+
+    `stage` is by default that of the program: train.py trains, test.py tests. `phase`, by default --phase, is the
+    prefix of the folder names, so that a loader for valA and valB can exist beside the training loader. `opt` is not
+    changed. Raises UserError for folders that are missing or contain no images.
+    """
+    from data import earlier_versions
     from data.loader import Loader
     from util.runtime.device import wants_pinned_memory
 
-    return Loader(DATASETS.find(opt.dataset_mode)(opt), opt, pin_memory=wants_pinned_memory(opt.device))
+    stage = stage or earlier_versions.default_stage(opt)
+    dataset = earlier_versions.create(DATASETS.find(opt.dataset_mode), opt, stage, phase or opt.phase)
+    return Loader(dataset, opt, pin_memory=wants_pinned_memory(opt.device))

@@ -1,4 +1,4 @@
-"""What every dataset is made of: samples drawn by epoch and index, and what happens to bad images."""
+"""The base class of all datasets: samples keyed by epoch and index, and the handling of unreadable images."""
 
 from __future__ import annotations
 
@@ -11,61 +11,69 @@ from typing import Any
 import numpy as np
 
 from data import cache as image_cache
-from data import transforms
+from data import earlier_versions, transforms
 from data.dataset_options import DatasetOptions
 from data.formats import image_reader
+from util.stage import Stage
 
 Sample = dict[str, Any]
-MOST_DRAWS = 20  # of other samples in place of bad ones, before the dataset is taken for unusable
+MAX_DRAWS = 20  # samples tried in a row, in training, before the images of a dataset count as unreadable
 
 
 class BaseDataset(DatasetOptions, ABC):
-    """A dataset: copy data/template_dataset.py to write one.
+    """A dataset. To write your own, copy data/template_dataset.py.
 
-    A sample is a dictionary of float32 images (C, H, W) in [-1, 1] and of strings. It may hold no randomness but
-    that of the generator it is given, so that the number of loader workers changes nothing.
+    A sample is a dictionary of float32 images (C, H, W) in [-1, 1] and of strings. Its randomness comes only from the
+    generator that `load` receives, so the number of loader workers changes nothing.
     """
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
+        """`stage`: what the samples are for; `phase`: the prefix of the folder names, by default --phase."""
         self.opt = opt
-        self.transform = transforms.Transform(opt)
+        name = type(self).__name__
+        self.stage = stage or earlier_versions.missing_stage(opt, f"{name}(opt)", f"{name}(opt, stage, phase)")
+        self.phase: str = phase or opt.phase
+        self.transform = transforms.Transform(opt, self.stage)
         self.transparent = False
-        self.cache: image_cache.ImageCache | None = None  # which the loader sets, if --cache says so
+        self.cache: image_cache.ImageCache | None = None  # the loader sets it according to --cache
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many samples an epoch has."""
+        """The number of samples in an epoch."""
 
     @abstractmethod
     def load(self, index: int, random: np.random.Generator) -> Sample:
-        """The sample at that place, with every random choice from `random`. May raise BadImage."""
+        """The sample at that index; every random choice comes from `random`. May raise UnreadableImage."""
 
     def files(self) -> Mapping[str, Sequence[Path]]:
-        """The files that samples are made of, in order, by the folder: a run that goes on has to find the same."""
+        """The files that samples are read from, in order, by folder: a resumed run requires the same files."""
         return {}
 
     def summary(self) -> str:
-        """What was found, in a line for the console."""
+        """One line for the console: what the dataset contains."""
         return f"{len(self)} images"
 
     def read(self, path: Any, channels: int) -> Any:
-        """The decoded image, see `image_reader.read_image`; transparency is noted for the report.
+        """The decoded image (C, H, W) in 0..255, see `image_reader.read_image`. Transparency is recorded.
 
-        Raises BadImage also for one so long and thin that --preprocess would make it enormous.
+        Raises UnreadableImage, also for an image so elongated that --preprocess would make it enormous.
         """
-        image = self.kept([path], f"{channels} channels, as it is", lambda: self._fitting(path, channels))
-        return image.clone() if self.cache else image  # as a dataset may write to what it has read
+        image = self.cached([path], f"{channels} channels, as it is", lambda: self._decode_checked(path, channels))
+        return image.clone() if self.cache else image  # the caller may modify it
 
     def image(self, path: Any, channels: int, random: np.random.Generator) -> Any:
-        """The image of a file as samples have it: `read` and transformed, but kept by --cache in its final scale."""
+        """The image of a file, decoded and transformed, float32 (C, H, W) in [-1, 1]; --cache stores it resized.
+
+        Raises UnreadableImage.
+        """
         settings = f"{channels} channels, {self.transform.scaling}"
-        scaled = self.kept([path], settings, lambda: self.transform.scale(self._fitting(path, channels)))
+        scaled = self.cached([path], settings, lambda: self.transform.scale(self._decode_checked(path, channels)))
         return self.transform.finish(scaled, self.transform.choose(random))
 
-    def kept(self, paths: Sequence[Any], settings: str, make: Callable[[], Any]) -> Any:
-        """The image (C, H, W), uint8 or float32, that `make` makes of files: out of the cache, or for it.
+    def cached(self, paths: Sequence[Any], settings: str, make: Callable[[], Any]) -> Any:
+        """The image (C, H, W), uint8 or float32, that `make` computes from files: cached if --cache is used.
 
-        `settings` says what else the pixels depend on. The image must not be written to.
+        `settings` describes everything else that the pixels depend on. The image must not be modified.
         """
         key = image_cache.make_key(paths, settings) if self.cache else None
         entry = self.cache.get(key) if self.cache and key else None
@@ -80,41 +88,51 @@ class BaseDataset(DatasetOptions, ABC):
         self.transparent |= entry[1]
         return entry[0]
 
-    def _fitting(self, path: Any, channels: int) -> Any:
+    def kept(self, paths: Sequence[Any], settings: str, make: Callable[[], Any]) -> Any:
+        """The earlier name of `cached`."""
+        earlier_versions.warn_renamed("BaseDataset.kept", "BaseDataset.cached")
+        return self.cached(paths, settings, make)
+
+    def _decode_checked(self, path: Any, channels: int) -> Any:
         image = self.decode(path, channels)
-        self.refuse_thin(path, image)
+        self.check_size(path, image)
         return image
 
     def decode(self, path: Any, channels: int) -> Any:
-        """As `read`, but neither cached nor refused for its shape: for what goes on to `refuse_thin` and `kept`."""
-        return image_reader.read_image(path, channels, on_transparency=self._note_transparency)
+        """The decoded image, neither cached nor checked; for images that are passed to `check_size` and `cached`."""
+        return image_reader.read_image(path, channels, on_transparency=self._record_transparency)
+
+    def check_size(self, path: Any, image: Any) -> None:
+        """Raise UnreadableImage for an image (C, H, W), or part of one, that --preprocess would make enormous."""
+        height, width = self.transform.target_size(image.shape[-2], image.shape[-1])
+        if height * width > image_reader.MAX_PIXELS:
+            raise image_reader.UnreadableImage(path, f"would be resized to {width}x{height} pixels: too elongated")
 
     def refuse_thin(self, path: Any, image: Any) -> None:
-        """Raises BadImage for an image (C, H, W), or a part of one, that --preprocess would make enormous."""
-        height, width = self.transform.target_size(image.shape[-2], image.shape[-1])
-        if height * width > image_reader.MOST_PIXELS:
-            raise image_reader.BadImage(path, f"would be scaled to {width}x{height} pixels: too long and thin")
+        """The earlier name of `check_size`."""
+        earlier_versions.warn_renamed("BaseDataset.refuse_thin", "BaseDataset.check_size")
+        self.check_size(path, image)
 
-    def _note_transparency(self) -> None:
+    def _record_transparency(self) -> None:
         self.transparent = True
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
-        """The sample of (epoch, index). Reports go along with it: "bad_images", "transparent" and "note".
+        """The sample of (epoch, index), together with its reports "unreadable", "transparent" and "note".
 
-        In training another one is drawn in place of a sample that can't be read; in testing, or when the draws
-        come to an end, there is only the report.
+        In training, another sample is drawn in place of an unreadable one. In validation and testing, or after
+        MAX_DRAWS unreadable samples, only the reports are returned.
         """
         epoch, index = place
         random = np.random.default_rng((self.opt.seed, epoch, index))
-        bad: list[tuple[str, str]] = []
+        unreadable: list[tuple[str, str]] = []
         self.transparent = False
         sample: Sample = {}
-        for _ in range(MOST_DRAWS if self.opt.is_train else 1):
+        for _ in range(MAX_DRAWS if self.stage is Stage.TRAIN else 1):
             try:
                 sample = self.load(index, random)
                 break
-            except image_reader.BadImage as error:
-                bad.append((error.path, error.reason))
+            except image_reader.UnreadableImage as error:
+                unreadable.append((error.path, error.reason))
                 index = int(random.integers(len(self)))
         note = self.cache.trouble if self.cache else ""
-        return sample | {"bad_images": bad, "transparent": self.transparent, "note": note}
+        return sample | {"unreadable": unreadable, "transparent": self.transparent, "note": note}

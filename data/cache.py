@@ -1,6 +1,7 @@
-"""Decoded and resized images, kept for the next epochs: by all loader workers together, in memory or on disk.
+"""The cache of decoded and resized images, shared by all loader workers, in memory or on disk.
 
-An entry is found by a key that changes with whatever the pixels depend on. It is uint8 or float32, (C, H, W).
+An entry is an image (C, H, W), uint8 or float32, in 0..255. Its key depends on the file and on everything else that
+determines the pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import PIL
 import torch
@@ -31,13 +33,13 @@ else:
     import fcntl
 
 DTYPES = (torch.uint8, torch.float32)
-MOST_MAPS = 2**14  # that a process keeps open; Linux allows it four times as many
-Entry = tuple[Tensor, bool]  # an image, and whether it was transparent
+MAX_MAPS = 2**14  # files that a process maps at the same time; Linux allows four times as many
+Entry = tuple[Tensor, bool]  # an image, and whether its file was transparent
 
 
 def make_key(paths: Sequence[Path], settings: str) -> bytes | None:
-    """16 bytes for these files as they are now, decoded with these settings; None where one is missing."""
-    # Other versions may decode and resize to other bits.
+    """A 16-byte hash of files (path, size, time of change), settings and versions; None if a file is missing."""
+    # Other versions of Pillow and torch may decode and resize to different pixels.
     parts = [settings, PIL.__version__, torch.__version__]
     try:
         for path in paths:
@@ -49,10 +51,10 @@ def make_key(paths: Sequence[Path], settings: str) -> bytes | None:
 
 
 class ImageCache(ABC):
-    """Made before the workers are started; it reaches them by fork or by pickling.
+    """Created before the workers start; they inherit it by fork, or receive it by pickling.
 
-    Nothing that goes wrong with it is an error: `trouble` is a sentence for the user, and what is not kept is read
-    again. An image that comes out of it must not be written to.
+    No failure of a cache is an error: `trouble` is then a message for the user, and images that are not cached are
+    decoded again. A cached image must not be modified.
     """
 
     def __init__(self) -> None:
@@ -60,17 +62,18 @@ class ImageCache(ABC):
 
     @abstractmethod
     def get(self, key: bytes) -> Entry | None:
-        """What was put in under the key, whole, or None."""
+        """The complete entry of a key, or None."""
 
     @abstractmethod
     def put(self, key: bytes, image: Tensor, transparent: bool) -> None:
-        """Keep an image, if there is room."""
+        """Store an image, if there is space."""
 
 
 class DiskCache(ImageCache):
-    """A file for each image, mapped into memory and, up to MOST_MAPS, kept so; the folder may be removed at any time.
+    """One file for each image, read by mapping it into memory; up to MAX_MAPS stay mapped.
 
-    Files take their name when they are whole, and are told by their length from such as lost their end in a power cut.
+    The folder may be deleted at any time. A file is written under a temporary name and then renamed; one that a power
+    failure has truncated is recognized by its length.
     """
 
     HEADER = struct.Struct("<4s??2xIII")  # "IMG1", float32?, transparent?, C, H, W
@@ -79,7 +82,7 @@ class DiskCache(ImageCache):
         super().__init__()
         self.folder = folder
         self.full = False
-        self._maps: dict[bytes, Entry] = {}  # the oldest first
+        self._maps: dict[bytes, Entry] = {}  # oldest first
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -95,7 +98,7 @@ class DiskCache(ImageCache):
             entry = self._read(key)
             if entry is None:
                 return None
-            if len(self._maps) >= MOST_MAPS:
+            if len(self._maps) >= MAX_MAPS:
                 del self._maps[next(iter(self._maps))]
             self._maps[key] = entry
         return self._maps[key]
@@ -106,14 +109,14 @@ class DiskCache(ImageCache):
             size = os.path.getsize(name)
             if size < self.HEADER.size:
                 return None
-            # Unlike Python's own maps, torch's hold no file open: a process may have few of those.
+            # Unlike Python's mmap, torch's mapping needs no open file, of which a process may have only few.
             content = torch.from_file(name, shared=False, size=size, dtype=torch.uint8)
-        except (OSError, RuntimeError):  # there is none, or it is being removed
+        except (OSError, RuntimeError):  # the file does not exist, or is being deleted
             return None
-        magic, deep, transparent, *shape = self.HEADER.unpack(content[: self.HEADER.size].numpy().tobytes())
-        if magic != b"IMG1" or size != self.HEADER.size + math.prod(shape) * DTYPES[deep].itemsize:
+        magic, is_float, transparent, *shape = self.HEADER.unpack(content[: self.HEADER.size].numpy().tobytes())
+        if magic != b"IMG1" or size != self.HEADER.size + math.prod(shape) * DTYPES[is_float].itemsize:
             return None
-        return content[self.HEADER.size :].view(DTYPES[deep]).view(shape), transparent
+        return content[self.HEADER.size :].view(DTYPES[is_float]).view(shape), transparent
 
     def put(self, key: bytes, image: Tensor, transparent: bool) -> None:
         if self.full:
@@ -130,7 +133,7 @@ class DiskCache(ImageCache):
                 os.replace(temporary, file)
             finally:
                 temporary.unlink(missing_ok=True)
-        except FileNotFoundError:  # someone is removing the folder
+        except FileNotFoundError:  # the folder is being deleted
             pass
         except OSError as error:
             self._give_up(error)
@@ -138,8 +141,8 @@ class DiskCache(ImageCache):
     def _give_up(self, error: OSError) -> None:
         self.full = True
         self.trouble = (
-            f"note: --cache disk: {self.folder} takes no more images ({error.strerror}): the others are decoded every "
-            "time (--cache_dir names another folder)"
+            f"note: --cache disk: {self.folder} can't store more images ({error.strerror}): the others are decoded in "
+            "every epoch (--cache_dir selects another folder)"
         )
 
     def _file(self, key: bytes) -> Path:
@@ -148,30 +151,33 @@ class DiskCache(ImageCache):
 
 
 class RamCache(ImageCache):
-    """One block of memory that all processes see, with a table of what is where; gone with the last process.
+    """One block of memory shared by all processes: a hash table of records, then the images.
 
-    Room is given out under a lock that the system releases when a process dies. A record of the table ends with
-    its own check sum and is written after the image, so that a reader takes none that is not complete.
+    Space is allocated under a file lock, which the system releases if a process dies. A record is written after its
+    image and ends with a checksum, so that readers ignore incomplete ones. The memory is freed when the last process
+    ends.
     """
 
     RECORD = struct.Struct("<16sQIII?b2x")  # key, offset, C, H, W, transparent, kind: index in DTYPES
-    SLOT = 48  # bytes of a record and its check sum
-    TRIES = 64  # slots in which an entry may be, from where its key points to
+    instances: ClassVar[WeakSet[RamCache]] = WeakSet()  # those that this process created
+    SLOT = 48  # bytes of a record and its checksum
+    PROBES = 64  # slots that may contain an entry, starting at the one that its key selects
 
     def __init__(self, entries: int, size: int) -> None:
-        """Room for some `entries` of `size` bytes in all; memory is taken as it is filled."""
+        """Space for about `entries` images of `size` bytes in total; memory is occupied only as it is filled."""
         super().__init__()
-        self.slots = 2 * entries + self.TRIES
-        self.first = mmap.PAGESIZE * (1 + self.slots * self.SLOT // mmap.PAGESIZE)  # of the images' bytes
+        self.slots = 2 * entries + self.PROBES
+        self.first = mmap.PAGESIZE * (1 + self.slots * self.SLOT // mmap.PAGESIZE)  # the offset of the first image
         self.size = self.first + size
         self.owner = os.getpid()
-        self.name = ""  # of a file, where the system has no better way to share memory
+        self.name = ""  # the path of a file, if the system has no anonymous shared memory
         if hasattr(os, "memfd_create"):
             self._fd = os.memfd_create("images")
         else:
             self._fd, self.name = tempfile.mkstemp(prefix="images")
         os.ftruncate(self._fd, self.size)
         self._open()
+        self.instances.add(self)
         _write(self._fd, memoryview(struct.pack("<Q", self.first)), self.slots * self.SLOT)
 
     def _open(self) -> None:
@@ -186,13 +192,13 @@ class RamCache(ImageCache):
         self._open()
 
     def __del__(self) -> None:
-        with suppress(OSError, AttributeError):  # of a making that failed
+        with suppress(OSError, AttributeError):  # if __init__ failed
             os.close(self._fd)
             if self.name and self.owner == os.getpid():
                 os.unlink(self.name)
 
     def get(self, key: bytes) -> Entry | None:
-        for slot in self._places(key):
+        for slot in self._slots(key):
             record = self._record(slot)
             if record is None:
                 return None
@@ -208,28 +214,33 @@ class RamCache(ImageCache):
             return
         try:
             with self._lock():
-                slot = next((slot for slot in self._places(key) if self._is_free(slot, key)), None)
-                offset = self._take_room(image.nbytes) if slot is not None else 0
+                slot = next((slot for slot in self._slots(key) if self._is_free(slot, key)), None)
+                offset = self._allocate(image.nbytes) if slot is not None else 0
                 if slot is None or not offset:
                     self._give_up("is full")
                     return
-                # Writes, unlike stores into the mapped memory, report that there is none left.
+                # Unlike stores into the mapped memory, writes report when no memory is left.
                 _write(self._fd, image.contiguous().numpy().data.cast("B"), offset)
                 kind = DTYPES.index(image.dtype)
                 record = self.RECORD.pack(key, offset, *image.shape, transparent, kind)
                 _write(self._fd, memoryview(record + struct.pack("<I", zlib.crc32(record))), slot)
         except OSError as error:
-            self._give_up(f"takes no more ({error.strerror})")
+            self._give_up(f"can't be extended ({error.strerror})")
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, reason: str) -> None:
         size = (self.size - self.first) / 1e9
         self.trouble = (
-            f"note: --cache ram: its memory ({size:.1f} GB at most) {why}: images beyond are decoded every time "
-            "(--cache disk keeps them on disk)"
+            f"note: --cache ram: its memory ({size:.1f} GB at most) {reason}: further images are decoded in every "
+            "epoch (--cache disk stores them on disk)"
         )
 
-    def _take_room(self, size: int) -> int:
-        """The place of so many bytes, now taken; 0 where there is no room. Places are multiples of 64."""
+    def unfilled(self) -> int:
+        """The bytes that images may still occupy; 0 once the cache is full."""
+        (offset,) = struct.unpack_from("<Q", self._map, self.slots * self.SLOT)
+        return 0 if self.trouble else int(self.size - offset)
+
+    def _allocate(self, size: int) -> int:
+        """Allocate `size` bytes: their offset, a multiple of 64, or 0 if there is no space."""
         counter = self.slots * self.SLOT
         (offset,) = struct.unpack_from("<Q", self._map, counter)
         end = -(-(offset + size) // 64) * 64
@@ -238,12 +249,13 @@ class RamCache(ImageCache):
         _write(self._fd, memoryview(struct.pack("<Q", end)), counter)
         return int(offset)
 
-    def _places(self, key: bytes) -> Iterator[int]:
+    def _slots(self, key: bytes) -> Iterator[int]:
+        """The offsets of the slots that may contain the key, in the order to try."""
         start = int.from_bytes(key[:8], "little")
-        return ((start + i) % self.slots * self.SLOT for i in range(self.TRIES))
+        return ((start + i) % self.slots * self.SLOT for i in range(self.PROBES))
 
     def _record(self, slot: int) -> tuple[Any, ...] | None:
-        """What stands in a slot; None if nothing does, or only part of a record."""
+        """The record in a slot; None if the slot is empty or its record incomplete."""
         end = slot + self.RECORD.size
         (total,) = struct.unpack_from("<I", self._map, end)
         record = self._map[slot:end]
@@ -264,7 +276,7 @@ class RamCache(ImageCache):
                 os.lseek(self._fd, 0, os.SEEK_SET)
                 msvcrt.locking(self._fd, msvcrt.LK_UNLCK, 1)
         else:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX)  # of a process, where flock would be shared with those it forks
+            fcntl.lockf(self._fd, fcntl.LOCK_EX)  # owned by one process; a flock would be shared with its forks
             try:
                 yield
             finally:
@@ -278,27 +290,28 @@ def _write(fd: int, data: memoryview, offset: int) -> None:
 
 
 def available_memory() -> int:
-    """Bytes that processes here may still take: what Linux says, within what a container may; else half of all."""
-    room = []
+    """Free memory in bytes: as Linux reports it, within the limit of a container; elsewhere half of all memory."""
+    limits = []
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        room.append(1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))))
+        limits.append(1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))))
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
-        room.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    if not room and hasattr(os, "sysconf"):
-        room.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return max(0, min(room, default=2**30))
+        limits.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    if not limits and hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return max(0, min(limits, default=2**30))
 
 
 def create_cache(kind: str, folder: Path, files: int) -> ImageCache | None:
-    """The cache of --cache for a dataset of so many files; one in memory takes at most three quarters of what is free.
+    """The cache that --cache selects, for a dataset of `files` files. In memory it takes up to 3/4 of the free memory.
 
-    Raises OSError where there is no memory for it.
+    Raises OSError if the memory can't be reserved.
     """
     if kind == "disk":
         return DiskCache(folder)
     if kind == "none":
         return None
-    # Processes that train together have a cache each.
-    return RamCache(files, available_memory() * 3 // 4 // processes().on_this_machine)
+    # Each of several training processes on a machine has a cache of its own, and so has each loader.
+    free = available_memory() - sum(cache.unfilled() for cache in RamCache.instances)
+    return RamCache(files, max(0, free) * 3 // 4 // processes().on_this_machine)

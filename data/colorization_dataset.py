@@ -1,4 +1,4 @@
-"""Colour images taken apart: their lightness, and the colours to give it back."""
+"""Color images split into lightness and color."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from data.base_dataset import BaseDataset, Sample
 from data.colorization_options import ColorizationOptions
 from util import lab
 from util.errors import UserError
+from util.stage import Stage
 
 
 class ColorizationDataset(ColorizationOptions, BaseDataset):
-    """Every image below <phase>, in CIE Lab: A is L / 50 - 1, one channel; B is a, b / 110, two channels."""
+    """Every image in <phase>, in CIE Lab: A is L / 50 - 1 (one channel), B is a / 110 and b / 110 (two channels)."""
 
-    def __init__(self, opt: argparse.Namespace) -> None:
-        super().__init__(opt)
-        self.folder = Path(opt.dataroot) / opt.phase
+    def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
+        super().__init__(opt, stage, phase)
+        self.folder = Path(opt.dataroot) / self.phase
         if not self.folder.is_dir():
-            raise UserError(image_folder.explain_missing(Path(opt.dataroot), [opt.phase]))
+            raise UserError(image_folder.explain_missing(Path(opt.dataroot), [self.phase]))
         self.paths, self.ignored = image_folder.list_images(self.folder, opt.max_dataset_size)
 
     def __len__(self) -> int:
@@ -32,12 +33,12 @@ class ColorizationDataset(ColorizationOptions, BaseDataset):
         return {self.folder.name: self.paths}
 
     def summary(self) -> str:
-        """What was found in the folder."""
+        """The number of images and of other files in the folder."""
         ignored = f" ({self.ignored.total()} other files ignored)" if self.ignored else ""
         return f"{len(self)} images in {self.folder}{ignored}"
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
-        """{"A": lightness, "B": colours, "A_paths", "B_paths": the file of both}."""
+        """{"A": lightness, "B": colors, "A_paths", "B_paths": the file of both}."""
         path = self.paths[index]
-        lightness, colours = lab.split_colours(self.image(path, 3, random))
-        return {"A": lightness, "B": colours, "A_paths": str(path), "B_paths": str(path)}
+        lightness, colors = lab.split_colors(self.image(path, 3, random))
+        return {"A": lightness, "B": colors, "A_paths": str(path), "B_paths": str(path)}

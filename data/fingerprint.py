@@ -1,4 +1,4 @@
-"""What a run was trained on, in a few numbers: enough to notice that a dataset is another one now."""
+"""Fingerprints of datasets: a few numbers that tell whether a run resumes on the files it was trained on."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-AT_ONCE = 2000  # files whose sizes a thread asks for
-THREADS = 8  # on a disk across a network it is waiting that takes the time
+CHUNK = 2000  # files that a thread queries at a time
+THREADS = 8  # on network disks, the time is spent waiting
 
 Fingerprint = dict[str, dict[str, int | str]]
 
 
 def fingerprint(files: Mapping[str, Sequence[Path]]) -> Fingerprint:
-    """For each folder (its name, and the files in it): how many files, of how many bytes, and a SHA-256 sum.
+    """For each folder, given by name and files: the number of files, their total bytes, and a SHA-256 hash.
 
-    The sum is of names below the folder that they share and of sizes, in order: not of the content, which would
-    take minutes for a large set. A file that is gone counts as one of -1 bytes.
+    The hash covers names below their common folder and sizes, in order. It does not cover contents, which would take
+    minutes for a large dataset. A missing file has size -1.
     """
     return {folder: _fingerprint(paths) for folder, paths in files.items()}
 
 
 def _fingerprint(paths: Sequence[Path]) -> dict[str, int | str]:
-    from data.image_folder import ImageFiles  # only now: it needs torch, and --help reads this file
+    from data.image_folder import ImageFiles  # here, since it imports torch, and --help imports this module
 
     names = list(paths.names() if isinstance(paths, ImageFiles) else map(str, paths))
-    # The first and the last in alphabetical order share what all share.
+    # All names have the folder in common that the first and the last in alphabetical order have in common.
     common = os.path.commonpath([os.path.dirname(min(names)), os.path.dirname(max(names))]) if names else ""
     total, size = hashlib.sha256(), 0
     with ThreadPoolExecutor(THREADS) as threads:
-        parts = [names[first : first + AT_ONCE] for first in range(0, len(names), AT_ONCE)]
+        parts = [names[first : first + CHUNK] for first in range(0, len(names), CHUNK)]
         for part, lengths in zip(parts, threads.map(_lengths, parts), strict=True):
             lines = [f"{name[len(common) :]}\0{length}\n" for name, length in zip(part, lengths, strict=True)]
             total.update("".join(lines).encode(errors="surrogateescape"))
@@ -52,19 +52,19 @@ def _length(name: str) -> int:
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """In words, what is different; empty where nothing is."""
-    told = []
+    """A description of the differences; empty if there are none."""
+    found = []
     for folder in sorted(before.keys() | now.keys()):
         old, new = before.get(folder), now.get(folder)
         if old == new:
             continue
         if old is None or new is None:
-            told.append(f"{folder} is {'new' if old is None else 'no longer there'}")
+            found.append(f"{folder} {'is new' if old is None else 'no longer exists'}")
         elif (old["files"], old["bytes"]) != (new["files"], new["bytes"]):
-            told.append(
-                f"{folder} had {old['files']:,} images of {old['bytes']:,} bytes in all, and has {new['files']:,} of "
-                f"{new['bytes']:,}"
+            found.append(
+                f"{folder} had {old['files']:,} images with {old['bytes']:,} bytes in total, and now has "
+                f"{new['files']:,} with {new['bytes']:,} bytes"
             )
         else:
-            told.append(f"{folder} has images of other names, sizes or order")
-    return "; ".join(told)
+            found.append(f"the names, sizes or order of images in {folder} have changed")
+    return "; ".join(found)

@@ -15,9 +15,9 @@ from util.errors import UserError
 
 
 class ImageFiles(Sequence[Path]):
-    """Paths, kept as one block of bytes: a million as objects are some 320 MB, in each worker.
+    """A sequence of paths stored as one block of bytes: a million Path objects take 320 MB in each worker.
 
-    Read by index or in order as any sequence; `names` gives the same as strings.
+    `names` yields the same paths as strings, faster.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -52,22 +52,22 @@ class ImageFiles(Sequence[Path]):
 
 
 def list_images(folder: Path, limit: int | None = None) -> tuple[ImageFiles, Counter[str]]:
-    """The image files in a folder and the folders in it, by name; and how many others, by extension.
+    """The image files in a folder and its subfolders, sorted by name, and the number of other files by extension.
 
-    Hidden files and folders are neither. A folder that is met twice, through a symbolic link, is read once.
-    Raises UserError where there is no image.
+    Hidden files and folders are skipped. A folder that symbolic links reach twice is read once. At most `limit` images
+    are returned. Raises UserError if there is no image, or a folder can't be listed.
     """
     ignored: Counter[str] = Counter()
     images: list[str] = []
     _scan(str(folder), images, ignored, set())
     if not images:
         others = f" among its {ignored.total()} files" if ignored else ""
-        raise UserError(f"{folder} has no image{others}: expected files ending in {', '.join(IMAGE_EXTENSIONS)}")
+        raise UserError(f"{folder} contains no image{others}: expected files ending in {', '.join(IMAGE_EXTENSIONS)}")
     return ImageFiles(images[:limit]), ignored
 
 
 def _scan(folder: str, images: list[str], ignored: Counter[str], seen: set[str]) -> None:
-    """Add what is in a folder, and below it, in the order of names: that of paths as tuples of their parts."""
+    """Add the files in a folder and its subfolders, in the order of their paths compared part by part."""
     real = os.path.realpath(folder)
     if real in seen:
         return
@@ -92,52 +92,52 @@ def _scan(folder: str, images: list[str], ignored: Counter[str], seen: set[str])
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to where one may not look
+    except OSError:  # a link to a folder without permission
         return False
 
 
 def match_names(folders: Sequence[Path]) -> tuple[list[tuple[Path, ...]], list[Path]]:
-    """The images of several folders that have the same name (their ending aside), together, in order; and the others.
+    """Tuples of images with the same name in all folders (apart from the extension), in order; and the other images.
 
-    Raises UserError where no name is in all of them, or one stands twice in a folder.
+    Raises UserError if no name is in all folders, or two images in a folder have the same name.
     """
     named = [_by_name(folder) for folder in folders]
     common = set.intersection(*(set(names) for names in named))
     if not common:
         examples = " and ".join(str(next(iter(names.values()))) for names in named)
         raise UserError(
-            f"{' and '.join(map(str, folders))} have no file name in common, such as {examples}: the two images of a "
-            "pair have the same name"
+            f"{' and '.join(map(str, folders))} have no file name in common ({examples}, for example): the two images "
+            "of a pair need the same name"
         )
     others = [path for names in named for name, path in names.items() if name not in common]
     return [tuple(names[name] for names in named) for name in named[0] if name in common], others
 
 
 def _by_name(folder: Path) -> dict[Path, Path]:
-    """The images of a folder by their name below it, without the ending."""
+    """The images of a folder by their path below it, without the extension."""
     found: dict[Path, Path] = {}
     for path in list_images(folder)[0]:
         other = found.setdefault(path.relative_to(folder).with_suffix(""), path)
         if other != path:
-            raise UserError(f"{other} and {path.name} are two images of one name: remove one of them")
+            raise UserError(f"{other} and {path.name} have the same name: remove one of them")
     return found
 
 
 def explain_missing(dataroot: Path, wanted: list[str]) -> str:
-    """The sentence for a dataset folder that lacks the sub-folders `wanted`, by what is there instead."""
+    """The error message for a dataset folder without the subfolders `wanted`, according to its actual content."""
     expected = " and ".join(str(dataroot / name) for name in wanted)
     if not dataroot.exists():
         return f"--dataroot {dataroot} does not exist: expected {expected}"
     if not dataroot.is_dir():
-        return f"--dataroot {dataroot} is a file: expected a folder with {' and '.join(wanted)} in it"
+        return f"--dataroot {dataroot} is a file: expected a folder that contains {' and '.join(wanted)}"
     entries = sorted(os.listdir(dataroot))
     split = [name[:-1] + "/" + name[-1] for name in wanted if (dataroot / name[:-1] / name[-1]).is_dir()]
     if split:
-        return f"--dataroot {dataroot} holds {' and '.join(split)}: rename to {' and '.join(wanted)}"
+        return f"--dataroot {dataroot} contains {' and '.join(split)}: rename them to {' and '.join(wanted)}"
     if any(os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS for name in entries):
         return (
-            f"--dataroot {dataroot} holds images directly: put them into {expected} "
+            f"--dataroot {dataroot} contains images directly: put them into {expected} "
             "(test.py translates one folder with --model test)"
         )
-    there = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "") if entries else "nothing"
-    return f"--dataroot {dataroot} holds {there}: expected {' and '.join(wanted)} in it (see --phase)"
+    found = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "") if entries else "nothing"
+    return f"--dataroot {dataroot} contains {found}: expected {' and '.join(wanted)} in it (see --phase)"

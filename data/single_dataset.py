@@ -1,4 +1,4 @@
-"""One folder of images, to be translated one way."""
+"""One folder of images, for translation in one direction."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from data import image_folder
 from data.base_dataset import BaseDataset, Sample
 from data.single_options import SingleOptions
 from util.errors import UserError
+from util.stage import Stage
 
 
 class SingleDataset(SingleOptions, BaseDataset):
-    """Every image below --dataroot itself, whatever the phase."""
+    """Every image in --dataroot and its subfolders; --phase is ignored."""
 
-    def __init__(self, opt: argparse.Namespace) -> None:
-        super().__init__(opt)
+    def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
+        super().__init__(opt, stage, phase)
         self.folder = Path(opt.dataroot)
         if not self.folder.is_dir():
-            raise UserError(f"--dataroot {opt.dataroot} is no folder: expected a folder of images")
+            raise UserError(f"--dataroot {opt.dataroot} is not a folder: expected a folder of images")
         self.paths, self.ignored = image_folder.list_images(self.folder, opt.max_dataset_size)
 
     def __len__(self) -> int:
@@ -31,7 +32,7 @@ class SingleDataset(SingleOptions, BaseDataset):
         return {"images": self.paths}
 
     def summary(self) -> str:
-        """What was found in the folder."""
+        """The number of images and of other files in the folder."""
         ignored = f" ({self.ignored.total()} other files ignored)" if self.ignored else ""
         return f"{len(self)} images in {self.folder}{ignored}"
 

@@ -1,6 +1,6 @@
-"""From a decoded image to what a network takes: resize, crop, flip, and values in [-1, 1].
+"""From decoded images to the input of networks: resize, crop, flip, and values in [-1, 1].
 
-The random choices are drawn apart from the pixels, so that two images can be given the same ones.
+The random choices are drawn separately from the pixels, so that the two images of a pair can share them.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
 
-MULTIPLE = 4  # of the sides of an image that isn't cropped: what a ResNet generator gives back in equal size
+from data import earlier_versions
+from util.stage import Stage
+
+MULTIPLE = 4  # sides of uncropped images are multiples of it, so that a ResNet generator's output has the same size
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The random choices for one image: where to crop, as shares 0..1 of the room there is, and whether to flip."""
+    """The random choices for one image: the position of the crop, as fractions 0..1 of its range, and the flip."""
 
     left: float = 0.5
     top: float = 0.5
@@ -33,22 +37,27 @@ CENTRAL = Choices()
 
 
 class Transform:
-    """What the options --preprocess, --load_size, --crop_size and --no_flip ask for."""
+    """The transform that --preprocess, --load_size, --crop_size, --no_flip and --augment describe.
 
-    def __init__(self, opt: argparse.Namespace) -> None:
+    In validation and testing, crops are central and nothing is flipped. Validation scales to --crop_size, the default
+    --load_size of test.py, so that an image is the same as at test.
+    """
+
+    def __init__(self, opt: argparse.Namespace, stage: Stage | None = None) -> None:
+        stage = stage or earlier_versions.missing_stage(opt, "Transform(opt)", "Transform(opt, stage)")
         self.preprocess: str = opt.preprocess
-        self.load_size: int = opt.load_size
+        self.load_size: int = opt.crop_size if stage is Stage.VALIDATE else opt.load_size
         self.crop_size: int = opt.crop_size
         self.may_flip: bool = not opt.no_flip
-        # --augment, which models have that are judged by discriminators; of the others, images are always varied.
-        self.is_random: bool = opt.is_train and getattr(opt, "augment", "basic") != "none"
+        # Models without discriminators have no --augment: their images are always augmented.
+        self.is_random: bool = stage is Stage.TRAIN and getattr(opt, "augment", "basic") != "none"
 
     def __call__(self, image: Tensor, random: np.random.Generator) -> Tensor:
-        """Transform with choices drawn for this image."""
+        """Transform an image with choices of its own."""
         return self.apply(image, self.choose(random))
 
     def choose(self, random: np.random.Generator) -> Choices:
-        """Choices for an image, or several that belong together; in testing, or --augment none, crops are central."""
+        """Choices for an image, or for several that belong together; CENTRAL unless training draws at random."""
         return Choices.draw(random) if self.is_random else CENTRAL
 
     def apply(self, image: Tensor, choices: Choices) -> Tensor:
@@ -56,53 +65,54 @@ class Transform:
         return self.finish(self.scale(image), choices)
 
     def apply_to_labels(self, ids: Tensor, choices: Choices) -> Tensor:
-        """Class ids, uint8 (1, H, W), to uint8 (1, H', W'): as `apply` does it, but no id is mixed with another."""
+        """Class ids, uint8 (1, H, W), to uint8 (1, H', W'): the geometry of `apply`, without mixing ids."""
         return self.finish_labels(self.scale_labels(ids), choices)
 
     def scale(self, image: Tensor) -> Tensor:
-        """The part of `apply` that is always the same for an image, and may be kept."""
+        """The first part of `apply`, which has no random choices, so that its result can be cached."""
         return resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
 
     def scale_labels(self, ids: Tensor) -> Tensor:
-        """As `scale`, of `apply_to_labels`."""
+        """The first part of `apply_to_labels`."""
         return resize_labels(ids, *self.target_size(ids.shape[-2], ids.shape[-1]))
 
     def finish(self, image: Tensor, choices: Choices) -> Tensor:
-        """The part that follows: crop, flip, and values in [-1, 1]. The image itself is left as it is."""
+        """The second part of `apply`: crop, flip, and values in [-1, 1]. `image` is not modified."""
         image = self._crop_and_flip(image, choices)
-        # In the layout that the image has: to turn it costs as much again, and is for the model's device.
+        # The memory layout is kept: changing it would double the cost, and the model's device does it faster.
+        # F.to_dtype and F.normalize take four times as long, and round differently.
         return torch.empty_like(image, dtype=torch.float32).copy_(image).div_(127.5).sub_(1.0)
 
     def finish_labels(self, ids: Tensor, choices: Choices) -> Tensor:
-        """As `finish`, of `apply_to_labels`; ids may have become floating point."""
+        """The second part of `apply_to_labels`; cached ids may be float32."""
         ids = self._crop_and_flip(ids, choices)
         return torch.empty(ids.shape, dtype=torch.uint8).copy_(ids)
 
     def _crop_and_flip(self, image: Tensor, choices: Choices) -> Tensor:
         if "crop" in self.preprocess:
             image = crop(image, self.crop_size, choices)
-        return image.flip(-1) if choices.flip and self.may_flip else image
+        return F.horizontal_flip(image) if choices.flip and self.may_flip else image
 
     @property
     def scaling(self) -> str:
-        """What `scale` depends on, in words."""
+        """The settings that the result of `scale` depends on, as text for the key of a cache."""
         load, crop = f" load_size {self.load_size}", f" crop_size {self.crop_size}"
         used = {"resize_and_crop": load, "crop": crop, "none": ""}.get(self.preprocess, load + crop)
         return self.preprocess + used
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
-        """The height and width that an image is resized to, before any crop."""
+        """The height and width to which an image is resized, before any crop."""
         if self.preprocess == "resize_and_crop":
             return self.load_size, self.load_size
         if self.preprocess == "none":
             return _rounded(height), _rounded(width)
-        if self.preprocess == "crop":  # as it is, but large enough to crop from
+        if self.preprocess == "crop":  # not resized, unless too small to crop from
             scale = max(1.0, self.crop_size / min(height, width))
             return max(self.crop_size, round(height * scale)), max(self.crop_size, round(width * scale))
-        tall = max(round(self.load_size * height / width), self.crop_size)
+        scaled_height = max(round(self.load_size * height / width), self.crop_size)
         if self.preprocess == "scale_width_and_crop":
-            return tall, self.load_size
-        return _rounded(tall), _rounded(self.load_size)
+            return scaled_height, self.load_size
+        return _rounded(scaled_height), _rounded(self.load_size)
 
 
 def _rounded(length: int) -> int:
@@ -110,23 +120,23 @@ def _rounded(length: int) -> int:
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic with antialiasing, as Pillow resizes (within a grey level); values stay in 0..255."""
+    """Bicubic with antialiasing, like Pillow's to within a gray level; (C, H, W), values in 0..255."""
     if image.shape[-2:] == (height, width):
         return image
-    # Channels last is the layout of a decoded image, and torch's fast way for uint8; it is told from all four strides.
-    batch = image.permute(1, 2, 0).contiguous().view(1, *image.shape[1:], len(image)).permute(0, 3, 1, 2)
-    resized = F.interpolate(batch, (height, width), mode="bicubic", antialias=True)
-    # Bicubic curves overshoot; uint8 can't.
-    return resized.squeeze(0) if image.dtype == torch.uint8 else resized.squeeze(0).clamp_(0, 255)
+    # Channels last is the layout of a decoded image, and for uint8 two to three times as fast as channels first.
+    image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    resized = F.resize(image, [height, width], InterpolationMode.BICUBIC, antialias=True)
+    # Bicubic interpolation overshoots; uint8 saturates.
+    return resized if image.dtype == torch.uint8 else resized.clamp_(0, 255)
 
 
 def resize_labels(ids: Tensor, height: int, width: int) -> Tensor:
-    """Each pixel takes the id that lies at its centre; no new ones come about."""
-    return F.interpolate(ids.unsqueeze(0), (height, width), mode="nearest-exact").squeeze(0)
+    """Nearest neighbor: each pixel takes the id at its center, so no new ids appear."""
+    return F.resize(ids, [height, width], InterpolationMode.NEAREST_EXACT)
 
 
 def crop(image: Tensor, size: int, choices: Choices) -> Tensor:
-    """A square of that size; it fits, as `target_size` and the checks of the options see to."""
+    """A square of that size, which fits because of `target_size` and the checks of the options."""
     top = round((image.shape[-2] - size) * choices.top)
     left = round((image.shape[-1] - size) * choices.left)
-    return image[..., top : top + size, left : left + size]
+    return F.crop(image, top, left, size, size)

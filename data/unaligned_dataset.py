@@ -1,4 +1,4 @@
-"""Two folders of images that have nothing to do with each other: <phase>A and <phase>B."""
+"""Two folders of unpaired images: <phase>A and <phase>B."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from data import image_folder
 from data.base_dataset import BaseDataset, Sample
 from data.unaligned_options import UnalignedOptions
 from util.errors import UserError
+from util.stage import Stage
 
 
 class UnalignedDataset(UnalignedOptions, BaseDataset):
-    """As long as the longer folder. A is taken in turn; B at random, or in turn with --serial_batches.
+    """As long as the longer folder. A is taken in order; B at random, or in order with --serial_batches.
 
-    In testing a sample also has, as A_truth and B_truth, the image of the other folder with the same name, which
-    is what the other image should be translated to; None where there is none, or none of that size.
+    In validation and testing, both are taken in order, and a sample also has ground truths: A_truth is the image in A
+    with the same name as the sample's B, which is the ideal translation of B, and B_truth likewise. A truth is None if
+    no such image exists, or its size differs.
     """
 
-    def __init__(self, opt: argparse.Namespace) -> None:
-        super().__init__(opt)
+    def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
+        super().__init__(opt, stage, phase)
         root = Path(opt.dataroot)
-        names = [f"{opt.phase}A", f"{opt.phase}B"]
+        names = [f"{self.phase}A", f"{self.phase}B"]
         if not all((root / name).is_dir() for name in names):
             raise UserError(image_folder.explain_missing(root, names))
         self.folders = {"A": root / names[0], "B": root / names[1]}
@@ -34,15 +36,16 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
             self.paths[domain], self.ignored[domain] = image_folder.list_images(folder, opt.max_dataset_size)
         nc = {"A": opt.input_nc, "B": opt.output_nc}
         self.channels = nc if opt.direction == "AtoB" else {"A": nc["B"], "B": nc["A"]}
-        # A model that can translate one of the two alone has --translate.
-        wanted = getattr(opt, "translate", "both")
-        self.domains = "AB" if wanted == "both" or opt.is_train else wanted
-        self.by_name = {} if opt.is_train else {domain: self._by_name(domain) for domain in "AB"}
+        # test.py has --translate, for models that can translate one domain alone.
+        translated = getattr(opt, "translate", "both") if self.stage is Stage.TEST else "both"
+        self.domains = "AB" if translated == "both" else translated
+        self.is_training = self.stage is Stage.TRAIN
+        self.by_name = {} if self.is_training else {domain: self._by_name(domain) for domain in "AB"}
 
     def _by_name(self, domain: str) -> dict[str, int]:
-        """The place of each image by its name below the folder, without the extension."""
+        """The index of each image by its name: its path below the folder, without the extension."""
         names = self.paths[domain].names()
-        return {self._name(domain, name): place for place, name in enumerate(names)}
+        return {self._name(domain, name): index for index, name in enumerate(names)}
 
     def _name(self, domain: str, path: str) -> str:
         return os.path.splitext(path)[0][len(str(self.folders[domain])) + 1 :]
@@ -55,7 +58,7 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
         return {folder.name: self.paths[domain] for domain, folder in self.folders.items()}
 
     def summary(self) -> str:
-        """What was found in the two folders."""
+        """The number of images and of other files in each folder."""
         parts = []
         for domain, folder in self.folders.items():
             ignored = self.ignored[domain].total()
@@ -64,25 +67,24 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
         return ", ".join(parts)
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
-        """{"A", "B": images, "A_paths", "B_paths": their files}, and in testing "A_truth", "B_truth".
+        """{"A", "B": images, "A_paths", "B_paths": their files}, and unless training "A_truth", "B_truth".
 
-        With --translate there is one of the two, and the truth of the other.
+        With --translate A there are only "A", "A_paths" and "B_truth"; with --translate B likewise.
         """
-        in_turn = self.opt.serial_batches or not self.opt.is_train
-        places = {
+        in_order = self.opt.serial_batches or not self.is_training
+        indices = {
             "A": index % len(self.paths["A"]),
-            "B": index % len(self.paths["B"]) if in_turn else int(random.integers(len(self.paths["B"]))),
+            "B": index % len(self.paths["B"]) if in_order else int(random.integers(len(self.paths["B"]))),
         }
         sample: Sample = {}
         for domain in self.domains:
             other = "B" if domain == "A" else "A"
-            path = self.paths[domain][places[domain]]
+            path = self.paths[domain][indices[domain]]
             sample[domain] = self.image(path, self.channels[domain], random)
             sample[f"{domain}_paths"] = str(path)
-            if not self.opt.is_train:
-                place = self.by_name[other].get(self._name(domain, str(path)))
-                partner = None if place is None else self.paths[other][place]
-                truth = None if partner is None else self.image(partner, self.channels[other], random)
+            if not self.is_training:
+                match = self.by_name[other].get(self._name(domain, str(path)))
+                truth = None if match is None else self.image(self.paths[other][match], self.channels[other], random)
                 same_size = truth is not None and truth.shape[-2:] == sample[domain].shape[-2:]
                 sample[f"{other}_truth"] = truth if same_size else None
         return sample

@@ -28,7 +28,7 @@ class ColorizationModel(ColorizationOptions, Pix2PixModel):
         for name in ("real_B", "fake_B"):
             if hasattr(self, name):
                 colours = losses.in_full(getattr(self, name).detach())
-                visuals[f"{name}_rgb"] = lab.join_colours(visuals["real_A"], colours)
+                visuals[f"{name}_rgb"] = lab.join_colors(visuals["real_A"], colours)
         return visuals
 
     def input_channels(self, backwards: bool = False) -> int:

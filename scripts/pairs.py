@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from data.formats.image_reader import BadImage, read_image
+from data.formats.image_reader import UnreadableImage, read_image
 from data.image_folder import match_names
 from util.errors import UserError, run_main
 from util.files import temporary_name
@@ -57,7 +57,7 @@ def read(path: Path) -> np.ndarray:
     """The image, uint8 (H, W, 3). Raises UserError if it cannot be read."""
     try:
         image = read_image(path, 3)
-    except BadImage as error:
+    except UnreadableImage as error:
         raise UserError(f"{error}: restore it or remove it") from error
     return image.clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
 

@@ -1,4 +1,4 @@
-"""Between tensors of networks and pictures on disk."""
+"""Conversion of tensors in [-1, 1] to pictures, and the names of image files."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from torchvision.utils import make_grid
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def to_array(image: Tensor, aspect_ratio: float = 1.0) -> np.ndarray:
-    """A picture, uint8 (H, W, 3), of an image (C, H, W) in [-1, 1]: grey for 1 or 2 channels, else the first three.
+    """An image (C, H, W) in [-1, 1] as uint8 (H, W, 3): gray for 1 or 2 channels, otherwise the first three channels.
 
-    An aspect_ratio above 1 makes it that much wider, one below 1 taller.
+    An aspect_ratio above 1 stretches the width, one below 1 the height.
     """
-    colours = image.detach()[: 3 if image.shape[0] >= 3 else 1]
-    levels = ((colours.float().cpu() + 1) * 127.5).round().clamp(0, 255)
-    array = np.repeat(levels.numpy().astype(np.uint8), 3 // len(colours), axis=0).transpose(1, 2, 0)
+    colors = image.detach()[: 3 if image.shape[0] >= 3 else 1]
+    levels = ((colors.float().cpu() + 1) * 127.5).round().clamp(0, 255)
+    array = np.repeat(levels.numpy().astype(np.uint8), 3 // len(colors), axis=0).transpose(1, 2, 0)
     if aspect_ratio == 1.0:
         return array
     height, width = array.shape[:2]
@@ -28,13 +29,12 @@ def to_array(image: Tensor, aspect_ratio: float = 1.0) -> np.ndarray:
 
 
 def grid(images: Tensor, columns: int) -> Tensor:
-    """Images (N, C, H, W), N a multiple of `columns`, side by side in one, (C, N / columns * H, columns * W)."""
-    rows = images.unflatten(0, (-1, columns))
-    return rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    """Images (N, C, H, W), N a multiple of `columns`, in rows of one image, (C, N / columns * H, columns * W)."""
+    return make_grid(images, nrow=columns, padding=0)[: images.shape[1]]  # it turns one channel into three
 
 
 def name_below(dataroot: Path, phase: str, path: str) -> str:
-    """A file's name within its domain: relative to dataroot/testA, testB or test, or else to dataroot."""
+    """The path of a file relative to dataroot/<phase>A, <phase>B or <phase>, or to dataroot; elsewhere its name."""
     parts = Path(path).relative_to(dataroot).parts if Path(path).is_relative_to(dataroot) else (Path(path).name,)
     in_a_domain = len(parts) > 1 and parts[0] in (phase, f"{phase}A", f"{phase}B")
     return str(Path(*parts[in_a_domain:]))

@@ -1,19 +1,19 @@
-"""Between sRGB and CIE L*a*b* colours: lightness apart from colour."""
+"""Conversion between sRGB and CIE L*a*b*, which separates lightness from color."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the XYZ of white: daylight D65, seen by the 2 degree observer.
+# Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the XYZ of white: illuminant D65, 2 degree observer.
 XYZ_OF_RGB = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 WHITE = (0.95047, 1.0, 1.08883)
-# CIE 15:2004, section 8.2.1: the cube root, below THRESHOLD ** 3 its tangent there.
+# CIE 15:2004, section 8.2.1: a cube root, and below THRESHOLD ** 3 its tangent at that point.
 THRESHOLD = 6 / 29
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """sRGB (..., 3, H, W) in 0..1 to L in 0..100 and a, b in about -108..99, in the same shape and type."""
+    """sRGB (..., 3, H, W) in 0..1 to L in 0..100 and a, b in about -108..99, of the same shape and dtype."""
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     x, y, z = (_mix(linear, XYZ_OF_RGB) / _column(WHITE, rgb)).unbind(-3)
     fx, fy, fz = (
@@ -24,7 +24,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """The way back; colours that sRGB does not have are clipped to 0..1."""
+    """The inverse of `rgb_to_lab`; colors outside the sRGB gamut are clipped to 0..1."""
     lightness, a, b = lab.unbind(-3)
     fy = (lightness + 16) / 116
     f = torch.stack([fy + a / 500, fy, fy - b / 200], dim=-3)
@@ -35,9 +35,9 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     return rgb.clamp(0, 1)
 
 
-def _mix(colours: Tensor, matrix: tuple[tuple[float, ...], ...] | list[list[float]]) -> Tensor:
-    """Each pixel's colour (..., 3, H, W) times the matrix; not as a matrix product, which GPUs may round."""
-    channels = colours.unbind(-3)
+def _mix(colors: Tensor, matrix: tuple[tuple[float, ...], ...] | list[list[float]]) -> Tensor:
+    """The color (..., 3, H, W) of each pixel times a 3x3 matrix, without torch.matmul, which may use TF32 on GPUs."""
+    channels = colors.unbind(-3)
     rows = (sum(weight * channel for weight, channel in zip(row, channels, strict=True)) for row in matrix)
     return torch.stack([torch.as_tensor(row) for row in rows], dim=-3)
 
@@ -46,16 +46,16 @@ def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
 
 
-# As networks take and give them: lightness as an image of one channel, colour as one of two, in [-1, 1].
+# The form in which networks use them: lightness as an image of one channel, color as one of two, in [-1, 1].
 
 
-def split_colours(rgb: Tensor) -> tuple[Tensor, Tensor]:
+def split_colors(rgb: Tensor) -> tuple[Tensor, Tensor]:
     """Images (..., 3, H, W) in [-1, 1] to L / 50 - 1 (..., 1, H, W) and a, b / 110 (..., 2, H, W)."""
     lab = rgb_to_lab((rgb + 1) / 2)
     return lab[..., :1, :, :] / 50 - 1, lab[..., 1:, :, :] / 110
 
 
-def join_colours(lightness: Tensor, colours: Tensor) -> Tensor:
-    """The way back, to images in [-1, 1]; what sRGB does not have is clipped."""
-    lab = torch.cat([(lightness + 1) * 50, colours * 110], dim=-3)
+def join_colors(lightness: Tensor, colors: Tensor) -> Tensor:
+    """The inverse of `split_colors`, to images in [-1, 1]; colors outside the sRGB gamut are clipped."""
+    lab = torch.cat([(lightness + 1) * 50, colors * 110], dim=-3)
     return lab_to_rgb(lab) * 2 - 1

@@ -1,4 +1,4 @@
-"""Which pass a dataset, a loader or a model is in."""
+"""What a pass over the data is for: datasets, transforms, loaders and models receive it as an argument."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Training, a validation pass during training, or testing."""
+    """Training, validation during a training run, or testing."""
 
     TRAIN = "train"
     VALIDATE = "validate"

@@ -1,4 +1,4 @@
-"""Reading an image file of any kind as a tensor (channels, height, width) with values in 0..255."""
+"""Reading an image file as a tensor (channels, height, width) with values in 0..255."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,10 @@ from PIL import ExifTags, Image, ImageSequence
 from torch import Tensor
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # what Pillow refuses to open; below that it only warns
+MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # Pillow refuses larger images, and warns at half of it
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_UPRIGHT = {  # by EXIF orientation
+_UPRIGHT = {  # the transposition that turns an image upright, by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -27,8 +28,8 @@ _UPRIGHT = {  # by EXIF orientation
 }
 
 
-class BadImage(Exception):
-    """A file that can't be used as an image: its path, and why."""
+class UnreadableImage(Exception):
+    """A file that can't be used as an image: its path and the reason."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(str(path), reason)
@@ -38,66 +39,75 @@ class BadImage(Exception):
         return f"{self.path}: {self.reason}"
 
 
+def __getattr__(name: str) -> Any:
+    """The earlier name of UnreadableImage, for datasets of users."""
+    if name != "BadImage":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    warnings.warn("BadImage is now UnreadableImage", FutureWarning, stacklevel=2)
+    return UnreadableImage
+
+
 def read_image(path: Path | str, channels: int, *, on_transparency: Callable[[], None] = lambda: None) -> Tensor:
-    """The image as it should be looked at: turned by its EXIF orientation, with `channels` channels.
+    """The image with `channels` channels, upright according to its EXIF orientation.
 
-    1 channel is grey, 3 are RGB, and both put transparent images over white (and call `on_transparency`);
-    2 are grey with alpha, 4 RGB with alpha. Any other number is taken from a TIFF with as many pages of grey.
+    1 channel is gray, 3 are RGB: transparent images are composited over white, and `on_transparency` is called.
+    2 channels are gray and alpha, 4 are RGB and alpha. Any other number is read from a TIFF with one gray page for
+    each channel.
 
-    Returns uint8, or float32 where the file has more than 8 bits of grey; (channels, H, W) in 0..255 either way.
-    Raises BadImage for a file that can't be decoded.
+    Returns (channels, H, W) with values in 0..255: uint8, or float32 if the file has more than 8 bits of gray.
+    Raises UnreadableImage for a file that can't be decoded.
     """
 
-    def pixels_of(image: Image.Image) -> Tensor:
+    def to_pixels(image: Image.Image) -> Tensor:
         if channels not in (1, 2, 3, 4):
             return _read_pages(image, channels, on_transparency)
         return _to_tensor(_convert(_upright(image), channels, on_transparency), channels)
 
-    return _decode(path, pixels_of)
-
-
-def _decode(path: Path | str, read: Callable[[Image.Image], Tensor]) -> Tensor:
-    """What `read` makes of the opened file; raises BadImage, with a reason, whatever goes wrong."""
-    if not os.path.isfile(path) and os.path.exists(path):
-        raise BadImage(path, "is no file")  # a pipe would be waited for
-    try:
-        with Image.open(path) as image:
-            return read(image)
-    except BadImage:
-        raise
-    except Image.DecompressionBombError as error:
-        raise BadImage(path, "claims more pixels than is safe to decode") from error
-    # Pillow's decoders raise whatever a damaged file makes them stumble over.
-    except Exception as error:
-        raise BadImage(path, _reason(path, error)) from error
+    return _decode(path, to_pixels)
 
 
 def read_labels(path: Path | str, count: int) -> Tensor:
-    """Class ids 0..count-1, uint8 (1, H, W), of a file with a single channel; of one with a palette, the indices.
+    """Class ids 0..count-1 of a file with a single channel, uint8 (1, H, W); the indices of a file with a palette.
 
-    Raises BadImage for a file that can't be decoded, has colours, or holds other ids.
+    Raises UnreadableImage for a file that can't be decoded, has several channels, or contains other ids.
     """
 
-    def ids_of(image: Image.Image) -> Tensor:
+    def to_ids(image: Image.Image) -> Tensor:
         if image.mode not in ("1", "L", "P", *_SIXTEEN_BIT):
-            raise ValueError(f"is no map of class ids, which has a single channel: its pixels are {image.mode}")
+            raise ValueError(f"is not a map of class ids, which has a single channel: its pixels are {image.mode}")
         ids = np.array(_upright(image)).astype(np.int64)
         if not 0 <= ids.min() <= ids.max() < count:
             raise ValueError(
-                f"holds class ids {ids.min()} to {ids.max()}, and --label_nc {count} takes 0 to {count - 1}"
+                f"contains class ids {ids.min()} to {ids.max()}, but --label_nc {count} allows 0 to {count - 1}"
             )
         return torch.from_numpy(ids.astype(np.uint8))[None]
 
-    return _decode(path, ids_of)
+    return _decode(path, to_ids)
+
+
+def _decode(path: Path | str, read: Callable[[Image.Image], Tensor]) -> Tensor:
+    """The result of `read` for the opened file. Raises UnreadableImage, with a reason, for any failure."""
+    if not os.path.isfile(path) and os.path.exists(path):
+        raise UnreadableImage(path, "is not a regular file")  # opening a pipe would block
+    try:
+        with Image.open(path) as image:
+            return read(image)
+    except UnreadableImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(path, "declares more pixels than are safe to decode") from error
+    # A damaged file can make Pillow's decoders raise any exception.
+    except Exception as error:
+        raise UnreadableImage(path, _reason(path, error)) from error
 
 
 def _reason(path: Path | str, error: Exception) -> str:
-    """Why a file could not be decoded, in words for the user."""
+    """Why a file could not be decoded, as the end of a sentence that begins with its path."""
     if isinstance(error, FileNotFoundError):
-        return "is no longer there"
+        return "no longer exists"
     if isinstance(error, PermissionError):
         return "can't be opened: no permission"
-    if isinstance(error, OSError) and error.strerror:  # of the system; Pillow's own have none
+    if isinstance(error, OSError) and error.strerror:  # Pillow's own OSErrors have no strerror
         return f"can't be opened: {error.strerror}"
     if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
         return str(error)
@@ -107,23 +117,24 @@ def _reason(path: Path | str, error: Exception) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned by its EXIF orientation.
+    """The image, transposed according to its EXIF orientation.
 
-    Not by ImageOps.exif_transpose, which writes the whole EXIF block anew and fails where a byte of it is damaged.
+    ImageOps.exif_transpose can't be used: it rewrites the whole EXIF block, and fails if a byte of it is damaged.
     """
-    image.load()  # turns a TIFF already
+    image.load()  # this already transposes a TIFF
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # a good image need not have a good EXIF block
+    except Exception:  # the pixels are valid even if the EXIF block is not
         return image
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 def _read_pages(image: Image.Image, channels: int, on_transparency: Callable[[], None]) -> Tensor:
+    """The pages of a TIFF as channels. Raises ValueError if their number or sizes don't fit."""
     count = getattr(image, "n_frames", 1)
     if count != channels:
-        raise ValueError(f"has {count} pages; {channels} channels are read from a TIFF with a page for each")
-    # Arrays at once: Pillow gives every page as the same object.
+        raise ValueError(f"has {count} pages, but {channels} channels need a TIFF with one page each")
+    # Convert to arrays at once: Pillow yields the same object for every page.
     pages = [np.asarray(_convert(page, 1, on_transparency)) for page in ImageSequence.Iterator(image)]
     if len({page.shape for page in pages}) > 1:
         raise ValueError("has pages of different sizes")
@@ -131,9 +142,9 @@ def _read_pages(image: Image.Image, channels: int, on_transparency: Callable[[],
 
 
 def _convert(image: Image.Image, channels: int, on_transparency: Callable[[], None]) -> Image.Image:
-    """The image in the mode that has these channels; deep grey stays in a mode of its own (F, in 0..255)."""
+    """The image in Pillow's mode with these channels; gray of more than 8 bits becomes mode F, in 0..255."""
     if image.mode in _SIXTEEN_BIT or image.mode == "F":
-        return _deep_grey(image)
+        return _convert_deep_gray(image)
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     if channels in (1, 3) and image.has_transparency_data:
         with_alpha = image.convert("RGBA")
@@ -144,13 +155,13 @@ def _convert(image: Image.Image, channels: int, on_transparency: Callable[[], No
     return image if image.mode == mode else image.convert(mode)
 
 
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """16 bits of grey (0..65535), or floating point (0..1), as floating point in 0..255."""
+def _convert_deep_gray(image: Image.Image) -> Image.Image:
+    """Gray of 16 bits (0..65535) or floating point (0..1) as floating point in 0..255."""
     values = np.asarray(image, dtype=np.float32)
-    brightest = 1.0 if image.mode == "F" else 65535.0
-    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= brightest):
-        raise ValueError(f"has values outside 0..{brightest:g}")
-    return Image.fromarray(values * (255.0 / brightest))
+    maximum = 1.0 if image.mode == "F" else 65535.0
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= maximum):
+        raise ValueError(f"has values outside 0..{maximum:g}")
+    return Image.fromarray(values * (255.0 / maximum))
 
 
 def _to_tensor(image: Image.Image, channels: int) -> Tensor:
@@ -160,8 +171,8 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
     tensor = torch.from_numpy(pixels).permute(2, 0, 1)
     if len(tensor) == channels:
         return tensor
-    # Deep grey for more channels: the same in each colour, opaque.
-    colours = tensor.expand(channels, -1, -1).clone()
+    # Deep gray in more channels: repeated for each color, and opaque.
+    colors = tensor.expand(channels, -1, -1).clone()
     if channels in (2, 4):
-        colours[-1] = 255
-    return colours
+        colors[-1] = 255
+    return colors

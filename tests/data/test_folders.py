@@ -1,4 +1,4 @@
-"""What is found in a folder, and what is said of a folder in which nothing is found."""
+"""Listing the images of a folder, and the error messages for folders without images."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_other_files_are_counted_by_extension(tmp_path: Path) -> None:
     assert ignored == {".txt": 2, "no extension": 1, ".part": 1, ".mp4": 1}
 
 
-def test_hidden_files_and_folders_are_neither(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "._a.png", ".DS_Store", ".ipynb_checkpoints/a-checkpoint.png", "__MACOSX/._a.png")
     images, ignored = list_images(tmp_path)
     assert [path.name for path in images] == ["a.png"] and not ignored
@@ -73,14 +73,14 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^{tmp_path} has no image: expected files ending in \.png, \.jpg"):
+    with pytest.raises(UserError, match=rf"^{tmp_path} contains no image: expected files ending in \.png, \.jpg"):
         list_images(tmp_path)
     touch(tmp_path, "a.txt", "b.mp4")
-    with pytest.raises(UserError, match="has no image among its 2 files"):
+    with pytest.raises(UserError, match="contains no image among its 2 files"):
         list_images(tmp_path)
 
 
-# The sentences for a --dataroot that is not as it should be.
+# Error messages for a wrong --dataroot.
 
 
 def complaint(options: Options, dataroot: Path, *flags: object) -> str:
@@ -95,26 +95,26 @@ def test_a_dataroot_that_is_missing(options: Options, tmp_path: Path) -> None:
         f"--dataroot {nowhere} does not exist: expected {nowhere}/trainA and {nowhere}/trainB"
     )
     assert complaint(options, nowhere, "--dataset_mode", "single") == (
-        f"--dataroot {nowhere} is no folder: expected a folder of images"
+        f"--dataroot {nowhere} is not a folder: expected a folder of images"
     )
 
 
 def test_a_dataroot_that_is_a_file(options: Options, two_domains: Path) -> None:
     file = two_domains / "trainA" / "00.png"
-    assert complaint(options, file) == f"--dataroot {file} is a file: expected a folder with trainA and trainB in it"
+    assert complaint(options, file) == f"--dataroot {file} is a file: expected a folder that contains trainA and trainB"
 
 
 def test_a_dataroot_that_is_empty(options: Options, tmp_path: Path) -> None:
     (empty := tmp_path / "empty").mkdir()
     assert complaint(options, empty) == (
-        f"--dataroot {empty} holds nothing: expected trainA and trainB in it (see --phase)"
+        f"--dataroot {empty} contains nothing: expected trainA and trainB in it (see --phase)"
     )
 
 
 def test_a_dataroot_that_holds_images(options: Options, two_domains: Path) -> None:
     images = two_domains / "trainA"
     assert complaint(options, images).startswith(
-        f"--dataroot {images} holds images directly: put them into {images}/trainA and {images}/trainB"
+        f"--dataroot {images} contains images directly: put them into {images}/trainA and {images}/trainB"
     )
 
 
@@ -122,21 +122,24 @@ def test_a_dataroot_with_folders_within_folders(options: Options, tmp_path: Path
     for name in "AB":
         write_tiles(tmp_path / "nested" / "train" / name, 1)
     assert complaint(options, tmp_path / "nested") == (
-        f"--dataroot {tmp_path / 'nested'} holds train/A and train/B: rename to trainA and trainB"
+        f"--dataroot {tmp_path / 'nested'} contains train/A and train/B: rename them to trainA and trainB"
     )
 
 
-def test_a_dataroot_with_half_of_it(options: Options, two_domains: Path) -> None:
+def test_a_dataroot_without_one_of_two_folders(options: Options, two_domains: Path) -> None:
     (two_domains / "trainB").rename(two_domains / "trainC")
     assert complaint(options, two_domains) == (
-        f"--dataroot {two_domains} holds testA, testB, trainA, trainC: expected trainA and trainB in it (see --phase)"
+        f"--dataroot {two_domains} contains testA, testB, trainA, trainC: expected trainA and trainB in it "
+        "(see --phase)"
     )
 
 
 def test_a_dataroot_with_an_empty_domain(options: Options, two_domains: Path) -> None:
     for path in (two_domains / "trainB").iterdir():
         path.unlink()
-    assert complaint(options, two_domains).startswith(f"{two_domains / 'trainB'} has no image: expected files ending")
+    assert complaint(options, two_domains).startswith(
+        f"{two_domains / 'trainB'} contains no image: expected files ending"
+    )
 
 
 def test_another_phase(options: Options, two_domains: Path) -> None:
@@ -152,7 +155,7 @@ def test_the_summary_counts_images_and_others(options: Options, two_domains: Pat
     assert limited.summary().startswith(f"3 images in {a}, 3 images in {b}") and len(limited) == 3
 
 
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_folder_that_cannot_be_listed_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiles(tmp_path / "locked", 1)
     scandir = os.scandir
 
@@ -166,7 +169,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
         list_images(tmp_path)
 
 
-def test_a_file_is_told_by_its_place_below_what_all_share(tmp_path: Path) -> None:
+def test_a_file_is_identified_by_its_path_below_the_common_folder(tmp_path: Path) -> None:
     for folder in ("here", "there"):
         for name in ("a/x.png", "a/y.png", "b/x.png"):
             (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -175,15 +178,17 @@ def test_a_file_is_told_by_its_place_below_what_all_share(tmp_path: Path) -> Non
     here = fingerprint({"images": paths})
     assert here["images"]["files"] == 3 and here["images"]["bytes"] == 21
     assert fingerprint({"images": [Path(str(path).replace("here", "there")) for path in paths]}) == here
-    assert difference(here, fingerprint({"images": paths[::-1]})) == "images has images of other names, sizes or order"
+    assert difference(here, fingerprint({"images": paths[::-1]})) == (
+        "the names, sizes or order of images in images have changed"
+    )
     paths[0].unlink()
     gone = fingerprint({"images": paths})
-    assert difference(here, gone) == "images had 3 images of 21 bytes in all, and has 3 of 14"
-    assert difference(here, {}) == "images is no longer there" and difference({}, here) == "images is new"
+    assert difference(here, gone) == ("images had 3 images with 21 bytes in total, and now has 3 with 14 bytes")
+    assert difference(here, {}) == "images no longer exists" and difference({}, here) == "images is new"
     assert fingerprint({"images": []})["images"]["files"] == 0
 
 
-def test_a_fingerprint_is_the_sum_of_names_and_sizes_in_order(tmp_path: Path) -> None:
+def test_a_fingerprint_is_the_hash_of_names_and_sizes_in_order(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{folder}/{number:04}.png" for folder in "ab" for number in range(1500)))
     (tmp_path / "b" / "0700.png").write_bytes(b"123")
     images, _ = list_images(tmp_path)

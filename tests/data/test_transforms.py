@@ -14,13 +14,14 @@ from torch import Tensor
 from data import PREPROCESS
 from data.transforms import CENTRAL, Choices, Transform, resize
 from tests.conftest import tile
+from util.stage import Stage
 
 WIDE, TALL, SQUARE = (40, 90), (90, 40), (64, 64)  # height and width
 
 
-def transform(preprocess: str, **changed: Any) -> Transform:
-    settings = {"load_size": 36, "crop_size": 32, "no_flip": False, "is_train": True} | changed
-    return Transform(argparse.Namespace(preprocess=preprocess, **settings))
+def transform(preprocess: str, stage: Stage = Stage.TRAIN, **changed: Any) -> Transform:
+    settings = {"load_size": 36, "crop_size": 32, "no_flip": False} | changed
+    return Transform(argparse.Namespace(preprocess=preprocess, **settings), stage)
 
 
 def image(height: int, width: int) -> Tensor:
@@ -28,7 +29,7 @@ def image(height: int, width: int) -> Tensor:
 
 
 def columns(height: int, width: int) -> Tensor:
-    """Each column has its number as its value, so that a crop tells where it was taken; rows in a second channel."""
+    """Columns numbered by their values, rows in the other channels, so that a crop shows its position."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     return torch.from_numpy(np.stack([columns, rows, rows]))
 
@@ -46,7 +47,7 @@ def place(made: Tensor) -> tuple[int, int]:
         ("resize_and_crop", (10, 12), (32, 32)),
         ("crop", WIDE, (32, 32)),
         ("crop", SQUARE, (32, 32)),
-        ("crop", (20, 90), (32, 32)),  # too low to crop from: scaled up first
+        ("crop", (20, 90), (32, 32)),  # too small to crop from: scaled up first
         ("crop", (32, 32), (32, 32)),
         ("scale_width_and_crop", TALL, (32, 32)),
         ("scale_width_and_crop", WIDE, (32, 32)),
@@ -58,12 +59,12 @@ def place(made: Tensor) -> tuple[int, int]:
         ("none", (1, 3), (4, 4)),
     ],
 )
-@pytest.mark.parametrize("is_train", [True, False])
-def test_sizes(preprocess: str, shape: tuple[int, int], expected: tuple[int, int], is_train: bool) -> None:
-    made = transform(preprocess, is_train=is_train)(image(*shape), np.random.default_rng(0))
+@pytest.mark.parametrize("stage", [Stage.TRAIN, Stage.TEST])
+def test_sizes(preprocess: str, shape: tuple[int, int], expected: tuple[int, int], stage: Stage) -> None:
+    made = transform(preprocess, stage)(image(*shape), np.random.default_rng(0))
     assert made.shape == (3, *expected)
     assert made.dtype == torch.float32
-    assert made.untyped_storage().nbytes() == 4 * made.numel()  # it doesn't keep the whole image
+    assert made.untyped_storage().nbytes() == 4 * made.numel()  # not a view of the whole image
     assert -1 <= made.min() < made.max() <= 1
 
 
@@ -94,14 +95,14 @@ def test_values_span_minus_one_to_one() -> None:
         (CENTRAL, (29, 4)),
     ],
 )
-def test_the_crop_is_where_the_choices_say(choices: Choices, expected: tuple[int, int]) -> None:
+def test_the_choices_determine_the_position_of_the_crop(choices: Choices, expected: tuple[int, int]) -> None:
     made = transform("crop").apply(columns(90, 40), choices)
     assert place(made) == expected
     whole = columns(90, 40).float() / 127.5 - 1
     torch.testing.assert_close(made, whole[:, expected[0] : expected[0] + 32, expected[1] : expected[1] + 32])
 
 
-def test_crops_in_training_reach_every_place_and_both_flips() -> None:
+def test_crops_in_training_reach_every_position_and_both_flips() -> None:
     random = np.random.default_rng(0)
     crops = [transform("crop")(columns(36, 36), random) for _ in range(400)]
     flipped = [bool(made[0, 0, 0] > made[0, 0, -1]) for made in crops]
@@ -111,7 +112,7 @@ def test_crops_in_training_reach_every_place_and_both_flips() -> None:
     }
 
 
-def test_a_flip_mirrors_left_and_right() -> None:
+def test_a_flip_swaps_left_and_right() -> None:
     straight = transform("resize_and_crop").apply(image(*WIDE), Choices(0.3, 0.7, flip=False))
     mirrored = transform("resize_and_crop").apply(image(*WIDE), Choices(0.3, 0.7, flip=True))
     assert torch.equal(mirrored, straight.flip(-1)) and not torch.equal(mirrored, straight)
@@ -123,9 +124,10 @@ def test_no_flip_forbids_them() -> None:
     assert torch.equal(still.apply(image(*WIDE), Choices(flip=True)), expected)
 
 
+@pytest.mark.parametrize("stage", [Stage.VALIDATE, Stage.TEST])
 @pytest.mark.parametrize("preprocess", PREPROCESS)
-def test_testing_leaves_nothing_to_chance(preprocess: str) -> None:
-    testing = transform(preprocess, is_train=False)
+def test_validation_and_testing_are_not_random(preprocess: str, stage: Stage) -> None:
+    testing = transform(preprocess, stage)
     random = np.random.default_rng(0)
     made = [testing(image(*WIDE), random) for _ in range(4)]
     assert all(torch.equal(one, made[0]) for one in made)
@@ -145,7 +147,7 @@ def test_training_follows_the_generator(preprocess: str) -> None:
 
 @pytest.mark.parametrize("shape", [WIDE, TALL, SQUARE, (200, 300), (13, 9), (1, 1)])
 @pytest.mark.parametrize("size", [(36, 36), (128, 100), (16, 200)])
-def test_resizing_is_that_of_pillow(shape: tuple[int, int], size: tuple[int, int]) -> None:
+def test_resizing_agrees_with_pillow(shape: tuple[int, int], size: tuple[int, int]) -> None:
     picture = image(*shape)
     height, width = size
 
@@ -162,6 +164,15 @@ def test_resizing_is_that_of_pillow(shape: tuple[int, int], size: tuple[int, int
     assert (deep - expected.clamp(0, 255)).abs().max() <= 0.001
 
 
+@pytest.mark.parametrize(("height", "width"), [(48, 1), (1, 48), (1, 1)])
+def test_a_gray_image_one_pixel_wide_is_resized_like_the_others(height: int, width: int) -> None:
+    """Its strides don't tell channels first from channels last; torch alone then reads uint8 from wrong places."""
+    gray = image(height, width)[:1].contiguous()
+    made = resize(gray, 31, 20)
+    expected = resize(gray.expand(3, -1, -1), 31, 20)
+    assert torch.equal(made, expected[:1]) and torch.equal(made, expected[1:2])
+
+
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_sharp_edges_stay_in_range(kind: torch.dtype, channels: int) -> None:
@@ -173,8 +184,23 @@ def test_sharp_edges_stay_in_range(kind: torch.dtype, channels: int) -> None:
     assert (made[0] == made[-1]).all()
 
 
-def test_without_augmentation_training_sees_the_centre_as_it_is() -> None:
-    bare, testing = transform("crop", augment="none"), transform("crop", is_train=False)
+@pytest.mark.parametrize("preprocess", PREPROCESS)
+def test_validation_in_a_training_run_scales_as_testing_does(preprocess: str) -> None:
+    """test.py's --load_size is by default --crop_size."""
+    validating = transform(preprocess, Stage.VALIDATE, load_size=48)
+    testing = transform(preprocess, Stage.TEST, load_size=32)
+    assert torch.equal(validating.apply(image(*WIDE), CENTRAL), testing.apply(image(*WIDE), CENTRAL))
+    assert validating.scaling == testing.scaling  # entries of a cache are shared
+
+
+def test_an_old_call_without_a_stage_is_that_of_the_program() -> None:
+    opt = argparse.Namespace(preprocess="crop", load_size=36, crop_size=32, no_flip=False, is_train=True)
+    with pytest.warns(FutureWarning, match=r"^Transform\(opt\) is now Transform\(opt, stage\)$"):
+        assert Transform(opt).is_random
+
+
+def test_without_augmentation_training_sees_the_center_as_it_is() -> None:
+    bare, testing = transform("crop", augment="none"), transform("crop", Stage.TEST)
     assert bare.choose(np.random.default_rng(0)) == CENTRAL
     assert torch.equal(bare(image(40, 90), np.random.default_rng(0)), testing(image(40, 90), np.random.default_rng(0)))
     assert transform("crop", augment="basic").choose(np.random.default_rng(0)) != CENTRAL

@@ -117,7 +117,8 @@ TRAINING = {
     "--model colorization --direction BtoA": "--direction BtoA: --dataset_mode colorization has no way back: use AtoB",
     "--model colorization --input_nc 3": "--input_nc 3 and --output_nc 2: --dataset_mode colorization goes from "
     "lightness to two channels of colour: use --input_nc 1 and --output_nc 2",
-    "--model colorization": "--dataroot tiles holds testA, testB, trainA, trainB: expected train in it (see --phase)",
+    "--model colorization": "--dataroot tiles contains testA, testB, trainA, trainB: expected train in it (see "
+    "--phase)",
     "--augment flips": "--augment: invalid choice: 'flips' (choose from ~none~basic~diffaug~)",
     "--model template --dataset_mode template --input_nc 1 --lambda_near 0": "--input_nc 1 and --output_nc 3 must be "
     "equal: A is made of B",
@@ -131,8 +132,8 @@ TRAINING = {
     "--model pix2pix --label_nc 300": "--label_nc: '300' is not a whole number at least 0 and at most 256",
     "--model pix2pix --label_nc 35 --input_nc 4": "--input_nc 4: with --label_nc 35 there are as many channels",
     "--model pix2pix --dataroot joined --label_nc 35": "--label_nc 35 needs two folders, joined/trainA and "
-    "joined/trainB: class ids and an image can't stand side by side, as in joined/train",
-    "--model pix2pix --dataroot empty": "--dataroot empty holds nothing: expected trainA and trainB in it (see "
+    "joined/trainB: class ids and an image can't be side by side, as in joined/train",
+    "--model pix2pix --dataroot empty": "--dataroot empty contains nothing: expected trainA and trainB in it (see "
     "--phase); or empty/train, where each image has A and B side by side",
     "--model pix2pix_hd --crop_size 40 --load_size 40": "--crop_size 40 does not fit --netG global, which takes "
     "multiples of 16 from 32 on: use 32, or another --netG",
@@ -181,13 +182,13 @@ TRAINING = {
     "--dataroot ''": "--dataroot is required: the folder of your images, with trainA and trainB, or testA and "
     "testB, in it",
     "--dataroot nowhere": "--dataroot nowhere does not exist: expected nowhere/trainA and nowhere/trainB",
-    "--dataroot options.txt": "--dataroot options.txt is a file: expected a folder with trainA and trainB in it",
-    "--dataroot empty": "--dataroot empty holds nothing: expected trainA and trainB in it (see --phase)",
-    "--dataroot flat": "--dataroot flat holds images directly: put them into flat/trainA and flat/trainB (test.py "
+    "--dataroot options.txt": "--dataroot options.txt is a file: expected a folder that contains trainA and trainB",
+    "--dataroot empty": "--dataroot empty contains nothing: expected trainA and trainB in it (see --phase)",
+    "--dataroot flat": "--dataroot flat contains images directly: put them into flat/trainA and flat/trainB (test.py "
     "translates one folder with --model test)",
-    "--dataroot nested": "--dataroot nested holds train/A and train/B: rename to trainA and trainB",
-    "--dataroot texts": f"texts/trainA has no image among its 2 files: expected files ending in {ENDINGS}",
-    "--phase val": "--dataroot tiles holds testA, testB, trainA, trainB: expected valA and valB in it (see --phase)",
+    "--dataroot nested": "--dataroot nested contains train/A and train/B: rename them to trainA and trainB",
+    "--dataroot texts": f"texts/trainA contains no image among its 2 files: expected files ending in {ENDINGS}",
+    "--phase val": "--dataroot tiles contains testA, testB, trainA, trainB: expected valA and valB in it (see --phase)",
     # Runs.
     "--name mine": "checkpoints/mine holds a run already: --continue_train goes on with it, --overwrite starts anew, "
     "--name gives this run another folder",
@@ -201,8 +202,9 @@ TRAINING = {
     "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB, and would go on with other "
     "images; --force it",
     "--epoch 5 --name new": "--epoch 5 says which weights to load, by --continue_train or --init_from RUN",
-    "--name mine --continue_train --dataroot others": "--dataroot others is not what the run was trained on: trainB "
-    "had 1 images of ~ bytes in all, and has 2 of ~; restore it, or go on with it as it is by --force",
+    "--name mine --continue_train --dataroot others": "--dataroot others differs from the dataset that the run was "
+    "trained on: trainB had 1 images with ~ bytes in total, and now has 2 with ~ bytes; restore it, or resume with the "
+    "changed dataset by --force",
     "--name mine --continue_train --init_from one": "--continue_train goes on with a run's own weights, --init_from "
     "starts a new run: give one",
     "--force": "--force is for --continue_train: a new run has nothing that could not fit",
@@ -267,9 +269,9 @@ TESTING = {
     "--name bare --ngf 1 --netG resnet_6blocks": "checkpoints/bare/latest_net_G.pth does not fit the network: 12 "
     "parameters are missing, 12 unknown, 0 of another shape (such as model.10.conv_block.6.bias); ~--no_dropout~",
     "--name page": "checkpoints/page/latest_net_G_A.pth can't be read as a file of weights: ~",
-    "--name mine --dataroot flat": "--dataroot flat holds images directly: put them into flat/testA and flat/testB "
+    "--name mine --dataroot flat": "--dataroot flat contains images directly: put them into flat/testA and flat/testB "
     "(test.py translates one folder with --model test)",
-    "--name mine --model test --model_suffix _A --dataroot nowhere": "--dataroot nowhere is no folder: expected a "
+    "--name mine --model test --model_suffix _A --dataroot nowhere": "--dataroot nowhere is not a folder: expected a "
     "folder of images",
     "--name mine --crop_size 30": "--crop_size 30 does not fit --netG resnet_6blocks, ~",
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from util.images import name_below, to_array
+from util.images import grid, name_below, to_array
 
 
 def test_minus_one_is_black_and_one_is_white() -> None:
@@ -33,6 +33,17 @@ def test_any_number_of_channels_can_be_shown(channels: int, shown: list[int]) ->
 @pytest.mark.parametrize(("aspect_ratio", "size"), [(1.0, (6, 4)), (1.5, (6, 6)), (0.5, (12, 4))])
 def test_an_aspect_ratio_stretches_one_side(aspect_ratio: float, size: tuple[int, int]) -> None:
     assert to_array(torch.zeros(3, 6, 4), aspect_ratio).shape == (*size, 3)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (6, 2), (6, 3)])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_grid_is_filled_row_by_row(count: int, columns: int, channels: int) -> None:
+    images = torch.rand(count, channels, 4, 5) * 2 - 1
+    made = grid(images, columns)
+    assert made.shape == (channels, count // columns * 4, columns * 5)
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        assert torch.equal(made[:, 4 * row : 4 * row + 4, 5 * column : 5 * column + 5], image)
 
 
 @pytest.mark.parametrize(

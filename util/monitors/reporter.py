@@ -40,7 +40,7 @@ class Shown(Protocol):
 class Source(Protocol):
     """What is shown of a dataset."""
 
-    say: Callable[[str], None]
+    print_message: Callable[[str], None]
 
     def __len__(self) -> int: ...
 
@@ -62,7 +62,7 @@ class Reporter:
         print(f"run {folder} on {model.device}, seed {opt.seed}", flush=True)
         images_left = max(0, self.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
         self.console = Console(progress.images + images_left, progress.images)
-        self.say = run.say = dataset.say = self.console.say
+        self.say = run.say = dataset.print_message = self.console.say
         self.page: TrainingPage | None = None
         self._page_failed = False
         if not opt.no_html:

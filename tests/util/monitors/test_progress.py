@@ -82,11 +82,11 @@ def test_without_a_terminal_a_report_is_a_line(capsys: pytest.CaptureFixture[str
     console = Console(total=2000, done=1000)
     console.advance(500, "epoch 2/3")
     console.report("epoch 2/3", {"G_A": 0.12345, "D_A": 2.0})
-    console.say("bad image x.png: is empty")
+    console.say("skipped unreadable image x.png: is empty")
     console.close()
     printed = capsys.readouterr()
     assert printed.out.startswith("epoch 2/3, 1,500 of 2,000 images, 00:00 left: G_A 0.123  D_A 2.000\n")
-    assert printed.err == "bad image x.png: is empty\n"
+    assert printed.err == "skipped unreadable image x.png: is empty\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no disk that is always full")

@@ -1,0 +1,53 @@
+"""The worker processes of a loader: their signals, their end, and waiting for their batches."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+MAX_WAIT = 300  # seconds for a batch; then the worker counts as hanging, for example because shared memory is full
+CHECK_INTERVAL = 5  # seconds of waiting after which torch checks whether its workers are alive
+PREFETCH = 4  # batches that a worker loads in advance, since decoding times vary
+
+
+def ignore_signals(worker: int) -> None:
+    """The first call in a worker: Ctrl-C and SIGTERM are for the main process, which saves before it ends them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def end_with_program() -> None:
+    """Have the remaining workers killed when the program ends: they ignore SIGTERM, so Python would wait forever."""
+    atexit.register(_kill_workers)
+
+
+def _kill_workers() -> None:
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
+def report_deaths_at_next_batch() -> None:
+    """Remove torch's signal handler, which raises the death of a worker anywhere, even within a training step."""
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def next_batch(batches: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+    """The next batch, or None. Waits up to MAX_WAIT in intervals, after each of which torch looks for dead workers."""
+    for _ in range(MAX_WAIT // CHECK_INTERVAL - 1):
+        try:
+            return next(batches, None)
+        except RuntimeError as error:
+            if "timed out" not in str(error):
+                raise
+    return next(batches, None)
+
+
+def available_cores() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
