@@ -214,7 +214,7 @@ def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str], mirrors:
     seed = seed_that(mirrors)
     torch.manual_seed(seed)
     model.set_input(data)
-    assert model.is_mirrored is (mirrors and model.opt.flip_equivariance)
+    assert model.is_flipped is (mirrors and model.opt.flip_equivariance)
     model.optimize_parameters()
     A, B = ("A", "B") if model.opt.direction == "AtoB" else ("B", "A")
     torch.manual_seed(seed)
@@ -275,7 +275,7 @@ def test_half_of_the_steps_are_mirrored_and_shown_the_right_way_round(build: Bui
     seen = []
     for i in range(200):
         model.set_input(batch(model.opt, i))
-        seen.append(model.is_mirrored)
+        seen.append(model.is_flipped)
     assert 70 < sum(seen) < 130
     torch.manual_seed(seed_that(True))
     model.set_input(data := batch(model.opt, 0))
@@ -344,7 +344,7 @@ def test_one_domain_is_enough_for_testing_and_not_for_training(options: Options,
     model.set_input(alone)
     model.test()
     assert [t.truth for t in model.translations(alone)] == [{}, {}]
-    with pytest.raises(UserError, match=r"^--dataset_mode single has one domain, and --model cut takes two: .* test$"):
+    with pytest.raises(UserError, match=r"^--dataset_mode single has one domain, but --model cut needs two: .* test$"):
         build(*CUT, "--dataset_mode", "single").set_input(alone)
 
 

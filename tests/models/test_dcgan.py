@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from data import create_dataset
 from models import create_model
-from models.dcgan_model import between
+from models.dcgan_model import slerp
 from models.image_pool import ImagePool
 from models.networks.dcgan_networks import ImageDiscriminator, LatentGenerator
 from options import TestOptions, TrainOptions
@@ -115,9 +115,9 @@ def test_the_discriminator_sees_real_and_generated_images_augmented(options: Opt
 
 def test_walks_are_on_the_great_circle() -> None:
     start, end = torch.tensor([[3.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), torch.tensor([[0.0, 3.0], [-1.0, 0.0], [2.0, 0.0]])
-    torch.testing.assert_close(between(start, end, 0.0), start)
-    torch.testing.assert_close(between(start, end, 1.0), end)
-    third = between(start, end, 1 / 3)
+    torch.testing.assert_close(slerp(start, end, 0.0), start)
+    torch.testing.assert_close(slerp(start, end, 1.0), end)
+    third = slerp(start, end, 1 / 3)
     torch.testing.assert_close(third[0], torch.tensor([3 * math.cos(math.pi / 6), 3 * math.sin(math.pi / 6)]))
     torch.testing.assert_close(third[1], torch.tensor([1 / 3, 0.0]))  # of opposites, straight
     torch.testing.assert_close(third[2], start[2])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from data import create_dataset
 from models import create_model
 from models.base_model import BaseModel
-from models.labels import one_hot, to_colours
+from models.labels import one_hot, to_colors
 from options import TestOptions, TrainOptions
 from tests.conftest import Options
 from tests.models.test_cycle_gan import batch, draw_weights
@@ -152,7 +152,7 @@ def test_the_truth_of_a_translation_is_its_pair(build: Build) -> None:
         assert torch.equal(translation.truth["fake_B"], data["A"][i])
     del data["A"]
     model = build("--direction", "BtoA")
-    with pytest.raises(UserError, match=r"^--dataset_mode aligned has no pairs, and --model pix2pix learns from pairs"):
+    with pytest.raises(UserError, match=r"^--dataset_mode aligned has no pairs, but --model pix2pix needs pairs"):
         model.set_input(data)
 
 
@@ -191,5 +191,5 @@ def test_class_ids_reach_the_network_one_hot(build: Build) -> None:
 
 def test_each_class_has_a_colour_of_its_own() -> None:
     ids = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    levels = ((to_colours(one_hot(ids, 256)) + 1) * 127.5).round().flatten(2)[0].T
+    levels = ((to_colors(one_hot(ids, 256)) + 1) * 127.5).round().flatten(2)[0].T
     assert len({tuple(colour) for colour in levels.tolist()}) == 256

@@ -16,7 +16,7 @@ from models import create_model
 from models.base_model import BaseModel
 from models.networks.discriminators import MultiscaleDiscriminator, create_discriminator
 from models.networks.generators import create_generator
-from models.networks.layers import halve
+from models.networks.layers import downsample
 from models.objectives import perceptual_loss
 from models.objectives.losses import feature_matching_loss
 from tests.conftest import Options
@@ -57,7 +57,7 @@ def mean_of_neighbours(x: Tensor) -> Tensor:
 
 def test_halving_averages_what_is_there() -> None:
     x = image(2, 3, 8, 12)
-    torch.testing.assert_close(halve(x), mean_of_neighbours(x))
+    torch.testing.assert_close(downsample(x), mean_of_neighbours(x))
 
 
 def global_features(x: Tensor, weights: dict[str, Tensor], norm: bool = True) -> tuple[Tensor, int]:

@@ -16,7 +16,7 @@ from models.cycle_gan_model import CycleGANModel
 from models.step_data import StepData
 from models.template_model import TemplateModel
 from tests.conftest import Options
-from tests.models.test_parts import noise
+from tests.models.test_micro_batches import noise
 from util.errors import UserError
 
 
@@ -44,11 +44,11 @@ class WithOwnTensors(TemplateModel):
         self.mask = torch.ones(len(self.image_paths), 1)
         self.scale = torch.full((3,), 0.5)
 
-    def generate(self) -> dict[str, Tensor]:
+    def loss_G(self) -> dict[str, Tensor]:
         assert self.mask is not None
         self.seen.append((len(self.real_A), len(self.class_weights), len(self.mask), len(self.scale)))
         self.total = self.total + 1
-        return super().generate()
+        return super().loss_G()
 
 
 def test_tensors_of_the_users_own_are_neither_split_nor_joined(options: Options) -> None:
@@ -94,7 +94,7 @@ class Forgetful(TemplateModel):
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.extra = nn.Conv2d(3, 3, 1)
-        self.phases[0] = Phase("G", [self.netG, self.extra], self.adam(self.netG, self.extra), [self.generate])
+        self.phases[0] = Phase("G", [self.netG, self.extra], self.adam(self.netG, self.extra), [self.loss_G])
 
 
 class ForgetfulOptimizer(TemplateModel):
@@ -136,7 +136,7 @@ def test_old_names_work_and_warn(options: Options) -> None:
 def test_splitting_and_joining_gives_back_the_batch() -> None:
     data = StepData(inputs={"x": torch.arange(5.0), "constant": torch.ones(3)}, images=5)
     parts = data.split(2)
-    assert [part.images for part in parts] == [3, 2] and [part.share for part in parts] == [0.6, 0.4]
+    assert [part.images for part in parts] == [3, 2] and [part.fraction for part in parts] == [0.6, 0.4]
     for part in parts:
         assert torch.equal(part.inputs["constant"], torch.ones(3))
         part.outputs = {"y": 2 * part.inputs["x"], "scalar": part.inputs["x"].sum()}

@@ -183,5 +183,5 @@ def test_a_generator_gives_the_same_either_way() -> None:
 
 
 def test_the_rule_is_as_documented() -> None:
-    assert (convolutions.LEAST_CHANNELS, convolutions.LEAST_TILES) == (256, 128)
+    assert (convolutions.MIN_CHANNELS, convolutions.MIN_TILES) == (256, 128)
     assert winograd.count_tiles(torch.Size((2, 256, 34, 35))) == 2 * 8 * 9

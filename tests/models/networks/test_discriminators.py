@@ -93,6 +93,6 @@ def test_a_smaller_image_is_refused_in_a_sentence() -> None:
     network = create_discriminator("basic", input_nc=3, ndf=2)
     assert network(torch.zeros(1, 3, 24, 40)).shape == (1, 1, 1, 3)
     with pytest.raises(
-        UserError, match=r"^an image of 40x20 pixels is too small for this discriminator, which needs 24"
+        UserError, match=r"^an image of 40x20 pixels is too small for this discriminator, which needs at least 24"
     ):
         network(torch.zeros(1, 3, 20, 40))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models import create_model
 from models.objectives import augmentation
-from models.objectives.augmentation import Draws
+from models.objectives.augmentation import AugmentationParameters
 from tests.conftest import Options
 from tests.models.test_cycle_gan import batch
 
@@ -23,11 +23,11 @@ def images() -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (2, 3, SIZE, SIZE)))
 
 
-def draws(**values: list[float] | list[int]) -> Draws:
+def draws(**values: list[float] | list[int]) -> AugmentationParameters:
     """Choices for two images that leave the colours and the place as they are, and cut nothing, but for these."""
     nothing = {"brightness": [0.0, 0.0], "saturation": [1.0, 1.0], "contrast": [1.0, 1.0]}
     place = {"down": [0, 0], "right": [0, 0], "top": [SIZE, SIZE], "left": [SIZE, SIZE]}
-    return Draws(**{name: torch.tensor(value) for name, value in (nothing | place | values).items()})
+    return AugmentationParameters(**{name: torch.tensor(value) for name, value in (nothing | place | values).items()})
 
 
 def test_without_it_images_are_left_as_they_are(images: Tensor) -> None:
@@ -67,7 +67,7 @@ def test_a_square_of_half_the_sides_is_cut_out(images: Tensor) -> None:
 
 def test_draws_cover_their_ranges_and_follow_torchs_seed() -> None:
     torch.manual_seed(1)
-    made = Draws.draw(4000, SIZE, 2 * SIZE)
+    made = AugmentationParameters.draw(4000, SIZE, 2 * SIZE)
     ranges = {
         **{"brightness": (-0.5, 0.5), "saturation": (0, 2), "contrast": (0.5, 1.5)},
         **{"down": (-1, 1), "right": (-2, 2), "top": (-2, SIZE - 2), "left": (-4, 2 * SIZE - 4)},
@@ -77,8 +77,8 @@ def test_draws_cover_their_ranges_and_follow_torchs_seed() -> None:
         assert (values.min(), values.max()) == pytest.approx((least, most), abs=2e-3), name
         assert values.mean() == pytest.approx((least + most) / 2, abs=0.05 * (most - least)), name
     torch.manual_seed(1)
-    again = Draws.draw(4000, SIZE, 2 * SIZE)
-    for field in dataclasses.fields(Draws):
+    again = AugmentationParameters.draw(4000, SIZE, 2 * SIZE)
+    for field in dataclasses.fields(AugmentationParameters):
         assert torch.equal(getattr(made, field.name), getattr(again, field.name))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from models import create_model
 from models.base_model import BaseModel
 from models.networks.generators import ResnetBlock, create_generator
-from models.networks.layers import mixes_images
+from models.networks.layers import uses_batch_statistics
 from models.objectives.losses import color_loss, discriminator_loss
 from tests.conftest import Options
 
@@ -81,7 +81,7 @@ def test_parts_give_the_update_of_the_whole(build: Build, flags: list[str], part
 
 def test_each_part_has_a_color_loss_of_its_own_and_the_user_is_told(build: Build) -> None:
     model = build(*CYCLE_GAN, "--accumulate", "2", "--lambda_color", "3")
-    assert "note: --lambda_color compares colors within each micro-batch, or process, separately" in model.describe()
+    assert "note: --lambda_color compares colors for each micro-batch and each rank separately" in model.describe()
     assert "--lambda_color" not in build(*CYCLE_GAN, "--lambda_color", "3").describe()
     netG_A, seen = copy.deepcopy(model.netG_A), []
     model.netG_A.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0].detach()))
@@ -128,7 +128,7 @@ def test_real_and_fake_are_judged_in_one_pass_where_the_norm_allows_it(norm: str
     network = Counting(torch.nn.Conv2d(3, 3, 3), layer, torch.nn.Conv2d(3, 1, 3)).double()
     real, fake = torch.rand(2, 3, 8, 8, dtype=torch.float64), torch.rand(2, 3, 8, 8, dtype=torch.float64)
     loss = discriminator_loss(network, real, fake, "lsgan", 0)
-    assert network.passes == passes and mixes_images(network) == (passes == 2)
+    assert network.passes == passes and uses_batch_statistics(network) == (passes == 2)
     expected = ((network(real) - 1) ** 2).mean() / 2 + (network(fake) ** 2).mean() / 2
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
 
