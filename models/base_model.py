@@ -7,7 +7,8 @@ import functools
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -271,6 +272,42 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         """Compute the visuals in inference mode."""
         with torch.inference_mode(), self.precision.autocast(), self.recording("outputs"):
             self.forward()
+
+    def generator(self, backwards: bool = False) -> nn.Module:
+        """The network that translates from real_A's domain to fake_B's, or back.
+
+        Raises UserError if the model has none.
+        """
+        network = getattr(self, "netG", None)
+        if backwards or network is None:
+            raise UserError(f"--model {self.opt.model} does not translate {'backwards' if backwards else 'images'}")
+        return network  # type: ignore[no-any-return]
+
+    def input_channels(self, backwards: bool = False) -> int:
+        """The number of channels of the images that `translate` takes."""
+        return int(self.opt.output_nc if backwards else self.opt.input_nc)
+
+    def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
+        """The generator's output for images (N, C, H, W) in [-1, 1] as they are read from files, in float32."""
+        return in_full(self.generator(backwards)(images))
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """A context for validation passes (`set_input`, `test`) between training steps: stage VALIDATE, eval mode.
+
+        Afterwards the training step's data, and the mode of every layer, are as before. Nothing else changes: no
+        weight, no statistics of norms, no random state.
+        """
+        before = self.stage, self.step_data, self.image_paths
+        modes = [(layer, layer.training) for network in self.networks().values() for layer in network.modules()]
+        self.stage = Stage.VALIDATE
+        self.eval()
+        try:
+            yield
+        finally:
+            self.stage, self.step_data, self.image_paths = before
+            for layer, mode in modes:
+                layer.training = mode
 
     def in_eval_mode(self, network: nn.Module, x: Tensor) -> Tensor:
         """The output of a network in eval mode, without gradients; restores the network's mode afterwards."""

@@ -31,6 +31,14 @@ class ColorizationModel(ColorizationOptions, Pix2PixModel):
                 visuals[f"{name}_rgb"] = lab.join_colours(visuals["real_A"], ab)
         return visuals
 
+    def input_channels(self, backwards: bool = False) -> int:
+        return 3
+
+    def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
+        """RGB images colorized from their lightness."""
+        lightness, _ = lab.split_colours(images)
+        return lab.join_colours(lightness, super().translate(lightness, backwards))
+
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
         """One for each image, with the image's original colors as ground truth."""
         translations = super().translations(batch)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.base_model import BaseModel, Phase, Translation
 from models.cycle_gan_options import CycleGANOptions
@@ -88,6 +88,9 @@ class CycleGANModel(CycleGANOptions, BaseModel):
                     Translation(batch[f"{folder}_paths"][i], visuals, {} if truth is None else {names[1]: truth})
                 )
         return translations
+
+    def generator(self, backwards: bool = False) -> nn.Module:
+        return self.netG_B if backwards else self.netG_A
 
     def forward(self) -> None:
         reconstruct = not getattr(self.opt, "no_reconstruction", False)  # an option of testing

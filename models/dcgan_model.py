@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.base_model import BaseModel, Phase
 from models.dcgan_options import DCGANOptions
@@ -15,6 +15,7 @@ from models.image_pool import ImagePool
 from models.networks import dcgan_networks
 from models.objectives import augmentation, losses
 from util import images
+from util.errors import UserError
 
 WALK_STEPS = 7  # images of an interpolation between two latents, the first one not counted
 MAX_GRID_WIDTH = 1024  # pixels, of the grid of samples
@@ -67,6 +68,9 @@ class DCGANModel(DCGANOptions, BaseModel):
         if hasattr(self, "z_end"):
             for step in range(1, WALK_STEPS + 1):
                 setattr(self, f"walk_{step}", self.netG(slerp(self.z, self.z_end, step / WALK_STEPS)))
+
+    def generator(self, backwards: bool = False) -> nn.Module:
+        raise UserError("--model dcgan makes images of latents: it does not translate images")
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """The visuals. In training also `samples`: a grid of the images generated from the fixed noise.

@@ -345,7 +345,8 @@ def test_a_config_file_serves_both_commands(train: Command, command: Command, ma
 def test_the_demo_in_short(command: Command, tmp_path: Path) -> None:
     done = command("scripts/demo.py", "--out", tmp_path / "demo", "--epochs", 1, "--max_dataset_size", 4)
     assert "satellite to map: mean absolute error 0." in done.stdout
-    pages = [Path(line.split(": ", 1)[1].strip()) for line in done.stdout.splitlines() if line.startswith("the ")]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("training page: ", "test gallery: "))]
+    pages = [Path(line.split(": ", 1)[1].strip()) for line in lines]
     assert len(pages) == 2 and all(page.is_file() for page in pages)
     refused = command("scripts/demo.py", "--out", tmp_path / "none", "--epochs", 0, code=2)
-    assert "--epochs 0: each stage needs one or more" in refused.stderr and not (tmp_path / "none").exists()
+    assert "--epochs 0: must be at least 1" in refused.stderr and not (tmp_path / "none").exists()

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from models import create_model
 from models.base_model import BaseModel, Phase
-from models.cycle_gan_model import CycleGANModel
 from models.step_data import StepData
 from models.template_model import TemplateModel
 from tests.conftest import Options
@@ -20,9 +19,9 @@ from tests.models.test_micro_batches import noise
 from util.errors import UserError
 
 
-def built(opt: argparse.Namespace, kind: type[BaseModel] = CycleGANModel) -> BaseModel:
+def built(opt: argparse.Namespace, kind: type[BaseModel] | None = None) -> BaseModel:
     torch.manual_seed(3)
-    model = kind(opt)
+    model = kind(opt) if kind else create_model(opt)
     model.setup(opt)
     for network in model.networks().values():
         network.double()
@@ -160,3 +159,36 @@ def test_fp16_with_batch_norm_steps(options: Options, model: str) -> None:
         trained.set_input(batch | {"A_paths": ["a"], "B_paths": ["b"]})
         trained.optimize_parameters()
     assert all(torch.isfinite(p).all() for network in trained.networks().values() for p in network.parameters())
+
+
+VALIDATED = {
+    "cycle_gan": ["--model", "cycle_gan"],
+    "cycle_gan with dropout and batch norm": ["--model", "cycle_gan", "--dropout", "--norm", "batch"],
+    "pix2pix": ["--model", "pix2pix", "--netG", "resnet_6blocks", "--pool_size", "2"],
+    "cut": ["--model", "cut", "--CUT_mode", "FastCUT"],
+    "template": ["--model", "template", "--accumulate", "2"],
+}
+
+
+@pytest.mark.parametrize("flags", VALIDATED.values(), ids=VALIDATED.keys())
+def test_validation_passes_between_steps_leave_training_bit_for_bit(options: Options, flags: list[str]) -> None:
+    def train(passes: int) -> tuple[list[Tensor], Tensor, list[str]]:
+        model = built(options(*flags, "--batch_size", 2, "--ema_decay", 0.9))
+        for step in range(3):
+            model.set_input(noise(model, 2, step))
+            model.optimize_parameters()
+            visuals = model.get_current_visuals()
+            for number in range(passes):
+                with model.validating():
+                    model.set_input(noise(model, 1, 100 + number))
+                    model.test()
+                    assert not model.netG_A.training if hasattr(model, "netG_A") else not model.netG.training
+                    fake = next(value for name, value in model.get_current_visuals().items() if "fake" in name)
+                    assert len(fake) == 1
+            assert all(torch.equal(model.get_current_visuals()[name], visuals[name]) for name in visuals)
+        tensors = [value for network in model.networks().values() for value in network.state_dict().values()]
+        return tensors, torch.get_rng_state(), model.get_image_paths()
+
+    plain, validated = train(0), train(2)
+    assert all(torch.equal(one, other) for one, other in zip(plain[0], validated[0], strict=True))
+    assert torch.equal(plain[1], validated[1]) and plain[2] == validated[2]
