@@ -19,9 +19,9 @@ from torch.optim import Optimizer
 
 from models.advice import option_notes
 from models.averages import create_averages
-from models.finite_watch import FiniteWatch
 from models.model_options import ModelOptions
 from models.networks.layers import initialize, uses_batch_statistics
+from models.non_finite_guard import NonFiniteGuard
 from models.objectives.losses import upcast
 from models.schedules import Schedule
 from models.step_data import StepAttributes, StepData
@@ -154,14 +154,14 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         self.check_registered()
         self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
         self.schedules = {name: Schedule(optimizer, opt) for name, optimizer in self.optimizers.items()}
-        self.watch = FiniteWatch(self.device, max_skips=MAX_SKIPS if self.precision.may_skip else 0)
+        self.guard = NonFiniteGuard(self.device, max_skips=MAX_SKIPS if self.precision.may_skip else 0)
         self.averages = create_averages(self.networks(), self.averaged_names, opt.ema_decay)
         self.training_step = TrainingStep(
             self.phases,
             self.networks(),
             precision=self.precision,
             world=self.processes,
-            watch=self.watch,
+            guard=self.guard,
             accumulate=opt.accumulate,
         )
         self.epoch_loss = self.training_step.epoch_loss
@@ -181,7 +181,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         objects |= {f"optimizer_{name}": optimizer for name, optimizer in self.optimizers.items()}
         # Restored after the optimizers, because a schedule sets their learning rates.
         objects |= {f"schedule_{name}": schedule for name, schedule in self.schedules.items()}
-        objects |= {"epoch_loss": self.epoch_loss, "precision": self.precision, "watch": self.watch}
+        objects |= {"epoch_loss": self.epoch_loss, "precision": self.precision, "watch": self.guard}
         return objects | self._states
 
     def save_networks(self, epoch: str) -> None:
@@ -206,9 +206,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     def optimize_parameters(self) -> None:
         """Take one training step on the batch of `set_input`: all phases in order, then the moving averages."""
         for schedule in self.schedules.values():
-            schedule.begin_step(self.watch.step + 1)
+            schedule.begin_step(self.guard.step + 1)
         self.training_step.run(self.step_data, functools.partial(self.recording, "outputs"))
-        self.processes.seed_step(self.opt.seed, self.watch.step)
+        self.processes.seed_step(self.opt.seed, self.guard.step)
         for name, average in self.averages.items():
             average.update_parameters(getattr(self, f"net{name}"))
 
@@ -244,7 +244,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def check_finite(self) -> None:
         """Raise TrainingDiverged if a loss or gradient of any step so far was not finite (no such step is applied)."""
-        self.watch.raise_if_broken()
+        self.guard.raise_if_broken()
 
     @property
     def step_images(self) -> int:
@@ -254,7 +254,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     @property
     def skipped_steps(self) -> int:
         """The number of optimizer steps that --precision fp16 has skipped so far because of overflow."""
-        return int(self.watch.skipped) if self.precision.may_skip else 0
+        return int(self.guard.skipped) if self.precision.may_skip else 0
 
     @property
     def learning_rate(self) -> float:
@@ -274,29 +274,29 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
             self.forward()
 
     def generator(self, backwards: bool = False) -> nn.Module:
-        """The network that translates from real_A's domain to fake_B's, or back.
+        """The network that translates from A to B, or, with `backwards`, from B to A.
 
-        Raises UserError if the model has none.
+        Raises UserError if the model has no such network.
         """
         network = getattr(self, "netG", None)
         if backwards or network is None:
             raise UserError(f"--model {self.opt.model} does not translate {'backwards' if backwards else 'images'}")
-        return network  # type: ignore[no-any-return]
+        return network
 
     def input_channels(self, backwards: bool = False) -> int:
-        """The number of channels of the images that `translate` takes."""
+        """The number of channels of the images that `translate` accepts."""
         return int(self.opt.output_nc if backwards else self.opt.input_nc)
 
     def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
-        """The generator's output for images (N, C, H, W) in [-1, 1] as they are read from files, in float32."""
-        return in_full(self.generator(backwards)(images))
+        """Translate images (N, C, H, W) in [-1, 1], as read from files; returns at least float32."""
+        return upcast(self.generator(backwards)(images))
 
     @contextmanager
     def validating(self) -> Iterator[None]:
-        """A context for validation passes (`set_input`, `test`) between training steps: stage VALIDATE, eval mode.
+        """A context for validation (`set_input`, `test`) between training steps: stage VALIDATE, networks in eval mode.
 
-        Afterwards the training step's data, and the mode of every layer, are as before. Nothing else changes: no
-        weight, no statistics of norms, no random state.
+        Restores the data of the training step and the mode of every layer. Weights, running statistics and random
+        states do not change.
         """
         before = self.stage, self.step_data, self.image_paths
         modes = [(layer, layer.training) for network in self.networks().values() for layer in network.modules()]

@@ -35,7 +35,7 @@ class ColorizationModel(ColorizationOptions, Pix2PixModel):
         return 3
 
     def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
-        """RGB images colorized from their lightness."""
+        """Colorize RGB images (N, 3, H, W) in [-1, 1] from their lightness."""
         lightness, _ = lab.split_colours(images)
         return lab.join_colours(lightness, super().translate(lightness, backwards))
 

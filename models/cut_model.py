@@ -81,14 +81,14 @@ class CUTModel(CUTOptions, BaseModel):
         """Flip images or features (N, C, H, W) horizontally if this step is flipped. It is its own inverse."""
         return images.flip(-1) if self.is_flipped else images
 
-    def translate(self) -> tuple[Tensor, contrastive.Features]:
+    def translate_with_features(self) -> tuple[Tensor, contrastive.Features]:
         """The translation of the (flipped) real_A, and the generator's features of real_A.
 
         Phase G reuses the result and graph of phase D if real_A is the same, since D's step leaves G unchanged.
         """
         if self.cached is None or self.cached[0] is not self.real_A:
             self.netG.requires_grad_()
-            self.cached = (self.real_A, *self.netG.translate(self.flip(self.real_A)))
+            self.cached = (self.real_A, *self.netG.forward_with_features(self.flip(self.real_A)))
             self.fake_B = self.flip(self.cached[1]).detach()
         return self.cached[1:]
 
@@ -96,13 +96,13 @@ class CUTModel(CUTOptions, BaseModel):
 
     def loss_D(self) -> dict[str, Tensor]:
         """D: real_B is real, translations are fake."""
-        fake = self.query_pool(self.pool, self.translate()[0])
+        fake = self.query_pool(self.pool, self.translate_with_features()[0])
         return {"D": losses.discriminator_loss(self.netD, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
     def loss_G(self) -> dict[str, Tensor]:
         """G: the GAN loss of the translation, and PatchNCE between the translation and real_A."""
         opt, terms = self.opt, {}
-        fake, features = self.translate()
+        fake, features = self.translate_with_features()
         self.cached = None  # the backward pass of this path frees its graph
         if opt.lambda_GAN > 0:
             terms["G_GAN"] = opt.lambda_GAN * losses.gan_loss(self.netD(fake), True, opt.gan_mode)
@@ -112,7 +112,7 @@ class CUTModel(CUTOptions, BaseModel):
 
     def loss_NCE_Y(self) -> dict[str, Tensor]:
         """PatchNCE between real_B and its translation: the identity loss of CUT."""
-        idt_B, features = self.netG.translate(self.flip(self.real_B))
+        idt_B, features = self.netG.forward_with_features(self.flip(self.real_B))
         self.idt_B = self.flip(idt_B).detach()
         return {"NCE_Y": self.nce_weight * self.nce_loss(self.real_B, features, idt_B)}
 

@@ -70,7 +70,7 @@ class DCGANModel(DCGANOptions, BaseModel):
                 setattr(self, f"walk_{step}", self.netG(slerp(self.z, self.z_end, step / WALK_STEPS)))
 
     def generator(self, backwards: bool = False) -> nn.Module:
-        raise UserError("--model dcgan makes images of latents: it does not translate images")
+        raise UserError("--model dcgan generates images from latents: it does not translate images")
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """The visuals. In training also `samples`: a grid of the images generated from the fixed noise.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.finite_watch import FiniteWatch
+from models.non_finite_guard import NonFiniteGuard
 from models.running_mean import RunningMean
 from models.step_data import StepData
 from util.errors import UserError
@@ -43,12 +43,12 @@ class TrainingStep:
         *,
         precision: Precision,
         world: Processes,
-        watch: FiniteWatch,
+        guard: NonFiniteGuard,
         accumulate: int = 1,
     ) -> None:
         """`networks`: the registered networks. Raises UserError if a phase trains a network that is not registered."""
         self.phases, self.networks = phases, networks
-        self.precision, self.world, self.watch, self.accumulate = precision, world, watch, accumulate
+        self.precision, self.world, self.guard, self.accumulate = precision, world, guard, accumulate
         self.epoch_loss = RunningMean()  # loss of `measured_phase`, for --lr_policy plateau
         self.counts: list[int] = [0]  # number of images of this step on each rank
         require_registered(phases, networks)
@@ -64,7 +64,7 @@ class TrainingStep:
         `use_data(micro_batch)` is a context in which the paths read and write the tensors of the micro-batch.
         """
         data.outputs, data.losses = {}, {}
-        self.watch.begin_step()
+        self.guard.begin_step()
         self.counts = self.world.counts(data.images)
         micro_batches = data.split(min(self.accumulate, max(1, min(self.counts))))
         # fp16 continues after a skipped step: restore the running statistics, which may have become non-finite.
@@ -121,7 +121,7 @@ class TrainingStep:
         optimizer = phase.optimizer
         parameters = (parameter for network in phase.networks for parameter in network.parameters())
         self.precision.unscale(optimizer)
-        skip = self.watch.check(phase.name, losses, (parameter.grad for parameter in parameters))
+        skip = self.guard.check(phase.name, losses, (parameter.grad for parameter in parameters))
         # A fused optimizer reads this flag on the device, and does not step if it is 1: no synchronization.
         if getattr(optimizer, "_step_supports_amp_scaling", False):
             optimizer.found_inf = skip  # type: ignore[attr-defined]

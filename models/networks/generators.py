@@ -182,7 +182,7 @@ class ResnetGenerator(nn.Module):
         """
         return self._run_layers(x, last=max(self._feature_layers))[1]
 
-    def translate(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward_with_features(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The results of `forward` and `encode`, in one pass."""
         return self._run_layers(x, last=len(self.model) - 1)
 

@@ -113,7 +113,7 @@ def test_the_generator_gives_features_by_name(netG: str, middle: int, norm: str)
     torch.manual_seed(0)
     network = create_generator(netG, input_nc=3, output_nc=2, ngf=4, norm=norm).double()
     x = torch.rand(2, 3, 16, 24, dtype=torch.float64)
-    image, features = network.translate(x)
+    image, features = network.forward_with_features(x)
     assert torch.equal(image, network(x))
     assert {name: values.shape[1] for name, values in features.items()} == network.feature_channels
     assert list(features) == ROLES
@@ -338,6 +338,12 @@ def test_translations_have_the_ground_truth_of_the_target_folder(
         (f"{source}0_1.png", ["real_A", "fake_B"], {"fake_B": "b1"}),
     ]
     assert torch.equal(found[1].visuals["fake_B"], model.netG(data[source])[1].detach())
+
+
+def test_translate_returns_the_generators_output(options: Options) -> None:
+    model, data = build_for_testing(options)
+    with torch.no_grad():
+        assert torch.equal(model.translate(data["A"]), model.netG(data["A"]))
 
 
 def test_testing_needs_one_domain_and_training_two(options: Options, build: Build) -> None:

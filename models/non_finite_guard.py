@@ -13,7 +13,7 @@ from torch.nn.utils import get_total_norm
 from util.errors import TrainingDiverged
 
 
-class FiniteWatch:
+class NonFiniteGuard:
     """Checks every phase of every step for non-finite numbers, without a synchronization of host and device.
 
     A step with a non-finite loss or gradient is skipped by a flag on the device that fused optimizers accept. After
