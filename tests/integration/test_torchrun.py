@@ -139,7 +139,7 @@ def test_ctrl_c_saves(tmp_path: Path, maps: Path) -> None:
 def test_syncbatch_needs_gpus(tmp_path: Path, maps: Path) -> None:
     process = start(tmp_path, maps, "--norm", "syncbatch")
     err = process.communicate(timeout=100)[1]
-    assert "error: --norm syncbatch over 2 processes works on GPUs alone, not on cpu: use --norm batch" in err
+    assert "error: --norm syncbatch with 2 processes needs GPUs, not --device cpu: use --norm batch" in err
 
 
 def test_a_mistake_that_all_processes_meet_is_said_once(tmp_path: Path) -> None:

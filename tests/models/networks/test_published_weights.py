@@ -1,4 +1,4 @@
-"""Weight files in the published layout load, and what is saved has that layout again."""
+"""Weight files in the published layout can be loaded, and saved files have the same layout."""
 
 from __future__ import annotations
 
