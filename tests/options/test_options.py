@@ -162,9 +162,9 @@ def test_class_ids_settle_the_channels_and_are_restored(run: Run) -> None:
     assert run("--model", "pix2pix_hd", "--label_nc", "35").input_nc == 35
     opt = test()
     assert (opt.model, opt.dataset_mode, opt.label_nc, opt.input_nc) == ("pix2pix_hd", "aligned", 35, 35)
-    with pytest.raises(UserError, match=r"^--label_nc 20: the run has 35, and can't go on with another"):
+    with pytest.raises(UserError, match=r"^--label_nc 20: the run has 35, which can't change on resume"):
         train("--model", "pix2pix_hd", "--continue_train", "--label_nc", "20")
-    with pytest.raises(UserError, match=r"^--num_D 3: the run has 2, and can't go on with another"):
+    with pytest.raises(UserError, match=r"^--num_D 3: the run has 2, which can't change on resume"):
         train("--model", "pix2pix_hd", "--continue_train", "--num_D", "3")
 
 
@@ -198,7 +198,7 @@ def test_defaults_that_follow_from_an_option_give_way_to_what_is_given(run: Run,
     assert again.nce_idt is True and again.flip_equivariance is False
     assert train("--model", "cut", "--nce_idt").nce_idt is True
     assert test("--name", "mine").model == "cut"
-    with pytest.raises(UserError, match=r"^--netF_nc 8: the run has 256, and can't go on with another"):
+    with pytest.raises(UserError, match=r"^--netF_nc 8: the run has 256, which can't change on resume"):
         train("--name", "mine", "--continue_train", "--netF_nc", "8")
 
 
@@ -213,7 +213,7 @@ def test_a_mode_given_by_hand_wins_over_what_another_had_meant(run: Run, here: P
     (here / "c.yaml").write_text("n_epochs_decay: 9\n")
     opt = train("--config", "c.yaml", "--model", "cut")
     assert (opt.n_epochs, opt.n_epochs_decay) == (200, 9)
-    with pytest.raises(UserError, match=r"^--CUT_mode FastCUT: the run has CUT, and can't go on with another: start"):
+    with pytest.raises(UserError, match=r"^--CUT_mode FastCUT: the run has CUT, which can't change on resume: start"):
         train("--model", "cut", "--continue_train", "--CUT_mode", "FastCUT")
 
 
@@ -227,7 +227,7 @@ def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None
     assert (tested.crop_size, tested.load_size) == (32, 32)
     assert (tested.model, tested.dataset_mode, tested.latent_size, tested.crop_size) == ("dcgan", "latent", 7, 32)
     assert not withdrawn & vars(tested).keys()
-    with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, and can't go on with another"):
+    with pytest.raises(UserError, match=r"^--latent_size 8: the run has 7, which can't change on resume"):
         train("--continue_train", "--name", opt.name, "--latent_size", "8")
 
 
@@ -373,7 +373,7 @@ def test_going_on_takes_over_all_of_the_run_but_the_machine(run: Run, capsys: py
     assert (opt.num_threads, opt.device) == (4, "auto")
     assert (first.num_threads, first.device) == (2, "cpu")
     assert capsys.readouterr().err == (
-        "note: --n_epochs 9, with the learning rates of such a run from here on; until now 3\n"
+        "note: --n_epochs 9 overrides the run's 3 from here on: learning rates follow the new schedule\n"
     )
 
 
@@ -384,25 +384,32 @@ def test_going_on_with_other_networks_is_refused(flags: list[str], run: Run) -> 
     run()
     for force in ([], ["--force"]):
         option = flags[0].replace("dropout", "no_dropout")
-        with pytest.raises(UserError, match=rf"^{option} .*: the run has .* another"):
+        with pytest.raises(UserError, match=rf"^{option} .*: the run has .* can't change on resume"):
             train("--continue_train", *flags, *force)
 
 
 def test_going_on_with_other_images_has_to_be_forced(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run()
-    with pytest.raises(UserError, match=r"^--direction BtoA: the run has AtoB, .*--force it$"):
+    with pytest.raises(
+        UserError, match=r"^--direction BtoA: the run has AtoB; add --force to resume it with other images$"
+    ):
         train("--continue_train", "--direction", "BtoA")
     train("--continue_train", "--direction", "BtoA", "--force")
-    assert "from here on, which no run trained in one go would give; until now" in capsys.readouterr().err
+    assert (
+        "overrides the run's AtoB from here on: an uninterrupted run would give other results"
+        in capsys.readouterr().err
+    )
 
 
 def test_going_on_says_what_a_change_does(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     train("--continue_train", "--print_freq", "7", "--save_every", "3")
-    assert capsys.readouterr().err == "note: --print_freq 7; until now 100\nnote: --save_every 3.0; until now None\n"
+    assert capsys.readouterr().err == (
+        "note: --print_freq 7 overrides the run's 100\nnote: --save_every 3.0 overrides the run's None\n"
+    )
     assert train("--continue_train", "--lambda_A", "5").lambda_A == 5
     assert capsys.readouterr().err == (
-        "note: --lambda_A 5.0 from here on, which no run trained in one go would give; until now 10.0\n"
+        "note: --lambda_A 5.0 overrides the run's 10.0 from here on: an uninterrupted run would give other results\n"
     )
 
 
@@ -462,7 +469,7 @@ def test_a_flag_given_in_testing_wins_and_says_so(run: Run, capsys: pytest.Captu
     run("--ngf", "8")
     opt = test("--ngf", "16", "--crop_size", "256", "--no_dropout")
     assert opt.ngf == 16
-    assert capsys.readouterr().err == "note: --ngf 16, as given; the run has 8\n"  # the others are as the run has them
+    assert capsys.readouterr().err == "note: --ngf 16 overrides the run's 8\n"  # the others have the run's values
 
 
 def test_a_model_given_in_testing_brings_its_own_dataset(run: Run) -> None:
@@ -488,7 +495,7 @@ def test_several_runs_of_a_dataroot_are_listed(run: Run) -> None:
     run("--name", "one")
     run("--name", "two")
     with pytest.raises(
-        UserError, match=r"^several runs were trained on --dataroot photos: give one as --name: one, two$"
+        UserError, match=r"^several runs were trained on --dataroot photos: choose one with --name: one, two$"
     ):
         test()
     assert test("--name", "two").name == "two"
@@ -500,7 +507,10 @@ def test_of_several_runs_of_a_dataroot_the_one_that_is_called_as_usual_is_taken(
     run("--name", "one")
     run()
     assert test().name == "photos_cycle_gan"
-    assert "note: --name photos_cycle_gan, of several runs that were trained on photos" in capsys.readouterr().err
+    assert (
+        "note: testing --name photos_cycle_gan; runs trained on photos: one, photos_cycle_gan"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_test_only_model_of_ones_own_is_tested(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -526,7 +536,7 @@ def test_gpu_ids_say_what_the_device_is(capsys: pytest.CaptureFixture[str]) -> N
     assert train("--gpu_ids", "0").device == "cuda:0"
     assert capsys.readouterr().err == ""
     assert train("--gpu_ids", "2,3").device == "cuda:2"
-    assert capsys.readouterr().err == "note: of several --gpu_ids a single GPU is used, number 2\n"
+    assert capsys.readouterr().err == "note: --gpu_ids names several GPUs, and only GPU 2 is used\n"
 
 
 def test_load_iter_names_the_weights() -> None:
@@ -577,7 +587,7 @@ def test_help_shows_the_options_of_the_chosen_model() -> None:
     assert "weight of the cycle A -> B -> A; 0: none (default: 10.0)" in help_of()
     # Folders are told as those of a dataset, which the model may not have.
     for line in help_of("--model", "dcgan").splitlines():
-        assert "trainA" not in line or "(unaligned: trainA" in line, line
+        assert "trainA" not in line or "--dataset_mode unaligned reads trainA" in line, line
 
 
 @pytest.mark.parametrize("name", MODELS.names())
@@ -607,14 +617,16 @@ def test_odd_records_in_a_config_are_passed_over(run: str, here: Path) -> None:
     (here / "odd.json").write_text('{"options": {"lambda_A": 5}, "run": {' + run + "}}")
     options = TrainOptions()
     assert options.parse(["--dataroot", "photos", "--config", "odd.json"]).lambda_A == 5
-    options.tell_differences({"trainA": {"files": 1, "bytes": 2, "sha256": ""}})
+    options.warn_differences({"trainA": {"files": 1, "bytes": 2, "sha256": ""}})
 
 
 def test_a_config_that_its_run_wrote_otherwise_is_refused(run: Run, here: Path) -> None:
     run()
     path = here / "checkpoints" / "photos_cycle_gan" / "options.json"
     path.write_text(path.read_text().replace('"lr": 0.0002', '"lr": 0.0003'))
-    with pytest.raises(UserError, match=r"options\.json is not as its run wrote it: restore it; if you changed it on"):
+    with pytest.raises(
+        UserError, match=r"options\.json was changed after its run wrote it: restore it; if you changed it on"
+    ):
         train("--config", path, "--name", "again")
 
 
