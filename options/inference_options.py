@@ -51,5 +51,8 @@ class _InferenceOptions(TestOptions):
                 f"least one of {', '.join(needed)}"
             )
 
+    def _training_options(self, model: str) -> set[str]:
+        return set()  # overrides are for this call alone, so one that only training has is a mistake
+
     def _require_dataroot(self, opt: argparse.Namespace) -> None:
         opt.dataroot = opt.dataroot or ""

@@ -28,7 +28,7 @@ class TestOptions(BaseOptions):
     )
     usage = "%(prog)s [--dataroot FOLDER] [--name RUN] [options]"
     examples = """examples:
-  # translate horse2zebra/testA and horse2zebra/testB with the run trained on horse2zebra
+  # translate the test images in horse2zebra with the run trained on that folder
   python test.py --dataroot horse2zebra
 
   # test a run by its name, on up to 500 images

@@ -30,7 +30,7 @@ class TrainOptions(BaseOptions):
     description = "Train a model on folders of images. The options of another model: --model NAME --help."
     usage = "%(prog)s --dataroot FOLDER [options]"
     examples = """examples:
-  # train CycleGAN on horse2zebra/trainA and horse2zebra/trainB
+  # train CycleGAN on the images in the folder horse2zebra
   python train.py --dataroot horse2zebra
 
   # resume that run from its last checkpoint

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -561,31 +562,94 @@ def test_whole_images_after_training_on_crops_of_wide_ones(size: list[str], show
 # Help, quickly.
 
 
-@pytest.mark.parametrize("program", ["train.py", "test.py"])
-def test_help_is_quick_and_needs_no_torch(program: str) -> None:
+def call(program: str, *flags: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Run a program; the last line on stderr names the slow packages that it imported. Also its processor time, in s.
+
+    The wall clock depends on other programs.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    code = f"import sys, runpy; sys.argv[1:] = ['--help']; sys.path.insert(0, {str(ROOT)!r})\n"
+    code = f"import sys, runpy; sys.argv[1:] = {list(flags)!r}; sys.path.insert(0, {str(ROOT)!r})\n"
     code += f"try: runpy.run_path({str(ROOT / program)!r}, run_name='__main__')\n"
     code += "finally: print([name for name in ('torch', 'numpy', 'PIL') if name in sys.modules], file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    environment = os.environ | {"COLUMNS": "200"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+OWN_OPTIONS = {
+    **{"cut": "--nce_T", "cycle_gan": "--lambda_A", "dcgan": "--latent_size", "pix2pix_hd": "--num_D"},
+    **{"colorization": "--lambda_L1", "pix2pix": "--label_nc"},
+}
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "shown"),
+    [
+        ("train.py", [], "--lambda_A"),
+        ("test.py", [], "--translate"),
+        ("test.py", ["--model", "test"], "--model_suffix"),
+        *(("train.py", ["--model", model], own) for model, own in OWN_OPTIONS.items()),
+    ],
+)
+def test_help_is_quick_and_needs_no_torch(program: str, flags: list[str], shown: str) -> None:
+    done, seconds = call(program, *flags, "--help")
     assert done.returncode == 0
     assert done.stderr == "[]\n"
-    assert "--dataroot" in done.stdout and "--netG" in done.stdout
-    # Time on the processor: that of the clock depends on what else runs.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+    assert "--dataroot" in done.stdout and shown in done.stdout
+    assert seconds < 0.5
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "message"),
+    [
+        ("train.py", [], "error: --dataroot is required: "),
+        ("train.py", ["--dataroot", "photos", "--lambda_L1", "3"], "error: --lambda_L1 is an option of --model color"),
+        ("train.py", ["--dataroot", "photos", "--crop_size", "30"], "error: --crop_size 30 does not fit --netG "),
+        ("test.py", ["--name", "nothing"], "error: --name nothing: --checkpoints_dir checkpoints has no such run: "),
+    ],
+)
+def test_option_errors_are_quick_and_need_no_torch(program: str, flags: list[str], message: str) -> None:
+    done, seconds = call(program, *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message) and done.stderr.endswith("\n[]\n")
+    assert seconds < 0.5
+
+
+@pytest.mark.parametrize("options", [TrainOptions(), TestOptions()])
+def test_help_ends_with_examples_that_are_valid(options: TrainOptions | TestOptions, run: Run, here: Path) -> None:
+    run("--dataroot", "horse2zebra")
+    text = options._parser_for("cycle_gan", None).format_help()
+    assert text.index("examples:") > text.index("--lambda_A" if options.is_train else "--translate")
+    program = "train.py" if options.is_train else "test.py"
+    commands = [shlex.split(line) for line in text.splitlines() if line.strip().startswith("python ")]
+    assert len(commands) == 3
+    for command in commands:
+        assert command[:2] == ["python", program]
+        assert options.parse(command[2:]).dataroot
+
+
+def test_help_of_a_test_names_the_run_as_the_source_of_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    text = TestOptions()._parser_for("cycle_gan", None).format_help()
+    assert "filters in the generator's first layer (default: the run's, or 64)" in text
+    assert "images to translate (default: 50)" in text
+
+
+def test_help_offers_no_template() -> None:
+    for options in (TrainOptions(), TestOptions()):
+        assert "template" not in options._parser_for("cycle_gan", None).format_help()
+    assert train("--model", "template", "--dataset_mode", "template").model == "template"
 
 
 def test_help_shows_the_options_of_the_chosen_model() -> None:
     def help_of(*flags: str) -> str:
-        environment = os.environ | {"COLUMNS": "200"}
-        command = [sys.executable, ROOT / "train.py", *flags, "--help"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+        return call("train.py", *flags, "--help")[0].stdout
 
     shown = help_of("--model", "template")
     assert "--lambda_near" in shown and "--lambda_A" not in shown
     assert "weight of the cycle A -> B -> A; 0: none (default: 10.0)" in help_of()
-    # Folders are told as those of a dataset, which the model may not have.
+    # The help names the folders of a dataset with that dataset, as the model may read another one.
     for line in help_of("--model", "dcgan").splitlines():
         assert "trainA" not in line or "--dataset_mode unaligned reads trainA" in line, line
 
