@@ -21,7 +21,7 @@ from typing import Any
 class OnResume(Enum):
     """What happens to an option's value when a run is resumed."""
 
-    NOT_RESTORED = "the default or the given value holds, whatever the run had"
+    NOT_RESTORED = "the default or the given value is used, not that of the run"
     FIXED = "restored; another value is an error"
     NEEDS_FORCE = "restored; another value is an error without --force"
     CHANGES_RESULTS = "restored; another value is used from here on, with a note that results change"

@@ -1,4 +1,4 @@
-"""Mistakes that users make, and the sentence that each of them gets."""
+"""Mistakes that users make, and the error message of each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = shlex.join([*SMALL, "--ngf", "1", "--ndf", "1"])
 ENDINGS = ".png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff, .ppm, .pgm, .pbm"
 
-# A command line (after --dataroot tiles, where it does not say otherwise), and what is said of it; ~ is any text.
+# Flags (after --dataroot tiles, unless they override it), and the error message; ~ is any text.
 TRAINING = {
     # Flags that do not exist, or have no value.
     "--lambda_a 5": "unknown option --lambda_a; did you mean --lambda_A?",
@@ -280,7 +280,7 @@ TESTING = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and runs, good ones and bad ones."""
+    """A folder with valid and damaged images and runs."""
     root = tmp_path_factory.mktemp("world")
     for name in (
         "tiles/trainA",
@@ -315,7 +315,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_runs() -> None:
-    """Runs in the working folder, as training leaves them."""
+    """Write runs to the working folder, as training does."""
     options = TrainOptions()
     flags = ["--dataroot", "tiles", *shlex.split(TINY)]
     for folder in (
@@ -332,7 +332,7 @@ def write_runs() -> None:
             model = create_model(opt)
             model.setup(opt)
             run.hold(model, create_dataset(opt))
-            with run:  # which waits for what is written in the background, into this working folder
+            with run:  # leaving it waits for background saves into this working folder
                 run.save("latest")
             Path("checkpoints/bare").mkdir()
             save_weights({Path("checkpoints/bare/latest_net_G.pth"): model.netG_A})
@@ -352,14 +352,14 @@ def write_runs() -> None:
     whole = Path("checkpoints/mine/latest_state.pt").read_bytes()
     Path("checkpoints/cut_off/latest_state.pt").write_bytes(whole[: len(whole) // 2])
     Path("checkpoints/cut_off/options.json").write_bytes(Path("checkpoints/mine/options.json").read_bytes())
-    # These would be further runs of the same data, of which a test would have to choose one.
+    # Otherwise a test without --name would find several runs of the same images.
     for name in ("lost", "page", "cut_off", "noise", "colours"):
         path = Path("checkpoints", name, "options.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"run": {"dataroot": "/elsewhere"}}))
 
 
 def prepare_training(argv: list[str]) -> None:
-    """What train.py does before its first step."""
+    """Do what train.py does before its first step."""
     opt = TrainOptions().parse(argv)
     dataset = create_dataset(opt)
     model = create_model(opt)
@@ -370,14 +370,14 @@ def prepare_training(argv: list[str]) -> None:
 
 
 def prepare_testing(argv: list[str]) -> None:
-    """What test.py does before its first image."""
+    """Do what test.py does before its first image."""
     opt = TestOptions().parse(argv)
     create_model(opt).setup(opt)
     create_dataset(opt)
 
 
-def is_said(sentence: str, message: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, sentence.split("~"))), message) is not None
+def matches(pattern: str, message: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("~"))), message) is not None
 
 
 @pytest.fixture(autouse=True)
@@ -386,23 +386,23 @@ def there(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("flags", TRAINING)
-def test_a_mistake_in_training_gets_its_sentence(flags: str) -> None:
-    # A run goes on with the options it has; a new one has the defaults, but networks that are built at once.
+def test_a_mistake_in_training_has_its_message(flags: str) -> None:
+    # A resumed run has its own options; a new one gets small networks, which are built at once.
     small = "" if "--continue_train" in flags else "--ngf 1 --ndf 1 --device cpu "
     small = small.replace("--device cpu ", "") if "--gpu_ids" in flags else small
     with pytest.raises(UserError) as caught:
         prepare_training(shlex.split(f"--dataroot tiles {small}{flags}"))
-    assert is_said(TRAINING[flags], str(caught.value)), str(caught.value)
+    assert matches(TRAINING[flags], str(caught.value)), str(caught.value)
 
 
 @pytest.mark.parametrize("flags", TESTING)
-def test_a_mistake_in_testing_gets_its_sentence(flags: str) -> None:
+def test_a_mistake_in_testing_has_its_message(flags: str) -> None:
     with pytest.raises(UserError) as caught:
         prepare_testing(shlex.split(f"--dataroot tiles --device cpu {flags}"))
-    assert is_said(TESTING[flags], str(caught.value)), str(caught.value)
+    assert matches(TESTING[flags], str(caught.value)), str(caught.value)
 
 
-def test_without_the_mistake_there_is_no_error() -> None:
+def test_correct_flags_raise_no_error() -> None:
     prepare_training(shlex.split(f"--dataroot tiles {TINY} --name new"))
     prepare_training(shlex.split("--dataroot tiles --name mine --continue_train"))
     prepare_testing(shlex.split("--dataroot tiles --device cpu"))
@@ -410,7 +410,7 @@ def test_without_the_mistake_there_is_no_error() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_a_device_that_is_not_there() -> None:
+def test_a_missing_device() -> None:
     with pytest.raises(
         UserError, match=r"^--device cuda: torch \S+ finds no such device here; use --device auto or cpu$"
     ):
@@ -419,7 +419,7 @@ def test_a_device_that_is_not_there() -> None:
         prepare_training(["--dataroot", "tiles", "--gpu_ids", "0"])
 
 
-def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match=r"^--use_wandb: the package wandb is not installed; pip install wandb$"):
         TrainOptions().parse(["--dataroot", "tiles", "--use_wandb"])
@@ -434,7 +434,7 @@ def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         ("test.py --dataroot tiles --name lost", TESTING["--name lost"]),
     ],
 )
-def test_a_command_says_it_in_one_line_and_exits_with_2(command: str, sentence: str) -> None:
+def test_a_command_prints_one_line_and_exits_with_2(command: str, sentence: str) -> None:
     program, *flags = shlex.split(command)
     done = subprocess.run([sys.executable, ROOT / program, *flags], capture_output=True, text=True)
     assert done.returncode == 2
@@ -443,7 +443,7 @@ def test_a_command_says_it_in_one_line_and_exits_with_2(command: str, sentence: 
 
 
 @pytest.mark.parametrize("flags", [["--name", "mine", "--overwrite"], ["--name", "never"]])
-def test_a_mistake_leaves_no_folder_behind_and_destroys_none(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_creates_and_deletes_no_folder(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(Path("checkpoints/mine").iterdir())
     monkeypatch.setattr(sys, "argv", ["train.py", "--dataroot", "nowhere", "--device", "cpu", *flags])
     with pytest.raises(UserError, match="does not exist"):
@@ -453,9 +453,7 @@ def test_a_mistake_leaves_no_folder_behind_and_destroys_none(flags: list[str], m
 
 
 @pytest.mark.parametrize("source", ["typo", "checkpoints/bare", "checkpoints/page"])
-def test_overwriting_waits_until_the_weights_to_start_from_are_read(
-    source: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overwriting_happens_after_the_initial_weights_are_read(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path: path.read_bytes() for path in Path("checkpoints/mine").iterdir()}
     flags = ["--name", "mine", "--overwrite", "--init_from", source, *shlex.split(TINY)]
     monkeypatch.setattr(sys, "argv", ["train.py", "--dataroot", "tiles", *flags])

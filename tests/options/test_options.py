@@ -22,7 +22,7 @@ from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The flags that people know: these names and defaults stay as they are.
+# The flags that people use already: names and defaults must not change.
 BOTH: dict[str, Any] = {
     **{"checkpoints_dir": "./checkpoints", "config": None, "suffix": "", "epoch": "latest", "load_iter": 0},
     **{"device": "auto", "gpu_ids": None, "verbose": False, "display_winsize": 256},
@@ -58,7 +58,7 @@ Run = Callable[..., argparse.Namespace]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder; it has no images, as no option needs to look at them."""
+    """An empty working folder, without images: options are resolved before any image is read."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -76,7 +76,7 @@ test.__test__ = False  # type: ignore[attr-defined]  # what test.py does, not a 
 
 @pytest.fixture
 def run() -> Run:
-    """Do what a training run does with its options: save them in its folder."""
+    """Save the options of a training run in its folder, as train.py does."""
 
     def save(*flags: object) -> argparse.Namespace:
         options, opt = TrainOptions(), train(*flags)
@@ -116,7 +116,7 @@ def test_flags_of_testing_cycle_gan(run: Run) -> None:
     assert (opt.translate, opt.no_reconstruction) == ("B", True)
 
 
-def test_the_cache_is_of_the_machine(run: Run) -> None:
+def test_the_cache_is_not_restored(run: Run) -> None:
     opt = run("--cache", "disk", "--cache_dir", "fast")
     assert (opt.cache, opt.cache_dir) == ("disk", "fast")
     assert train("--continue_train").cache == test().cache == "none" and test().cache_dir is None
@@ -132,7 +132,7 @@ def test_defaults_of_the_template() -> None:
 
 
 CYCLE_GAN_ALONE = ("lambda_A", "lambda_B", "lambda_identity", "lambda_color", "augment")
-# What a model for pairs has instead of what CycleGAN has.
+# Models for pairs: other defaults, and none of CycleGAN's own options.
 PAIRED = {name: value for name, value in TRAIN.items() if name not in CYCLE_GAN_ALONE} | {
     **{"dataset_mode": "aligned", "pool_size": 0, "label_nc": 0}
 }
@@ -159,7 +159,7 @@ def test_defaults_of_pix2pix_hd() -> None:
     assert without(opt, "dataroot", "name", "seed", "is_train") == expected
 
 
-def test_class_ids_settle_the_channels_and_are_restored(run: Run) -> None:
+def test_class_ids_set_the_channels_and_are_restored(run: Run) -> None:
     assert run("--model", "pix2pix_hd", "--label_nc", "35").input_nc == 35
     opt = test()
     assert (opt.model, opt.dataset_mode, opt.label_nc, opt.input_nc) == ("pix2pix_hd", "aligned", 35, 35)
@@ -188,7 +188,7 @@ def test_defaults_of_cut(own: dict[str, Any]) -> None:
     assert without(opt, "dataroot", "name", "seed", "is_train") == expected
 
 
-def test_defaults_that_follow_from_an_option_give_way_to_what_is_given(run: Run, here: Path) -> None:
+def test_given_values_override_dependent_defaults(run: Run, here: Path) -> None:
     (here / "c.yaml").write_text("model: cut\nCUT_mode: FastCUT\nn_epochs: 7\nnce_idt: true\n")
     opt = train("--config", "c.yaml", "--lambda_NCE", "3", "--flip_equivariance", "False")
     assert (opt.n_epochs, opt.n_epochs_decay, opt.lambda_NCE) == (7, 50, 3)
@@ -203,7 +203,7 @@ def test_defaults_that_follow_from_an_option_give_way_to_what_is_given(run: Run,
         train("--name", "mine", "--continue_train", "--netF_nc", "8")
 
 
-def test_a_mode_given_by_hand_wins_over_what_another_had_meant(run: Run, here: Path) -> None:
+def test_a_given_mode_overrides_the_dependent_defaults_of_another_mode(run: Run, here: Path) -> None:
     run("--model", "cut", "--n_epochs", "20")
     config = "checkpoints/photos_cut/options.json"
     opt = train("--config", config, "--name", "fast", "--CUT_mode", "FastCUT", "--lambda_NCE", "3")
@@ -218,7 +218,7 @@ def test_a_mode_given_by_hand_wins_over_what_another_had_meant(run: Run, here: P
         train("--model", "cut", "--continue_train", "--CUT_mode", "FastCUT")
 
 
-def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None:
+def test_dcgan_withdraws_options_of_other_networks(run: Run) -> None:
     opt = run("--model", "dcgan", "--latent_size", "7", "--crop_size", "32")
     withdrawn = {"netG", "netD", "n_layers_D", "no_dropout", "output_nc", "direction"}
     assert not withdrawn & vars(opt).keys()
@@ -233,7 +233,7 @@ def test_dcgan_and_its_tests_have_no_options_of_other_networks(run: Run) -> None
 
 
 @pytest.mark.parametrize(("crop", "load"), [(32, 36), (64, 72), (128, 144), (256, 288)])
-def test_dcgan_crops_nearly_the_whole_image_whatever_its_size(crop: int, load: int, run: Run) -> None:
+def test_load_size_of_dcgan_follows_from_crop_size(crop: int, load: int, run: Run) -> None:
     assert run("--model", "dcgan", "--crop_size", crop).load_size == load
     assert train("--continue_train", "--model", "dcgan").load_size == load
     assert train("--model", "dcgan", "--crop_size", crop, "--load_size", 300).load_size == 300
@@ -274,7 +274,7 @@ def test_choices_are_accepted(name: str, choice: str) -> None:
 # Where values come from.
 
 
-def test_flags_win_over_config_over_run_over_model_over_defaults(run: Run, here: Path) -> None:
+def test_flags_override_config_overrides_run_overrides_model_overrides_defaults(run: Run, here: Path) -> None:
     run("--ngf", "8", "--crop_size", "64", "--load_size", "64", "--direction", "BtoA", "--netG", "resnet_6blocks")
     (here / "c.yaml").write_text("crop_size: 32\nnetG: unet_128\n")
     opt = test("--config", "c.yaml", "--netG", "resnet_9blocks")
@@ -285,7 +285,7 @@ def test_flags_win_over_config_over_run_over_model_over_defaults(run: Run, here:
     assert opt.norm == "instance"  # the default
 
 
-def test_a_config_wins_over_the_models_default(here: Path) -> None:
+def test_a_config_overrides_the_models_default(here: Path) -> None:
     (here / "c.yaml").write_text("no_dropout: false\nlambda_A: 3\n")
     assert train("--config", "c.yaml").no_dropout is False
     opt = train("--config", "c.yaml", "--no_dropout", "--lambda_A", "4")
@@ -315,13 +315,13 @@ def test_an_empty_config_changes_nothing(here: Path) -> None:
     assert without(train("--config", "c.yaml", "--seed", 1), "config") == without(train("--seed", 1), "config")
 
 
-def test_a_config_chooses_the_model_whose_options_it_has(here: Path) -> None:
+def test_a_config_may_choose_the_model_and_set_its_options(here: Path) -> None:
     (here / "c.yaml").write_text("model: template\ndataset_mode: template\nlambda_near: 3\ncoarseness: 2\n")
     opt = train("--config", "c.yaml")
     assert (opt.model, opt.lambda_near, opt.coarseness) == ("template", 3, 2)
 
 
-def test_a_config_holds_for_testing_too(run: Run, here: Path) -> None:
+def test_a_config_may_serve_training_and_testing(run: Run, here: Path) -> None:
     run("--name", "mine", "--ngf", "8")
     (here / "c.yaml").write_text("name: mine\nlambda_A: 5\nn_epochs: 3\nlr_policy: step\nnum_test: 4\n")
     opt = test("--config", "c.yaml")
@@ -329,14 +329,14 @@ def test_a_config_holds_for_testing_too(run: Run, here: Path) -> None:
     assert not hasattr(opt, "lambda_A")
 
 
-def test_switches_of_one_call_may_stand_in_a_config(run: Run, here: Path) -> None:
+def test_a_config_may_have_options_of_one_call(run: Run, here: Path) -> None:
     run("--n_epochs", "7")
     (here / "c.yaml").write_text("continue_train: true\n")
     opt = train("--config", "c.yaml")
     assert opt.continue_train is True and opt.n_epochs == 7
 
 
-def test_the_options_of_a_run_make_another_of_the_same(run: Run) -> None:
+def test_the_options_of_a_run_repeat_it(run: Run) -> None:
     first = run("--name", "first", "--suffix", "{netG}", "--gpu_ids", "-1", "--ngf", "8", "--max_dataset_size", "5")
     assert first.name == "first_resnet_9blocks"
     again = train("--config", f"checkpoints/{first.name}/options.json")
@@ -347,7 +347,7 @@ def test_the_options_of_a_run_make_another_of_the_same(run: Run) -> None:
 # Options on disk.
 
 
-def test_options_come_back_from_their_file(run: Run, here: Path) -> None:
+def test_options_are_restored_from_options_json(run: Run, here: Path) -> None:
     opt = run("--lr", "0.001", "--norm", "batch", "--dropout", "--max_dataset_size", "3")
     record = json.loads((here / "checkpoints" / "photos_cycle_gan" / "options.json").read_text())
     assert record["options"] == without(opt, "is_train", "config", "continue_train", "overwrite", "force", "time_limit")
@@ -356,7 +356,7 @@ def test_options_come_back_from_their_file(run: Run, here: Path) -> None:
     assert without(again, "continue_train") == without(opt, "continue_train")
 
 
-def test_options_for_people_show_what_differs_from_the_default(run: Run, here: Path) -> None:
+def test_options_txt_shows_changed_defaults(run: Run, here: Path) -> None:
     run("--lr", "0.001", "--netG", "resnet_6blocks")
     lines = (here / "checkpoints" / "photos_cycle_gan" / "options.txt").read_text().splitlines()
     assert "                  lr: 0.001   [default: 0.0002]" in lines
@@ -364,10 +364,10 @@ def test_options_for_people_show_what_differs_from_the_default(run: Run, here: P
     assert [line.split(":")[0].strip() for line in lines] == sorted(line.split(":")[0].strip() for line in lines)
 
 
-# Going on with a run.
+# Resuming a run.
 
 
-def test_going_on_takes_over_all_of_the_run_but_the_machine(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_restores_everything_except_the_machine(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     first = run("--n_epochs", "3", "--lambda_A", "5", "--seed", "7", "--num_threads", "2", "--device", "cpu")
     opt = train("--continue_train", "--n_epochs", "9")
     assert (opt.n_epochs, opt.lambda_A, opt.seed) == (9, 5, 7)
@@ -381,7 +381,7 @@ def test_going_on_takes_over_all_of_the_run_but_the_machine(run: Run, capsys: py
 @pytest.mark.parametrize(
     "flags", [["--netD", "pixel"], ["--ngf", "8"], ["--norm_D", "none"], ["--dropout"], ["--upsample", "bilinear"]]
 )
-def test_going_on_with_other_networks_is_refused(flags: list[str], run: Run) -> None:
+def test_resuming_with_other_networks_is_refused(flags: list[str], run: Run) -> None:
     run()
     for force in ([], ["--force"]):
         option = flags[0].replace("dropout", "no_dropout")
@@ -389,7 +389,7 @@ def test_going_on_with_other_networks_is_refused(flags: list[str], run: Run) -> 
             train("--continue_train", *flags, *force)
 
 
-def test_going_on_with_other_images_has_to_be_forced(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_with_other_images_needs_force(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     with pytest.raises(
         UserError, match=r"^--direction BtoA: the run has AtoB; add --force to resume it with other images$"
@@ -402,7 +402,7 @@ def test_going_on_with_other_images_has_to_be_forced(run: Run, capsys: pytest.Ca
     )
 
 
-def test_going_on_says_what_a_change_does(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_reports_the_effect_of_a_change(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     train("--continue_train", "--print_freq", "7", "--save_every", "3")
     assert capsys.readouterr().err == (
@@ -414,7 +414,7 @@ def test_going_on_says_what_a_change_does(run: Run, capsys: pytest.CaptureFixtur
     )
 
 
-def test_going_on_knows_the_flags_of_the_runs_model(run: Run, here: Path) -> None:
+def test_resuming_accepts_flags_of_the_runs_model(run: Run, here: Path) -> None:
     run("--name", "mine", "--model", "template", "--lambda_near", "3")
     opt = train("--name", "mine", "--continue_train", "--lambda_near", "5")
     assert (opt.model, opt.lambda_near) == ("template", 5)
@@ -422,7 +422,7 @@ def test_going_on_knows_the_flags_of_the_runs_model(run: Run, here: Path) -> Non
     assert train("--config", "c.yaml").lambda_near == 7
 
 
-def test_going_on_finds_the_run_of_a_suffix(run: Run) -> None:
+def test_resuming_finds_a_run_with_a_suffix(run: Run) -> None:
     opt = run("--suffix", "v{ngf}")
     assert opt.name == "photos_cycle_gan_v64"
     again = train("--suffix", "v{ngf}", "--continue_train")
@@ -430,14 +430,14 @@ def test_going_on_finds_the_run_of_a_suffix(run: Run) -> None:
     assert again.suffix == opt.suffix == ""  # it is in the name now
 
 
-def test_a_size_given_again_is_checked_against_the_size_of_the_run(run: Run) -> None:
+def test_a_given_size_is_checked_against_the_restored_size(run: Run) -> None:
     run("--load_size", "64", "--crop_size", "64")
     assert train("--continue_train", "--load_size", "72").load_size == 72
     opt = test("--load_size", "64")
     assert (opt.load_size, opt.crop_size) == (64, 64)
 
 
-def test_a_value_that_is_the_same_is_no_difference(run: Run, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_equal_value_is_not_reported(run: Run, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("--lr", "0.001")
     (here / "c.yaml").write_text("lr: 1e-3\n")
     train("--continue_train", "--config", "c.yaml", "--ngf", "64")
@@ -447,7 +447,7 @@ def test_a_value_that_is_the_same_is_no_difference(run: Run, here: Path, capsys:
 # Testing a run.
 
 
-def test_testing_takes_the_networks_from_the_run(run: Run) -> None:
+def test_testing_restores_the_networks(run: Run) -> None:
     flags = ["--netG", "resnet_6blocks", "--norm", "batch", "--ngf", "8", "--dropout", "--input_nc", "1"]
     flags += ["--output_nc", "1", "--direction", "BtoA", "--preprocess", "scale_width", "--crop_size", "64"]
     trained = run(*flags, "--batch_size", "4", "--num_threads", "1", "--phase", "learn", "--no_flip")
@@ -459,21 +459,21 @@ def test_testing_takes_the_networks_from_the_run(run: Run) -> None:
     assert opt.name == "photos_cycle_gan"
 
 
-def test_testing_has_the_flags_of_the_runs_model_and_dataset(run: Run) -> None:
+def test_testing_accepts_flags_of_the_runs_model_and_dataset(run: Run) -> None:
     run("--model", "template", "--dataset_mode", "template")
     assert test("--coarseness", "2").coarseness == 2
     with pytest.raises(UserError, match="--model_suffix is an option of --model test, not of "):
         test("--model_suffix", "_A")
 
 
-def test_a_flag_given_in_testing_wins_and_says_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_flag_overrides_the_run_in_testing_with_a_note(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run("--ngf", "8")
     opt = test("--ngf", "16", "--crop_size", "256", "--no_dropout")
     assert opt.ngf == 16
     assert capsys.readouterr().err == "note: --ngf 16 overrides the run's 8\n"  # the others have the run's values
 
 
-def test_a_model_given_in_testing_brings_its_own_dataset(run: Run) -> None:
+def test_another_model_in_testing_brings_its_own_dataset(run: Run) -> None:
     run("--ngf", "8", "--input_nc", "1", "--lambda_identity", "0")
     opt = test("--name", "photos_cycle_gan", "--model", "test", "--model_suffix", "_A")
     assert (opt.model, opt.dataset_mode, opt.ngf, opt.no_dropout) == ("test", "single", 8, True)
@@ -482,7 +482,7 @@ def test_a_model_given_in_testing_brings_its_own_dataset(run: Run) -> None:
     assert (back.input_nc, back.output_nc) == (3, 1)
 
 
-def test_the_only_run_of_a_dataroot_is_found_wherever_it_is_called_from(
+def test_the_only_run_of_a_dataroot_is_found_from_any_working_folder(
     run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("--name", "mine")
@@ -502,7 +502,7 @@ def test_several_runs_of_a_dataroot_are_listed(run: Run) -> None:
     assert test("--name", "two").name == "two"
 
 
-def test_of_several_runs_of_a_dataroot_the_one_that_is_called_as_usual_is_taken(
+def test_among_several_runs_of_a_dataroot_the_default_name_is_tested(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("--name", "one")
@@ -514,7 +514,7 @@ def test_of_several_runs_of_a_dataroot_the_one_that_is_called_as_usual_is_taken(
     )
 
 
-def test_a_test_only_model_of_ones_own_is_tested(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_test_only_model_is_tested(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "mine_only.py").write_text(
         "from models.test_model import TestModel\nclass Mine(TestModel):\n    trainable = False\n"
     )
@@ -523,7 +523,7 @@ def test_a_test_only_model_of_ones_own_is_tested(here: Path, monkeypatch: pytest
     assert test("--name", "elsewhere", "--model", "mine_only:Mine").dataset_mode == "single"
 
 
-# What follows from other options.
+# Options that depend on others.
 
 
 def test_names_of_runs() -> None:
@@ -532,7 +532,7 @@ def test_names_of_runs() -> None:
     assert train("--name", "mine", "--suffix", "new").name == "mine_new"
 
 
-def test_gpu_ids_say_what_the_device_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gpu_ids_set_the_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--gpu_ids", "-1").device == "cpu"
     assert train("--gpu_ids", "0").device == "cuda:0"
     assert capsys.readouterr().err == ""
@@ -540,26 +540,26 @@ def test_gpu_ids_say_what_the_device_is(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "note: --gpu_ids names several GPUs, and only GPU 2 is used\n"
 
 
-def test_load_iter_names_the_weights() -> None:
+def test_load_iter_sets_the_epoch() -> None:
     assert train("--load_iter", "2000", "--init_from", "other").epoch == "iter_2000"
     assert train().epoch == "latest"
 
 
-def test_a_seed_is_drawn_anew_for_each_run() -> None:
+def test_each_run_draws_a_seed() -> None:
     assert len({train().seed for _ in range(4)}) == 4
     assert train("--seed", "5").seed == 5
 
 
 @pytest.mark.parametrize(("size", "shown"), [([], (512, 512)), (["--load_size", "2048"], (1024, 2048))])
 def test_whole_images_after_training_on_crops_of_wide_ones(size: list[str], shown: tuple[int, int], run: Run) -> None:
-    """What docs/pairs.md says of images of 2048x1024."""
+    """The example of docs/pairs.md: images of 2048x1024."""
     flags = ["--netG", "local", "--preprocess", "scale_width_and_crop", "--load_size", "2048", "--crop_size", "512"]
     run("--model", "pix2pix_hd", "--label_nc", "35", *flags)
     opt = test(*(["--preprocess", "scale_width", *size] if size else []))
     assert Transform(opt).target_size(1024, 2048) == shown
 
 
-# Help, quickly.
+# Help.
 
 
 def call(program: str, *flags: str) -> tuple[subprocess.CompletedProcess[str], float]:
@@ -655,7 +655,7 @@ def test_help_shows_the_options_of_the_chosen_model() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS.names())
-def test_every_option_is_explained(name: str) -> None:
+def test_every_option_has_a_help_text(name: str) -> None:
     options = TrainOptions() if MODELS.find(name).trainable else TestOptions()
     for action in options._parser_for(name, None).options().values():
         assert action.help, action.dest
@@ -669,7 +669,7 @@ def test_every_option_is_explained(name: str) -> None:
     ['{"options": {"model": 5}, "run": {}}', "[" * 100_000, '{"options": {"model": "cycle_gan"}, "run": 3}', "[]"],
     ids=["model", "deep", "run", "list"],
 )
-def test_an_options_file_that_is_none_is_named(content: str, here: Path) -> None:
+def test_a_damaged_options_file_is_named(content: str, here: Path) -> None:
     (here / "checkpoints" / "odd").mkdir(parents=True)
     (here / "checkpoints" / "odd" / "options.json").write_text(content)
     with pytest.raises(UserError, match=r"odd/options\.json can't be read: restore it"):
@@ -677,14 +677,14 @@ def test_an_options_file_that_is_none_is_named(content: str, here: Path) -> None
 
 
 @pytest.mark.parametrize("run", ['"versions": "x"', '"versions": {}, "dataset": []', '"dataset": {"trainA": {}}'])
-def test_odd_records_in_a_config_are_passed_over(run: str, here: Path) -> None:
+def test_damaged_records_in_a_config_are_ignored(run: str, here: Path) -> None:
     (here / "odd.json").write_text('{"options": {"lambda_A": 5}, "run": {' + run + "}}")
     options = TrainOptions()
     assert options.parse(["--dataroot", "photos", "--config", "odd.json"]).lambda_A == 5
     options.warn_differences({"trainA": {"files": 1, "bytes": 2, "sha256": ""}})
 
 
-def test_a_config_that_its_run_wrote_otherwise_is_refused(run: Run, here: Path) -> None:
+def test_a_run_options_file_changed_by_hand_is_refused(run: Run, here: Path) -> None:
     run()
     path = here / "checkpoints" / "photos_cycle_gan" / "options.json"
     path.write_text(path.read_text().replace('"lr": 0.0002', '"lr": 0.0003'))
@@ -694,7 +694,7 @@ def test_a_config_that_its_run_wrote_otherwise_is_refused(run: Run, here: Path) 
         train("--config", path, "--name", "again")
 
 
-def test_a_run_that_went_on_remembers_how_it_began(run: Run, here: Path) -> None:
+def test_a_resumed_run_keeps_how_it_started(run: Run, here: Path) -> None:
     run("--init_from", "other", "--epoch", "3")
     options = TrainOptions()
     opt = options.parse(["--dataroot", "photos", "--continue_train", "--lambda_A", "5"])
