@@ -114,7 +114,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def _refuse_damaged(path: Path) -> None:
     if manifest.is_damaged(path):
-        raise UserError(f"{path} was changed after its run wrote it: restore it; {manifest.REMEDY}")
+        raise UserError(f"{path} does not match the checksum in manifest.json: restore it; {manifest.REMEDY}")
 
 
 def _checked(run: Mapping[str, Any]) -> dict[str, Any]:

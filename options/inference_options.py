@@ -35,6 +35,7 @@ class _InferenceOptions(TestOptions):
     """Test options without a command line."""
 
     def of_run(self, folder: Path, overrides: Mapping[str, Any]) -> argparse.Namespace:
+        """The options of the run in this folder."""
         self.source_run = {}
         if not (folder / files.OPTIONS).is_file():
             self._require_networks(folder, overrides)

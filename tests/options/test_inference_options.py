@@ -128,7 +128,7 @@ def test_a_missing_or_damaged_folder_is_an_error(save: Save) -> None:
     folder = save()
     path = folder / "options.json"
     path.write_text(path.read_text().replace('"ngf": 64', '"ngf": 32'))
-    with pytest.raises(UserError, match=r"options.json was changed after its run wrote it"):
+    with pytest.raises(UserError, match=r"options.json does not match the checksum in manifest.json"):
         load_run_options(folder)
 
 

@@ -234,7 +234,7 @@ TRAINING = {
     "directory)",
 }
 TESTING = {
-    "--name colours --model test": "--output_nc 2: two channels of color need the lightness to make an image: test "
+    "--name colors --model test": "--output_nc 2: two channels of color need the lightness to make an image: test "
     "the run with --model colorization",
     "--name bare --model test --dataset_mode aligned --label_nc 35": "--label_nc 35: --model test takes images, not "
     "class ids: use --model pix2pix or pix2pix_hd",
@@ -250,7 +250,7 @@ TESTING = {
     "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: there are no runs "
     "yet, so train first",
     "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: choose one with "
-    "--name: bare, colours, cut_off, lost, mine, ~noise, ~page",
+    "--name: bare, colors, cut_off, lost, mine, ~noise, ~page",
     "--checkpoints_dir several": "several runs were trained on --dataroot tiles: choose one with --name: one, two",
     "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or delete it and give "
     "the options of the networks as flags",
@@ -338,13 +338,13 @@ def write_runs() -> None:
             save_weights({Path("checkpoints/bare/latest_net_G.pth"): model.netG_A})
         options.save(opt, run.folder, {})
         run.lock.release()
-    for name, model in (("noise", "dcgan"), ("colours", "colorization")):
+    for name, model in (("noise", "dcgan"), ("colors", "colorization")):
         opt = options.parse(["--dataroot", "flat", "--model", model, "--name", name])
         Path("checkpoints", name).mkdir()
         options.save(opt, Path("checkpoints", name), {})
     Path("broken/one/options.json").write_text('{"options": ')
     Path("broken/one/manifest.json").unlink()
-    for name in ("lost", "page", "cut_off", "noise", "colours"):
+    for name in ("lost", "page", "cut_off", "noise", "colors"):
         Path("checkpoints", name, "manifest.json").unlink(missing_ok=True)
     for name in ("G_A", "G_B"):
         Path(f"checkpoints/page/latest_net_{name}.pth").write_text("<html>404 Not Found</html>")
@@ -353,7 +353,7 @@ def write_runs() -> None:
     Path("checkpoints/cut_off/latest_state.pt").write_bytes(whole[: len(whole) // 2])
     Path("checkpoints/cut_off/options.json").write_bytes(Path("checkpoints/mine/options.json").read_bytes())
     # Otherwise a test without --name would find several runs of the same images.
-    for name in ("lost", "page", "cut_off", "noise", "colours"):
+    for name in ("lost", "page", "cut_off", "noise", "colors"):
         path = Path("checkpoints", name, "options.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"run": {"dataroot": "/elsewhere"}}))
 

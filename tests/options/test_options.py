@@ -689,7 +689,7 @@ def test_a_run_options_file_changed_by_hand_is_refused(run: Run, here: Path) -> 
     path = here / "checkpoints" / "photos_cycle_gan" / "options.json"
     path.write_text(path.read_text().replace('"lr": 0.0002', '"lr": 0.0003'))
     with pytest.raises(
-        UserError, match=r"options\.json was changed after its run wrote it: restore it; if you changed it on"
+        UserError, match=r"options\.json does not match the checksum in manifest.json: restore it; if you changed it on"
     ):
         train("--config", path, "--name", "again")
 
