@@ -189,6 +189,11 @@ def test_scopes_are_set_by_name_for_all_flags_of_an_option(parser: OptionParser)
         parser.set_scopes(depth=NETWORK)
 
 
+def test_options_that_argparse_adds_without_a_scope_are_of_training(parser: OptionParser) -> None:
+    parser.add_mutually_exclusive_group().add_argument("--either")
+    assert parser.scopes()["either"] == TRAINING
+
+
 def test_withdrawn_options_are_unknown(parser: OptionParser) -> None:
     parser.withdraw("switch")
     assert parser.options().keys() == {"width"}
