@@ -29,7 +29,7 @@ def main() -> int:
     opt.seed = processes().of_first(opt.seed)
     random_state.seed_everything(opt.seed)
     dataset = create_dataset(opt)
-    options.tell_differences(dataset.fingerprint)
+    options.warn_differences(dataset.fingerprint)
     model = create_model(opt)
     model.setup(opt)
     if opt.init_from:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models import architectures
+from models import option_checks
 from models.base_model import BaseModel, Phase
 from models.image_pool import ImagePool
 from models.networks import discriminators, generators
@@ -36,11 +36,11 @@ class TemplateModel(BaseModel):
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         # Checks before anything is built. They raise util.errors.UserError: the option, its value, and a remedy.
-        architectures.check_generator_size(opt)
-        architectures.refuse_class_ids(opt)
+        option_checks.check_generator_size(opt)
+        option_checks.refuse_class_ids(opt)
         if is_train:
-            architectures.check_discriminator_size(opt)
-            architectures.check_equal_channels(opt, "lambda_near")
+            option_checks.check_discriminator_size(opt)
+            option_checks.check_equal_channels(opt, "lambda_near")
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)

@@ -33,7 +33,7 @@ def test_what_makes_a_repetition_differ_is_said(command: Command, train: Command
     (tmp_path / "old.json").write_text(json.dumps(record))
     done = command("train.py", "--config", "old.json", "--name", "again")
     assert "results may differ in the last bits from those of torch 1.0.0 (now" in done.stderr
-    assert "note: the dataset is not the one of --config: trainB had 2 images with 5 bytes in total" in done.stderr
+    assert "note: the dataset differs from that of --config: trainB had 2 images of 5 bytes in all" in done.stderr
 
 
 def test_a_time_limit_is_kept_with_all_saved(command: Command, train: Command, tmp_path: Path) -> None:

@@ -111,7 +111,9 @@ def test_a_process_that_dies_ends_the_run_in_a_sentence_or_has_it_started_again(
     again = [*TORCHRUN, "--max_restarts=1"]
     process = start(tmp_path, maps, *flags, launcher=again)
     err = process.communicate(timeout=200)[1]
-    assert "holds a run already" in err and "started again" not in err and losses(tmp_path)[-1]["images"] == before
+    assert (
+        "holds a run already" in err and "restarted by torchrun" not in err and losses(tmp_path)[-1]["images"] == before
+    )
     # What torchrun starts again goes on with what it had begun.
     process = start(tmp_path, maps, *flags, "--overwrite", launcher=again)
     state = tmp_path / "run" / "latest_state.pt"
@@ -121,7 +123,7 @@ def test_a_process_that_dies_ends_the_run_in_a_sentence_or_has_it_started_again(
     kill_the_second(process, state)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, out + err
-    assert "started again: going on with run" in err
+    assert "restarted by torchrun: resuming run" in err
     assert [line["images"] for line in losses(tmp_path)] == list(range(2, 121, 2))
 
 

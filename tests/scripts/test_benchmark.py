@@ -136,7 +136,7 @@ def test_images_per_second_of_the_real_command(tmp_path: Path) -> None:
     assert processes.train(tmp_path, 1, 32, plan) > 0
     last = (tmp_path / "run" / "losses.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["images"] == 2 * processes.STEPS
-    with pytest.raises(UserError, match=r"train\.py .*: failed with exit code 2: error: --ngf: '0' is not a whole"):
+    with pytest.raises(UserError, match=r"train\.py .*: failed with exit code 2: error: --ngf: must be at least 1"):
         processes.train(tmp_path, 1, 32, Plan(networks=["--ngf", "0"]))
 
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.architectures import check_discriminator_size
 from models.networks.discriminators import create_discriminator
+from models.option_checks import check_discriminator_size
 from tests.conftest import Options
 from tests.models.networks.test_generators import LAYOUTS, Weights, double, image, layout, normalized
 from util.errors import UserError
