@@ -155,7 +155,7 @@ class Loader:
     """An iterable of batches, dictionaries of stacked images and lists; `len` is the images of an epoch.
 
     It is part of a run's checkpoint, which remembers what the run was trained on and which files were bad.
-    `say` is told of bad images, each file once, and how many at the end of an epoch. Raises UserError for one
+    `print_message` prints bad images, each file once, and how many at the end of an epoch. Raises UserError for one
     with --on_bad_image error, for images of unequal size in a batch, and where no image can be read.
     """
 
@@ -164,7 +164,7 @@ class Loader:
         self.dataset, self.opt, self.pin_memory = dataset, opt, pin_memory
         if dataset.cache is None and opt.cache != "none":
             dataset.cache = self._create_cache()
-        self.say: Callable[[str], None] = _print_error
+        self.print_message: Callable[[str], None] = _print_error
         self.bad_images: dict[str, str] = {}  # what was wrong with a file, by path
         self.transparent = False
         self.noted = False  # whether the user was told that the cache is full
@@ -200,7 +200,9 @@ class Loader:
         try:
             return create_cache(self.opt.cache, folder, files)
         except OSError as error:
-            self.say(f"note: --cache {self.opt.cache}: there is no memory for it ({error.strerror}): going on without")
+            self.print_message(
+                f"note: --cache {self.opt.cache}: there is no memory for it ({error.strerror}): going on without"
+            )
             return None
 
     def __len__(self) -> int:
@@ -255,7 +257,7 @@ class Loader:
                 yield from batch.get("parts", [batch])
         if reports:
             fate = "replaced by others" if self.opt.is_train else "left out"
-            self.say(f"images that could not be read: {reports.total()}, of {len(reports)} files; {fate}")
+            self.print_message(f"images that could not be read: {reports.total()}, of {len(reports)} files; {fate}")
         if reports and not any_read and processes().count == 1:  # else the others may have read some
             wanted = (
                 "image" if self.opt.is_train or self.batches.size == len(self) else "image that --num_test asks for"
@@ -274,7 +276,7 @@ class Loader:
         except RuntimeError as error:
             if not self.loader.num_workers or "DataLoader" not in str(error):
                 raise
-            self.say(f"warning: from here on one process loads images ({' '.join(str(error).split())})")
+            self.print_message(f"warning: from here on one process loads images ({' '.join(str(error).split())})")
             self.loader = self._create_loader(workers=0)
             self.batches.start += done * self.batches.batch_size
             yield from self.loader
@@ -289,14 +291,14 @@ class Loader:
                 raise UserError(f"{path}: {reason} (--on_bad_image skip goes on without it)")
             if path not in self.bad_images:
                 self.bad_images[path] = reason
-                self.say(f"bad image {path}: {reason}")
+                self.print_message(f"bad image {path}: {reason}")
             reports[path] += 1
         if (note := batch.pop("note")) and not self.noted:
             self.noted = True
-            self.say(note)
+            self.print_message(note)
         if batch.pop("transparent") and not self.transparent:
             self.transparent = True
-            self.say("some images are transparent: they are put over white")
+            self.print_message("some images are transparent: they are put over white")
         if "unequal" in batch and self.opt.is_train:
             raise UserError(
                 f"--batch_size {self.opt.batch_size} needs images of one size, and a batch has {batch['unequal']} with "

@@ -18,7 +18,7 @@ from models import finite_watch, schedules
 from models.model_options import ModelOptions
 from models.objectives import losses
 from util.errors import UserError
-from util.runs import checkpoint
+from util.runs import checkpoint, weights
 from util.runtime import device
 from util.runtime.precision import Precision
 from util.runtime.processes import processes
@@ -151,19 +151,17 @@ class BaseModel(ModelOptions, ABC):
 
     def save_networks(self, epoch: str) -> None:
         """Write <epoch>_net_<name>.pth for every network."""
-        checkpoint.write_weights(self.weights(epoch))
+        weights.write_weights(self.weights(epoch))
 
     def weights(self, epoch: str) -> dict[Path, dict[str, Tensor]]:
         """The state dicts that `save_networks` writes, by file: of the average where one is kept."""
         kept = self.networks() | {name: average.module for name, average in self.averages.items()}
-        return {
-            checkpoint.weights_path(self.folder, epoch, name): network.state_dict() for name, network in kept.items()
-        }
+        return {weights.weights_path(self.folder, epoch, name): network.state_dict() for name, network in kept.items()}
 
     def load_networks(self, epoch: str) -> None:
         """Read <epoch>_net_<name>.pth for every network."""
-        checkpoint.load_weights(
-            {checkpoint.weights_path(self.folder, epoch, name): network for name, network in self.networks().items()}
+        weights.load_weights(
+            {weights.weights_path(self.folder, epoch, name): network for name, network in self.networks().items()}
         )
 
     def _create_averages(self, decay: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from models import MODELS
 from models.architectures import DISCRIMINATORS, GENERATORS, INIT_TYPES, NORMS, UPSAMPLINGS
 from options import files
 from options.parser import HelpFormatter, OptionParser
+from util import monitors
 from util.arguments import number
 from util.errors import UserError
 from util.runs.provenance import changed_versions
@@ -201,6 +202,10 @@ class BaseOptions:
         _settle_device(opt, given)
         if opt.use_wandb and find_spec("wandb") is None:
             raise UserError("--use_wandb: the package wandb is not installed; pip install wandb")
+        if getattr(opt, "use_tensorboard", False) and find_spec("tensorboard") is None:
+            raise UserError("--use_tensorboard: the package tensorboard is not installed; pip install tensorboard")
+        if getattr(opt, "monitor", None):
+            monitors.find_outside(opt.monitor)
         if opt.conv == "winograd" and opt.precision in ("bf16", "fp16"):
             raise UserError(f"--conv winograd computes in float32: leave it out with --precision {opt.precision}")
         if opt.preprocess in ("resize_and_crop", "scale_width_and_crop") and opt.load_size < opt.crop_size:

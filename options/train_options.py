@@ -39,6 +39,7 @@ OF_THE_MACHINE = {
 }
 # What it shows and saves, and where the images are (their fingerprint is compared): of no effect on the numbers.
 HARMLESS = {"dataroot", "use_wandb", "wandb_project_name", "no_html", "save_every", "keep_checkpoints", "save_by_iter"}
+HARMLESS |= {"use_tensorboard", "monitor"}
 DOMAINS = {"dataset_mode", "direction"}
 HARMLESS_PREFIXES = ("display_", "print_", "update_html_", "save_latest_", "save_epoch_")
 
@@ -218,6 +219,8 @@ def add_monitor_options(parser: OptionParser) -> None:
     group.add_argument("--print_freq", type=images, default=100, metavar="N", help="images between lines of losses")
     group.add_argument("--update_html_freq", type=images, default=1000, metavar="N", help="images between page updates")
     group.add_argument("--no_html", action="store_true", help="write no page")
+    group.add_argument("--use_tensorboard", action="store_true", help="write TensorBoard files to the run's folder")
+    group.add_argument("--monitor", metavar="MODULE:NAME", help="your own monitor, as package.module:name")
     group.add_argument("--display_freq", type=images, default=400, metavar="N", help="images between visdom pictures")
     group.add_argument("--display_id", type=int, default=1, metavar="N", help="visdom window; 0 or less: no visdom")
     group.add_argument("--display_server", default="http://localhost", help="visdom server")

@@ -31,7 +31,7 @@ Batch = dict[str, Any]
 def load(opt: argparse.Namespace, epochs: int = 1) -> tuple[list[Batch], list[str]]:
     """The batches of some epochs, and what the loader said."""
     loader, said = create_dataset(opt), []
-    loader.say = said.append
+    loader.print_message = said.append
     batches = []
     for epoch in range(1, epochs + 1):
         loader.set_epoch(epoch)
@@ -194,7 +194,7 @@ def test_workers_that_are_spawned_change_nothing(spoiled: argparse.Namespace, sp
 
 def test_an_epoch_that_was_broken_off_leaves_nothing_behind(spoiled: argparse.Namespace) -> None:
     loader = create_dataset(with_workers(spoiled, 2))
-    loader.say = lambda _: None
+    loader.print_message = lambda _: None
     for _ in loader:
         break
     loader.set_epoch(2)
@@ -205,7 +205,7 @@ def test_an_epoch_that_was_broken_off_leaves_nothing_behind(spoiled: argparse.Na
 def test_signals_are_for_the_main_process(spoiled: argparse.Namespace) -> None:
     expected, _ = load(spoiled, epochs=2)
     loader = create_dataset(with_workers(spoiled, 1))
-    loader.say = lambda _: None
+    loader.print_message = lambda _: None
     batches = []
     for epoch in (1, 2):
         loader.set_epoch(epoch)
@@ -221,7 +221,7 @@ def test_a_worker_that_dies_is_made_up_for(spoiled: argparse.Namespace) -> None:
     expected, told = load(spoiled, epochs=2)
     loader = create_dataset(with_workers(spoiled, 1))
     said: list[str] = []
-    loader.say = said.append
+    loader.print_message = said.append
     batches = []
     for epoch in (1, 2):
         loader.set_epoch(epoch)
@@ -255,13 +255,13 @@ def test_a_program_that_ends_in_an_epoch_leaves_no_worker(two_domains: Path) -> 
 def test_going_on_in_an_epoch_gives_its_rest_and_the_whole_count(spoiled: argparse.Namespace) -> None:
     expected, told = load(spoiled, epochs=1)
     loader = create_dataset(spoiled)
-    loader.say = lambda _: None
+    loader.print_message = lambda _: None
     loader.set_epoch(1)
     for count, _ in enumerate(loader, start=1):
         if count == 2:
             break
     going_on, said = create_dataset(with_workers(spoiled, 1)), []
-    going_on.say = said.append
+    going_on.print_message = said.append
     going_on.load_state_dict(loader.state_dict())
     going_on.set_epoch(1, start=2 * spoiled.batch_size)
     assert same(list(going_on), expected[2:])

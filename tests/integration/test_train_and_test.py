@@ -103,7 +103,7 @@ def test_single_images_are_translated_by_weights_without_options(
     shutil.copy(tmp_path / "checkpoints/trained/latest_net_G_A.pth", elsewhere / "latest_net_G.pth")
     network = ["--netG", "resnet_6blocks", "--ngf", "4", "--no_dropout", "--crop_size", "32", "--num_threads", "0"]
     done = command("test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--num_test", 1)
-    assert "note: checkpoints/elsewhere/latest_net_G.pth is from elsewhere" in done.stderr
+    assert "note: checkpoints/elsewhere/latest_net_G.pth is not listed in a manifest.json" in done.stderr
     assert len(list((gallery(tmp_path) / "images").glob("*_fake.png"))) == 1
     message = command(
         "test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--norm", "batch", code=2
@@ -294,7 +294,7 @@ def test_a_folder_with_a_run_is_not_trained_into(train: Command, tmp_path: Path)
     train()
     before = weights(run_folder(tmp_path))
     message = train(code=2).stderr
-    assert "holds a run already" in message and "--continue_train" in message and "--overwrite" in message
+    assert "already contains a run" in message and "--continue_train" in message and "--overwrite" in message
     assert_same_weights(weights(run_folder(tmp_path)), before)
     train("--overwrite", "--seed", 1)
     assert_same_weights(weights(run_folder(tmp_path)), before)

@@ -8,7 +8,7 @@ import torch
 from skimage.metrics import structural_similarity as reference
 from torch import Tensor
 
-from util.evaluation.metrics import Scores, in_words, mean_absolute_error, structural_similarity
+from util.evaluation.metrics import Scores, describe, mean_absolute_error, structural_similarity
 
 
 def images(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -61,12 +61,12 @@ def test_scores_are_means_over_the_images_of_each_visual() -> None:
     assert means["fake_A"]["mean_absolute_error"] == pytest.approx((255 - 128) / 255 / 2)
     assert means["fake_A"]["images"] == 2
     assert means["fake_B"] == {"images": 1, "mean_absolute_error": 0.0, "ssim": pytest.approx(1.0)}
-    assert in_words(means["fake_B"]) == "mean absolute error 0.0000, SSIM 1.000"
+    assert describe(means["fake_B"]) == "mean absolute error 0.0000, SSIM 1.000"
 
 
 def test_an_image_smaller_than_the_window_has_no_ssim() -> None:
     scores = Scores()
     scores.add("fake_B", torch.zeros(3, 6, 20), torch.zeros(3, 6, 20))
     assert scores.means() == {"fake_B": {"images": 1, "mean_absolute_error": 0.0}}
-    assert in_words(scores.means()["fake_B"]) == "mean absolute error 0.0000"
+    assert describe(scores.means()["fake_B"]) == "mean absolute error 0.0000"
     assert Scores().means() == {}

@@ -177,33 +177,33 @@ def test_latest_images_win(port: int) -> None:
 
 def test_server_that_dies_and_comes_back_has_everything(tmp_path: Path) -> None:
     pytest.importorskip("visdom")
-    port, said = free_port(), list[str]()
+    port, printed = free_port(), list[str]()
     server = VisdomServer("localhost", port, "back")
-    monitor = create(server, image_size=8, say=said.append)
+    monitor = create(server, image_size=8, print_message=printed.append)
     with visdom_server(port, tmp_path / "first"):
         monitor.add_losses(record(100, G_A=3.0))
         monitor.show_images({"real_A": RED}, 1, 100)
         wait_until(lambda: curves(port, "back") and window(port, "back", 2))
     monitor.add_losses(record(200, G_A=2.0))
     assert seconds_of_calls(monitor) < CALL_SECONDS
-    wait_until(lambda: said)
+    wait_until(lambda: printed)
 
     with visdom_server(port, tmp_path / "second"):
         wait_until(lambda: curves(port, "back") and window(port, "back", 2))
         points = curves(port, "back")["G_A"]
         assert points[:2] == [(100, 3.0), (200, 2.0)] and len(points) == 102
         monitor.close()
-    assert len(said) == 1
+    assert len(printed) == 1
 
 
-def test_no_server_costs_one_sentence() -> None:
-    port, said = free_port(), list[str]()
-    monitor = create(VisdomServer("http://localhost", port, "main"), say=said.append)
+def test_no_server_costs_one_line() -> None:
+    port, printed = free_port(), list[str]()
+    monitor = create(VisdomServer("http://localhost", port, "main"), print_message=printed.append)
     assert seconds_of_calls(monitor) < CALL_SECONDS
     time.sleep(0.3)  # enough for several attempts
     monitor.close()
-    assert len(said) == 1
-    assert f"python scripts/visdom_server.py --port {port}" in said[0] and "refused" in said[0]
+    assert len(printed) == 1
+    assert f"python scripts/visdom_server.py --port {port}" in printed[0] and len(printed[0]) < 120
 
 
 def test_stalled_server_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,15 +220,15 @@ def test_stalled_server_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stalled_server_is_given_up_and_tried_again() -> None:
-    said: list[str] = []
+    printed: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as stalled:
         server = VisdomServer("http://127.0.0.1", stalled.getsockname()[1], "main", timeout_seconds=0.1)
-        monitor = create(server, [record(1, G_A=1.0)], say=said.append)
+        monitor = create(server, [record(1, G_A=1.0)], print_message=printed.append)
         stalled.settimeout(10)
         waiting = [stalled.accept() for _ in range(2)]
         monitor.close()
         assert len(waiting) == 2
-    assert len(said) == 1 and "timed out" in said[0]
+    assert len(printed) == 1 and "timed out" in printed[0]
 
 
 class BrokenServer(http.server.ThreadingHTTPServer):
@@ -258,28 +258,28 @@ class BrokenHandler(http.server.BaseHTTPRequestHandler):
 
 
 def test_http_error_is_a_failure_and_not_the_end() -> None:
-    said: list[str] = []
+    printed: list[str] = []
     with BrokenServer() as broken:
         threading.Thread(target=broken.serve_forever, args=(0.05,), daemon=True).start()
         server = VisdomServer("http://127.0.0.1", broken.server_port, "main")
-        monitor = create(server, [record(1, G_A=1.0)], say=said.append)
+        monitor = create(server, [record(1, G_A=1.0)], print_message=printed.append)
         wait_until(lambda: broken.taken)
         monitor.close()
         broken.shutdown()
-    assert len(said) == 1 and "500" in said[0]
+    assert len(printed) == 1 and "500" in printed[0]
     assert broken.taken[0]["data"][0]["y"] == [1.0]
 
 
-def test_wrong_server_name_is_said_and_survived() -> None:
-    said: list[str] = []
+def test_wrong_server_name_is_reported_and_survived() -> None:
+    printed: list[str] = []
     server = VisdomServer("http://localhost:80", 8097, "main")
-    monitor = create(server, [record(1, G_A=1.0)], say=said.append)
-    wait_until(lambda: said)
+    monitor = create(server, [record(1, G_A=1.0)], print_message=printed.append)
+    wait_until(lambda: printed)
     monitor.close()
-    assert "http://localhost:80:8097" in said[0]
+    assert "http://localhost:80:8097" in printed[0]
 
 
-def test_server_that_is_no_url_is_the_users_to_mend() -> None:
+def test_server_that_is_not_a_url_is_a_user_error() -> None:
     with pytest.raises(UserError, match="--display_server"):
         VisdomServer("http://[localhost", 8097, "main")
 
@@ -305,6 +305,6 @@ def test_nothing_is_imported_that_nobody_asked_for() -> None:
     code = (
         "import argparse, sys; from util.monitors import create_monitors; "
         "assert create_monitors(argparse.Namespace(is_train=True, display_id=0, use_wandb=False), []) == []; "
-        "assert not {'visdom', 'wandb', 'torch', 'util.monitors.visdom_monitor'} & set(sys.modules)"
+        "assert not {'visdom', 'wandb', 'torch', 'tensorboard', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -14,10 +14,11 @@ from torch import nn
 from models.image_pool import ImagePool
 from tests.faults.lab import differences
 from util.errors import UserError
-from util.files import Summed
-from util.runs import checkpoint
-from util.runs.checkpoint import Checkpoint, load_weights, save_weights, snapshot, weights_path
+from util.files import HashingFile
+from util.runs import checkpoint, weights
+from util.runs.checkpoint import Checkpoint, snapshot
 from util.runs.progress import Progress
+from util.runs.weights import load_weights, save_weights, weights_path
 
 
 def test_names_of_weight_files() -> None:
@@ -55,7 +56,7 @@ def test_a_file_that_holds_no_weights_is_named(content: bytes, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "latest_net_G.pth"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"latest_net_G\.pth (can't be read as a file of weights|holds no state dict)"):
+    with pytest.raises(UserError, match=r"latest_net_G\.pth (can't be read as a weight file|is not the state dict)"):
         load_weights({path: nn.Linear(3, 2)})
     assert not (tmp_path / "executed").exists()
 
@@ -64,14 +65,14 @@ def test_a_weight_file_cut_off_anywhere_is_named(saved: Path) -> None:
     content = saved.read_bytes()
     for length in range(0, len(content) - 1, 97):
         saved.write_bytes(content[:length])
-        with pytest.raises(UserError, match=r"latest_net_G\.pth can't be read as a file of weights: \S+"):
+        with pytest.raises(UserError, match=r"latest_net_G\.pth can't be read as a weight file: \S+"):
             load_weights({saved: nn.Linear(3, 2)})
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"weight": [1.0]}, {"model": {"weight": torch.zeros(2, 3)}}])
 def test_something_else_than_a_state_dict_is_refused(content: object, saved: Path) -> None:
     torch.save(content, saved)
-    with pytest.raises(UserError, match="holds no state dict of a network"):
+    with pytest.raises(UserError, match="is not the state dict of a network"):
         load_weights({saved: nn.Linear(3, 2)})
 
 
@@ -167,7 +168,7 @@ def test_an_object_of_another_shape_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_no_state(saved: Path) -> None:
-    with pytest.raises(UserError, match=r"latest_net_G\.pth is damaged \(its SHA-256 sum is another\)"):
+    with pytest.raises(UserError, match=r"latest_net_G\.pth is damaged \(its SHA-256 sum does not match\)"):
         Checkpoint(saved, things(1)).load()
 
 
@@ -202,8 +203,8 @@ def test_states_of_before_are_kept_and_found_where_newer_ones_are_damaged(
     content[len(content) // 2] ^= 1
     (tmp_path / "latest_state.1.pt").write_bytes(content)
     assert loaded_step() == steps - 2
-    said = capsys.readouterr().err
-    assert "latest_state.pt is damaged" in said and "latest_state.1.pt is damaged" in said
+    printed = capsys.readouterr().err
+    assert "latest_state.pt is damaged" in printed and "latest_state.1.pt is damaged" in printed
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "latest_state.1.damaged",
         "latest_state.2.pt",
@@ -223,7 +224,7 @@ def test_a_disk_that_fills_up_while_saving_leaves_all_as_it_was(
     save_weights({tmp_path / "latest_net_G.pth": objects["net_G"], tmp_path / "latest_net_D.pth": nn.Linear(9, 9)})
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
-    class Filling(Summed):
+    class Filling(HashingFile):
         written = 0
 
         def write(self, data: bytes) -> int:
@@ -233,7 +234,7 @@ def test_a_disk_that_fills_up_while_saving_leaves_all_as_it_was(
                 raise self.error
             return super().write(data)
 
-    monkeypatch.setattr(checkpoint, "Summed", Filling)
+    monkeypatch.setattr(weights, "HashingFile", Filling)
     with pytest.raises(OSError, match="No space left"):
         Checkpoint(path, objects, keep=2).save()
     Filling.written = 0

@@ -11,7 +11,7 @@ from torch import nn
 from models import create_model
 from tests.conftest import Options
 from util.errors import UserError
-from util.runs.init_from import take_over
+from util.runs.init_from import load_initial_weights
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def trained(options: Options) -> dict[str, nn.Module]:
 def start(options: Options, *flags: object) -> dict[str, nn.Module]:
     model = create_model(opt := options("--name", "new", *flags))
     model.setup(opt)
-    take_over(model.networks(), opt)
+    load_initial_weights(model.networks(), opt)
     return model.networks()
 
 
@@ -59,7 +59,7 @@ def test_a_part_is_taken_only_when_that_is_wanted(
 ) -> None:
     file = tmp_path / "checkpoints/old/latest_net_G_B.pth"
     with pytest.raises(
-        UserError, match=r"fits only in part \(netG_A: no file; netG_B: \d+ parameters from .*--init_part"
+        UserError, match=r"fits only partly \(netG_A: no file; netG_B: \d+ parameters from .*--init_part"
     ):
         start(options, "--init_from", file)
     networks = start(options, "--init_from", file, "--init_partial")
@@ -74,5 +74,5 @@ def test_other_shapes_keep_what_was_drawn(options: Options, trained: dict[str, n
     assert 12 < len(fitting) < len(new)
     assert all(torch.equal(old[name], new[name]) for name in fitting)
     wider = ["--ngf", 8, "--ndf", 8, "--output_nc", 1, "--input_nc", 1, "--lambda_identity", 0, "--norm", "batch"]
-    with pytest.raises(UserError, match="fits only in part"):
+    with pytest.raises(UserError, match="fits only partly"):
         start(options, "--init_from", "old", *wider)
