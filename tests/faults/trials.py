@@ -115,7 +115,7 @@ def damage(lab: Lab, seed: int) -> str:
         assert done.returncode == 2 and file.name in done.stderr, (file, kind, done.stderr)
         return _forget(lab, name, f"{kind}: clear error{used}")
     different = lab.differences(name, "lsgan")
-    is_reported = file.name in printed or "pictures of epoch" in printed or "is damaged" in printed
+    is_reported = file.name in printed or "images of epoch" in printed or "is damaged" in printed
     if not different:
         return _forget(lab, name, f"{kind}: {'repaired, and reported' if is_reported else 'harmless'}{used}")
     is_not_needed = file.name.split("_")[0].isdigit() or "pictures" in different[0]

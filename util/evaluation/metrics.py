@@ -83,7 +83,7 @@ def find_metric(name: str) -> Metric:
     if ":" in name:
         found = import_outside("metric", name)
         if not isinstance(found, Metric):
-            raise UserError(f"metric {name}: {found!r} is not a util.evaluation.metrics.Metric")
+            raise UserError(f"metric {name}: expected a util.evaluation.metrics.Metric, not {type(found).__name__}")
         return found
     for metric in METRICS:
         if metric.name == name:

@@ -40,7 +40,7 @@ def find_outside(name: str) -> Create:
         raise UserError(f"--monitor {name}: expected package.module:name")
     create: Create = import_outside("--monitor", name)
     if not callable(create):
-        raise UserError(f"--monitor {name}: {create!r} is neither a function nor a class")
+        raise UserError(f"--monitor {name}: expected a function or a class, not {type(create).__name__}")
     return create
 
 

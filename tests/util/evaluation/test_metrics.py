@@ -8,7 +8,16 @@ import torch
 from skimage.metrics import structural_similarity as reference
 from torch import Tensor
 
-from util.evaluation.metrics import Scores, describe, mean_absolute_error, structural_similarity
+from util.errors import UserError
+from util.evaluation.metrics import (
+    METRICS,
+    Metric,
+    Scores,
+    describe,
+    find_metric,
+    mean_absolute_error,
+    structural_similarity,
+)
 
 
 def images(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -70,3 +79,43 @@ def test_an_image_smaller_than_the_window_has_no_ssim() -> None:
     assert scores.means() == {"fake_B": {"images": 1, "mean_absolute_error": 0.0}}
     assert describe(scores.means()["fake_B"]) == "mean absolute error 0.0000"
     assert Scores().means() == {}
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_is_as_its_specification_says(metric: Metric) -> None:
+    assert find_metric(metric.name) is metric
+    size = max(metric.smallest_image, 2)
+    x, y = images(3, size, size)
+    best, worse = (metric.compute(*((x, other) if metric.needs_pairs else (other,))) for other in (x, y))
+    low, high = metric.value_range
+    assert low - 1e-9 <= worse <= high + 1e-9 and low - 1e-9 <= best <= high + 1e-9
+    assert best > worse if metric.higher_is_better else best < worse
+    scores = Scores([metric])
+    scores.add("fake_B", x * 2 - 1, y * 2 - 1)
+    means = scores.means()["fake_B"]
+    assert set(means) == {"images", metric.key} and describe(means, [metric]).startswith(metric.label)
+
+
+def test_names_and_keys_are_unique() -> None:
+    assert len({metric.name for metric in METRICS}) == len({metric.key for metric in METRICS}) == len(METRICS)
+
+
+OWN = Metric("own", "own_key", "my error", mean_absolute_error, (0, 1), higher_is_better=False)
+
+
+def test_a_metric_of_your_own() -> None:
+    assert find_metric(f"{__name__}:OWN") is OWN
+    with pytest.raises(UserError, match=r"^unknown metric psnr: choose one of mae, ssim, or your own as "):
+        find_metric("psnr")
+    with pytest.raises(UserError, match=r"expected a util\.evaluation\.metrics\.Metric, not function"):
+        find_metric(f"{__name__}:images")
+
+
+def test_scores_of_ranks_are_merged() -> None:
+    whole, total = Scores(), Scores()
+    for level in (0.0, 0.5, 1.0):
+        part = Scores()
+        for scores in (whole, part):
+            scores.add("fake_A", torch.zeros(3, 8, 8), torch.full((3, 8, 8), level))
+        total.merge(part.values, part.counts)
+    assert total.means() == whole.means()

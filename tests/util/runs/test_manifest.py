@@ -72,5 +72,5 @@ def test_files_that_belong_together_are_read_together(tmp_path: Path, monkeypatc
     assert manifest.read_files(tmp_path, ["a.pth", "b.pth"]) == {"a.pth": b"two", "b.pth": b"two"}
     assert slept == [0, 1]
     (tmp_path / "b.pth").write_bytes(b"0ne")
-    with pytest.raises(UserError, match=r"b\.pth is not as its run wrote it"):
+    with pytest.raises(UserError, match=r"b\.pth does not match its SHA-256 sum"):
         manifest.read_files(tmp_path, ["a.pth", "b.pth"])
