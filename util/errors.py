@@ -41,8 +41,8 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     """
     try:
         code = main() or 0
-        if together := sys.modules.get("util.runtime.processes"):
-            together.leave(orderly=True)
+        if processes := sys.modules.get("util.runtime.processes"):  # not imported before torch is needed
+            processes.leave(orderly=True)
         raise SystemExit(code)
     except UserError as error:
         message, code = f"error: {error}", 2
@@ -63,8 +63,8 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
 
 def _is_printed_elsewhere(message: str) -> bool:
     """Whether another process of this job prints this message."""
-    together = sys.modules.get("util.runtime.processes")
-    return together.is_said_elsewhere(message) if together else not started_first()
+    processes = sys.modules.get("util.runtime.processes")
+    return processes.is_said_elsewhere(message) if processes else not started_first()
 
 
 def started_first() -> bool:

@@ -217,8 +217,7 @@ TRAINING = {
     "--name new --netG resnet_6blocks --init_from checkpoints/mine/latest_net_G_A.pth": "--init_from "
     "checkpoints/mine/latest_net_G_A.pth fits only partly (netG_A: ~ parameters from "
     "checkpoints/mine/latest_net_G_A.pth; netG_B: no file; ~): add --init_partial to load what fits",
-    "--name new --norm batch --init_from mine": "--init_from mine fits only partly (netG_A: ~ parameters are "
-    "missing, ~",
+    "--name new --norm batch --init_from mine": "--init_from mine fits only partly (netG_A: ~ missing, ~",
     "--epoch ../../x": "--epoch '../../x' is no part of a file's name",
     "--phase ../x": "--phase '../x' is no part of a file's name",
     "--time_limit 0": "--time_limit: '0' is not a number above 0",
@@ -261,11 +260,11 @@ TESTING = {
     "--name mine --load_iter 2000": "checkpoints/mine/iter_2000_net_G_A.pth is missing: ~",
     "--name mine --model test --model_suffix /../x": "--model_suffix '/../x' is no part of a file's name",
     "--name mine --model test": "checkpoints/mine/latest_net_G.pth is missing: ~",
-    "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 parameters "
-    "are missing, 4 are unknown, 2 have a different shape (for example model.~); use the --netG, --ngf, --norm, "
+    "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 missing, "
+    "4 unknown and 2 differently shaped parameters (for example model.~); use the --netG, --ngf, --norm, "
     "--no_dropout and channels it was trained with",
     "--name bare --ngf 1 --netG resnet_6blocks": "checkpoints/bare/latest_net_G.pth does not fit the network: 12 "
-    "parameters are missing, 12 are unknown, 0 have a different shape (for example model.10.conv_block.6.bias); "
+    "missing, 12 unknown and 0 differently shaped parameters (for example model.10.conv_block.6.bias); "
     "~--no_dropout~",
     "--name page": "checkpoints/page/latest_net_G_A.pth can't be read as a weight file: ~",
     "--name mine --dataroot flat": "--dataroot flat holds images directly: put them into flat/testA and flat/testB "

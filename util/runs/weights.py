@@ -116,8 +116,8 @@ class Fit:
 
     def __str__(self) -> str:
         counts = (
-            f"{len(self.missing)} parameters are missing, {len(self.unknown)} are unknown, {len(self.other_shape)} "
-            "have a different shape"
+            f"{len(self.missing)} missing, {len(self.unknown)} unknown and {len(self.other_shape)} differently shaped "
+            "parameters"
         )
         example = [*self.missing, *self.unknown, *self.other_shape][:1]
         return counts + (f" (for example {example[0]})" if example else "")

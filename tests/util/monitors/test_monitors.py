@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,15 +43,17 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture
-def flags(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[object]]:
+def flags(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[object]]]:
     """The flags that ask for each monitor. A new monitor needs an entry here."""
     for name, value in (("MODE", "offline"), ("DIR", str(tmp_path)), ("SILENT", "true")):
         monkeypatch.setenv(f"WANDB_{name}", value)
-    return {
+    yield {
         "tensorboard": ["--use_tensorboard", "--display_id", 0],
         "visdom": ["--display_server", "http://127.0.0.1", "--display_port", port],
         "wandb": ["--use_wandb", "--display_id", 0],
     }
+    if wandb := sys.modules.get("wandb"):
+        wandb.teardown()  # it keeps the first WANDB_DIR otherwise
 
 
 @pytest.mark.parametrize("name", monitors.names())
