@@ -359,7 +359,7 @@ def antialiased(path: Path) -> None:
 def test_antialiased_weights_are_refused_in_a_sentence(options: Options, tmp_path: Path, partial: list[str]) -> None:
     file = tmp_path / "checkpoints" / "published" / "latest_net_G.pth"
     antialiased(file)
-    sentence = r"latest_net_G\.pth has antialiased sampling \(model\.7\.filt\), as published CUT weights have and no "
+    sentence = r"latest_net_G\.pth has antialiased sampling \(model\.7\.filt\), as published CUT weights do; "
     opt = options("--model", "cut", *TINY, "--init_from", file, *partial)
     with pytest.raises(UserError, match=sentence):
         load_initial_weights(create_model(opt).networks(), opt)

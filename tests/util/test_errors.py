@@ -39,6 +39,6 @@ def test_exit_codes_and_messages(
     assert printed.out == "" and printed.err.startswith(message) and bool(printed.err) == bool(message)
 
 
-def test_a_fault_of_the_program_shows_as_it_is() -> None:
+def test_a_bug_raises_as_usual() -> None:
     with pytest.raises(ZeroDivisionError):
         run_main(raising(ZeroDivisionError()))

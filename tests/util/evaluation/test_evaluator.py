@@ -1,4 +1,4 @@
-"""The evaluator: what it hands to the sink, what it scores, and when it stops."""
+"""The evaluator: translations for the sink, scores, stopping early."""
 
 from __future__ import annotations
 

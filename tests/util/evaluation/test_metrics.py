@@ -38,8 +38,8 @@ def test_ssim_is_that_of_scikit_image(shape: tuple[int, int, int]) -> None:
 
 
 def test_ssim_of_flat_images_by_hand() -> None:
-    black, grey = torch.zeros(1, 9, 9), torch.full((1, 9, 9), 0.5)
-    assert structural_similarity(black, grey) == pytest.approx(0.0001 / (0.25 + 0.0001))
+    black, gray = torch.zeros(1, 9, 9), torch.full((1, 9, 9), 0.5)
+    assert structural_similarity(black, gray) == pytest.approx(0.0001 / (0.25 + 0.0001))
 
 
 def test_mean_absolute_error_by_hand() -> None:
@@ -66,7 +66,7 @@ def test_scores_are_means_over_the_images_of_each_visual() -> None:
         scores.add("fake_A", zero, torch.full_like(zero, level))
     scores.add("fake_B", zero, zero)
     means = scores.means()
-    # Middle grey is level 128 of 255 in a file.
+    # Middle gray is level 128 of 255 in a file.
     assert means["fake_A"]["mean_absolute_error"] == pytest.approx((255 - 128) / 255 / 2)
     assert means["fake_A"]["images"] == 2
     assert means["fake_B"] == {"images": 1, "mean_absolute_error": 0.0, "ssim": pytest.approx(1.0)}

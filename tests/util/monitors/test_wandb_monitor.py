@@ -23,7 +23,7 @@ def record(images: int, **losses: float) -> dict[str, float]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that wandb writes to, offline and in silence."""
+    """The folder that wandb writes to, offline and silent."""
     for name, value in (("MODE", "offline"), ("DIR", str(tmp_path)), ("SILENT", "true")):
         monkeypatch.setenv(f"WANDB_{name}", value)
     return tmp_path / "wandb"

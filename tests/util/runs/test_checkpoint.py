@@ -1,4 +1,4 @@
-"""Weight files and whole states on disk. What fits which network: tests/models/networks/test_generators.py."""
+"""Weight files and checkpoints on disk. Which weights fit a network: tests/models/networks/test_generators.py."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_names_of_weight_files() -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """The weights of a large linear layer, as they come from elsewhere: without a manifest."""
+    """The weights of a large linear layer, without a manifest, as from other code."""
     path = tmp_path / "latest_net_G.pth"
     save_weights({path: nn.Linear(50, 50)})
     (tmp_path / "manifest.json").unlink()
@@ -61,7 +61,7 @@ def test_a_file_that_holds_no_weights_is_named(content: bytes, tmp_path: Path, m
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_weight_file_cut_off_anywhere_is_named(saved: Path) -> None:
+def test_a_truncated_weight_file_is_named(saved: Path) -> None:
     content = saved.read_bytes()
     for length in range(0, len(content) - 1, 97):
         saved.write_bytes(content[:length])
@@ -70,7 +70,7 @@ def test_a_weight_file_cut_off_anywhere_is_named(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"weight": [1.0]}, {"model": {"weight": torch.zeros(2, 3)}}])
-def test_something_else_than_a_state_dict_is_refused(content: object, saved: Path) -> None:
+def test_content_other_than_a_state_dict_is_refused(content: object, saved: Path) -> None:
     torch.save(content, saved)
     with pytest.raises(UserError, match="is not the state dict of a network"):
         load_weights({saved: nn.Linear(3, 2)})
@@ -119,7 +119,7 @@ def things(seed: int) -> dict[str, Any]:
     return {"net_G": network, "optimizer_G": optimizer, "progress": progress, "pool": pool}
 
 
-def test_every_object_comes_back(tmp_path: Path) -> None:
+def test_every_object_is_restored(tmp_path: Path) -> None:
     saved, loaded = things(3), things(5)
     Checkpoint(tmp_path / "latest_state.pt", saved).save()
     Checkpoint(tmp_path / "latest_state.pt", loaded).load()
@@ -131,7 +131,7 @@ def test_every_object_comes_back(tmp_path: Path) -> None:
         assert all(torch.equal(value, state[index][name]) for name, value in moments.items())
 
 
-def test_a_snapshot_stays_as_it_was_and_holds_a_tensor_once() -> None:
+def test_a_snapshot_does_not_change_and_copies_a_tensor_once() -> None:
     objects = things(3)
     expected = Checkpoint(Path("state.pt"), things(3)).states()
     states = {name: thing.state_dict() for name, thing in objects.items()}
@@ -181,7 +181,7 @@ def test_a_state_of_another_version_is_named(tmp_path: Path, monkeypatch: pytest
         Checkpoint(path, things(1)).load()
 
 
-def test_states_of_before_are_kept_and_found_where_newer_ones_are_damaged(
+def test_fallback_checkpoints_are_kept_and_loaded_if_newer_ones_are_damaged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, objects = tmp_path / "latest_state.pt", things(1)
@@ -216,7 +216,7 @@ def test_states_of_before_are_kept_and_found_where_newer_ones_are_damaged(
 
 
 @pytest.mark.parametrize("allowed", [0, 100, 5000])
-def test_a_disk_that_fills_up_while_saving_leaves_all_as_it_was(
+def test_a_disk_that_fills_up_while_saving_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
 ) -> None:
     path, objects = tmp_path / "latest_state.pt", things(1)

@@ -29,30 +29,30 @@ def test_a_record_is_a_line_of_json(path: Path) -> None:
     assert LossLog(path).records == RECORDS
 
 
-def test_without_a_file_there_are_no_records(tmp_path: Path) -> None:
+def test_without_a_file_the_log_is_empty(tmp_path: Path) -> None:
     log = LossLog(tmp_path / "losses.jsonl")
     assert log.records == [] and not log.path.exists()
 
 
 @pytest.mark.parametrize("kept", [1, 20, -2])
-def test_a_line_cut_off_by_a_crash_is_left_out(path: Path, kept: int) -> None:
+def test_an_incomplete_line_after_a_crash_is_ignored(path: Path, kept: int) -> None:
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]) + lines[-1][:kept])
     assert LossLog(path).records == RECORDS[:-1]
 
 
-def test_bytes_of_a_crashed_disk_are_left_out(path: Path) -> None:
+def test_zero_bytes_after_a_crash_are_ignored(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\x00" * 50 + b"\xff\xfe")
     assert LossLog(path).records == RECORDS
 
 
-def test_nothing_is_taken_from_after_a_broken_line(path: Path) -> None:
+def test_lines_after_a_broken_line_are_ignored(path: Path) -> None:
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:2], lines[2][:9] + "\n", *lines[3:]]))
     assert LossLog(path).records == RECORDS[:2]
 
 
-def test_what_is_trained_again_is_forgotten(tmp_path: Path) -> None:
+def test_records_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     log = LossLog(path := tmp_path / "losses.jsonl")
     for record in RECORDS[:3]:
         log.append(record)

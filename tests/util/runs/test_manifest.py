@@ -1,4 +1,4 @@
-"""The sums of what a run wrote."""
+"""The SHA-256 sums in manifest.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write(path: Path, content: bytes, *, old_is_valid: bool = False) -> None:
     path.write_bytes(content)
 
 
-def test_damage_is_noticed(tmp_path: Path) -> None:
+def test_damage_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     path.write_bytes(b"from elsewhere")
     assert not manifest.is_known(path) and not manifest.is_damaged(path)
