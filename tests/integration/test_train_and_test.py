@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -183,7 +184,7 @@ def test_an_enhancer_of_class_ids_is_put_around_a_trained_generator(
     train(*common, "--name", "half", "--netG", "global", "--ngf", 4)
     size = ["--load_size", 64, "--crop_size", 64, "--n_epochs", 2]
     enhancer = [*common, *size, "--name", "whole", "--netG", "local", "--ngf", 2, "--init_from", "half"]
-    assert "fits only in part" in train(*enhancer, code=2).stderr
+    assert "fits only partly" in train(*enhancer, code=2).stderr
     done = train(*enhancer, "--init_partial", "--niter_fix_global", 1)
     taken = re.search(r"netG: (\d+) parameters from \S+half/latest_net_G.pth; (\d+) missing", done.stdout)
     assert taken is not None and int(taken[1]) > int(taken[2]) > 0
@@ -277,12 +278,13 @@ def test_ctrl_c_saves_and_continuing_ends_as_if_nothing_had_happened(
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert "go on with --continue_train --name stopped" in stderr
+    resume = shlex.split(stderr.partition("resume with: ")[2])
+    assert resume[:3] == ["python", "train.py", "--continue_train"] and resume[6] == "stopped"
     assert 8 <= len(log.read_text().splitlines()) < 18
     whole, stopped = (tmp_path / "checkpoints" / name for name in ("whole", "stopped"))
     assert "stopped, as of" in (stopped / "web" / "index.html").read_text()
 
-    command("train.py", "--dataroot", maps, "--name", "stopped", "--continue_train")  # no other option is repeated
+    command(*resume[1:])  # the printed command, which repeats no other option
     assert "finished, as of" in (stopped / "web" / "index.html").read_text()
     assert records(whole) == records(stopped)
     assert_same_weights(weights(whole), weights(stopped))

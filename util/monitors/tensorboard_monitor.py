@@ -6,6 +6,7 @@ import argparse
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,7 @@ def _open(folder: Path, purge_step: int | None) -> SummaryWriter:
     return SummaryWriter(str(folder), purge_step=purge_step, max_queue=QUEUE, flush_secs=FLUSH_SECONDS)
 
 
+@cache
 def _mute_writer_thread() -> None:
     """Keep tensorboard's thread from printing a traceback; the next call of the writer raises its error again."""
     before = threading.excepthook
