@@ -27,7 +27,7 @@ from models.schedules import Schedule
 from models.step_data import StepAttributes, StepData
 from models.training_step import Phase, TrainingStep, require_registered
 from util.errors import UserError
-from util.runs import checkpoint
+from util.runs import checkpoint, weights
 from util.runtime import device
 from util.runtime.precision import Precision
 from util.runtime.processes import processes
@@ -186,19 +186,17 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def save_networks(self, epoch: str) -> None:
         """Save every network as <epoch>_net_<name>.pth."""
-        checkpoint.write_weights(self.weights(epoch))
+        weights.write_weights(self.weights(epoch))
 
     def weights(self, epoch: str) -> dict[Path, dict[str, Tensor]]:
         """The state dicts that `save_networks` writes, by file: of the moving average where a network has one."""
         saved = self.networks() | {name: average.module for name, average in self.averages.items()}
-        return {
-            checkpoint.weights_path(self.folder, epoch, name): network.state_dict() for name, network in saved.items()
-        }
+        return {weights.weights_path(self.folder, epoch, name): network.state_dict() for name, network in saved.items()}
 
     def load_networks(self, epoch: str) -> None:
         """Load every network from <epoch>_net_<name>.pth."""
-        checkpoint.load_weights(
-            {checkpoint.weights_path(self.folder, epoch, name): network for name, network in self.networks().items()}
+        weights.load_weights(
+            {weights.weights_path(self.folder, epoch, name): network for name, network in self.networks().items()}
         )
 
     # Training.

@@ -18,6 +18,7 @@ from models import MODELS
 from options import files
 from options.common_arguments import add_common_options
 from options.parser import HelpFormatter, OptionParser
+from util import monitors
 from util.arguments import Scope
 from util.errors import UserError
 from util.runs.provenance import changed_versions
@@ -229,6 +230,10 @@ class BaseOptions:
         _set_device(opt, given)
         if opt.use_wandb and find_spec("wandb") is None:
             raise UserError("--use_wandb: the package wandb is not installed; pip install wandb")
+        if getattr(opt, "use_tensorboard", False) and find_spec("tensorboard") is None:
+            raise UserError("--use_tensorboard: the package tensorboard is not installed; pip install tensorboard")
+        if getattr(opt, "monitor", None):
+            monitors.find_outside(opt.monitor)
         if opt.conv == "winograd" and opt.precision in ("bf16", "fp16"):
             raise UserError(
                 f"--conv winograd computes in float32 only: remove it, or use --precision fp32 instead of "

@@ -220,6 +220,12 @@ def add_monitor_options(parser: ScopedParser) -> None:
         help="update the HTML page every N images",
     )
     group.add_argument("--no_html", action="store_true", scope=DISPLAY, help="write no HTML page")
+    group.add_argument(
+        "--use_tensorboard", action="store_true", scope=DISPLAY, help="write TensorBoard files into the run's folder"
+    )
+    group.add_argument(
+        "--monitor", metavar="MODULE:NAME", scope=DISPLAY, help="your own monitor, as package.module:name"
+    )
 
 
 def add_visdom_options(parser: ScopedParser) -> None:
@@ -239,7 +245,7 @@ def add_visdom_options(parser: ScopedParser) -> None:
         default=400,
         metavar="N",
         scope=DISPLAY,
-        help="send images every N images",
+        help="send images to live monitors every N images",
     )
     group.add_argument(
         "--display_ncols",

@@ -55,7 +55,7 @@ class Training:
         self.opt = argparse.Namespace(**vars(opt) | {"name": name})
         self.dataset, self.model = dataset, model
         self.run = Run(self.opt)
-        self.run.hold(model, dataset)
+        self.run.attach(model, dataset)
         self.progress = self.run.progress
         self._simulate_history(epoch)
         self.reporter = stack.enter_context(Reporter(self.opt, self.run, dataset, model))

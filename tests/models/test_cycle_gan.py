@@ -18,7 +18,8 @@ from models import create_model
 from models.base_model import BaseModel
 from tests.conftest import Options
 from util.errors import TrainingDiverged, UserError
-from util.runs.checkpoint import Checkpoint, load_weights
+from util.runs.checkpoint import Checkpoint
+from util.runs.weights import load_weights
 from util.runtime.random_state import RandomState
 
 ALL_LOSSES = {"D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B"}

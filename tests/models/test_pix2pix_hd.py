@@ -24,8 +24,8 @@ from tests.models.networks.test_discriminators import patchgan
 from tests.models.networks.test_generators import double, image, normalized
 from tests.models.test_cycle_gan import batch, draw_weights
 from util.errors import UserError
-from util.runs import init_from as fine_tuning
 from util.runs.checkpoint import Checkpoint
+from util.runs.init_from import load_initial_weights
 
 Build = Callable[..., BaseModel]
 SMALL_HD = ["--model", "pix2pix_hd", "--netD", "n_layers", "--n_layers_D", "2", "--ngf", "2", "--ndf", "2"]
@@ -211,7 +211,7 @@ def test_global_weights_are_loaded_and_fixed(build: Build, options: Options) -> 
     half.save_networks("latest")
     flags = ["--netG", "local", "--crop_size", "64", "--load_size", "64", "--niter_fix_global", "2"]
     model = build(*flags, "--init_from", "half", "--init_partial", "--name", "whole")
-    fine_tuning.take_over(model.networks(), model.opt)
+    load_initial_weights(model.networks(), model.opt)
     taken = {name: value.clone() for name, value in model.netG.model.state_dict().items()}
     assert all(torch.equal(value, half.netG.model.state_dict()[name]) for name, value in taken.items()) and taken
     assert torch.equal(model.netD.scales[1].model[0].weight, half.netD.scales[1].model[0].weight)

@@ -18,9 +18,9 @@ from models import create_model
 from options import TestOptions, TrainOptions
 from tests.conftest import SMALL, write_tiles
 from util.errors import UserError
-from util.runs import init_from as fine_tuning
-from util.runs.checkpoint import save_weights
+from util.runs.init_from import load_initial_weights
 from util.runs.run import Run
+from util.runs.weights import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = shlex.join([*SMALL, "--ngf", "1", "--ndf", "1"])
@@ -119,7 +119,8 @@ TRAINING = {
     "use --direction AtoB",
     "--model colorization --input_nc 3": "--input_nc 3 and --output_nc 2: --dataset_mode colorization has 1 channel "
     "of lightness and 2 of color: use --input_nc 1 and --output_nc 2",
-    "--model colorization": "--dataroot tiles holds testA, testB, trainA, trainB: expected train in it (see --phase)",
+    "--model colorization": "--dataroot tiles contains testA, testB, trainA, trainB: expected train in it (see "
+    "--phase)",
     "--augment flips": "--augment: invalid choice: 'flips' (choose from ~none~basic~diffaug~)",
     "--model template --dataset_mode template --input_nc 1 --lambda_near 0": "--input_nc 1 and --output_nc 3 must be "
     "equal: A is made of B",
@@ -192,45 +193,45 @@ TRAINING = {
     "--dataroot texts": f"texts/trainA contains no image among its 2 files: expected files ending in {ENDINGS}",
     "--phase val": "--dataroot tiles contains testA, testB, trainA, trainB: expected valA and valB in it (see --phase)",
     # Runs.
-    "--name mine": "checkpoints/mine holds a run already: --continue_train goes on with it, --overwrite starts anew, "
-    "--name gives this run another folder",
-    "--name new --continue_train": "--continue_train: checkpoints/new holds no checkpoint; leave the flag out to start "
-    "a run",
+    "--name mine": "checkpoints/mine already contains a run: use --continue_train to resume it, --overwrite to "
+    "replace it, or --name for a different folder",
+    "--name new --continue_train": "--continue_train: checkpoints/new has no checkpoint; omit the flag to start a "
+    "new run",
     "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: check --epoch, "
-    "and in testing --model and --model_suffix, as there is latest_net_D_A.pth, latest_net_D_B.pth, "
+    "and for test.py --model and --model_suffix; the folder has latest_net_D_A.pth, latest_net_D_B.pth, "
     "latest_net_G_A.pth, latest_net_G_B.pth",
     "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, which can't change on resume: start a new run "
     "(--init_from mine loads the weights that fit)",
     "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB; add --force to resume it "
     "with other images",
     "--epoch 5 --name new": "--epoch 5 has an effect only with --continue_train or --init_from RUN",
-    "--name mine --continue_train --dataroot others": "--dataroot others is not what the run was trained on: trainB "
-    "had 1 images of ~ bytes in all, and has 2 of ~; restore it, or go on with it as it is by --force",
+    "--name mine --continue_train --dataroot others": "--dataroot others differs from the dataset that the run was "
+    "trained on: trainB had 1 images with ~ bytes in total, and now has 2 with ~ bytes; restore it, or resume with the "
+    "changed dataset by --force",
     "--name mine --continue_train --init_from one": "--continue_train resumes a run and --init_from starts a new "
     "one: give only one",
     "--force": "--force has an effect only with --continue_train",
     "--init_partial": "--init_partial has an effect only with --init_from RUN_OR_FILE",
-    "--name new --init_from nothing": "--init_from nothing is no run in --checkpoints_dir checkpoints, no folder and "
-    "no file",
+    "--name new --init_from nothing": "--init_from nothing is neither a run in --checkpoints_dir checkpoints nor a "
+    "folder nor a file",
     "--name new --init_from tiles": "--init_from tiles: tiles has none of latest_net_G_A.pth, latest_net_G_B.pth, "
     "latest_net_D_A.pth, latest_net_D_B.pth",
-    "--name new --init_from checkpoints/bare/latest_net_G.pth": "--init_from checkpoints/bare/latest_net_G.pth: its "
-    "name does not say for which network it is: call it latest_net_G_A.pth or latest_net_G_B.pth or "
+    "--name new --init_from checkpoints/bare/latest_net_G.pth": "--init_from checkpoints/bare/latest_net_G.pth: the "
+    "file name does not tell the network: rename it to latest_net_G_A.pth or latest_net_G_B.pth or "
     "latest_net_D_A.pth or latest_net_D_B.pth",
     "--name new --netG resnet_6blocks --init_from checkpoints/mine/latest_net_G_A.pth": "--init_from "
-    "checkpoints/mine/latest_net_G_A.pth fits only in part (netG_A: ~ parameters from "
-    "checkpoints/mine/latest_net_G_A.pth; netG_B: no file; ~): --init_partial takes over what fits",
-    "--name new --norm batch --init_from mine": "--init_from mine fits only in part (netG_A: ~ parameters are "
-    "missing, ~",
+    "checkpoints/mine/latest_net_G_A.pth fits only partly (netG_A: ~ parameters from "
+    "checkpoints/mine/latest_net_G_A.pth; netG_B: no file; ~): add --init_partial to load what fits",
+    "--name new --norm batch --init_from mine": "--init_from mine fits only partly (netG_A: ~ missing, ~",
     "--epoch ../../x": "--epoch: must be usable in a file name, without / or \\, not '../../x'",
     "--phase ../x": "--phase: must be usable in a file name, without / or \\, not '../x'",
     "--time_limit 0": "--time_limit: must be above 0, not 0",
-    "--name mine --continue_train --lambda_GAN 0": "checkpoints/mine/latest_state.pt holds other objects than this run "
-    "has (~net_D_A~): continue with the options it was started with",
-    "--name cut_off --continue_train": "checkpoints/cut_off/latest_state.pt is damaged (its SHA-256 sum is another), "
-    "and there is no state from before: --continue_train --epoch N --epoch_count N+1 goes on from the weights of epoch "
-    "N, with new optimizers",
-    "--checkpoints_dir options.txt": "--checkpoints_dir options.txt: options.txt/tiles_cycle_gan can't be made (Not a "
+    "--name mine --continue_train --lambda_GAN 0": "checkpoints/mine/latest_state.pt has other networks than this "
+    "run (net_D_A, net_D_B): resume with the network options the run was started with",
+    "--name cut_off --continue_train": "checkpoints/cut_off/latest_state.pt is damaged (its SHA-256 sum does not "
+    "match) and there is no fallback checkpoint: resume from the weights of epoch N, with new optimizers, by "
+    "--continue_train --epoch N --epoch_count N+1",
+    "--checkpoints_dir options.txt": "--checkpoints_dir options.txt: can't create options.txt/tiles_cycle_gan (Not a "
     "directory)",
 }
 TESTING = {
@@ -264,12 +265,13 @@ TESTING = {
     "--name mine --model test --model_suffix /../x": "--model_suffix: must be usable in a file name, without / or "
     "\\, not '/../x'",
     "--name mine --model test": "checkpoints/mine/latest_net_G.pth is missing: ~",
-    "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 parameters "
-    "are missing, 4 unknown, 2 of another shape (such as model.~); give the --netG, --ngf, --norm, --no_dropout and "
-    "channels it was trained with",
+    "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 missing, "
+    "4 unknown and 2 differently shaped parameters (for example model.~); use the --netG, --ngf, --norm, "
+    "--no_dropout and channels it was trained with",
     "--name bare --ngf 1 --netG resnet_6blocks": "checkpoints/bare/latest_net_G.pth does not fit the network: 12 "
-    "parameters are missing, 12 unknown, 0 of another shape (such as model.10.conv_block.6.bias); ~--no_dropout~",
-    "--name page": "checkpoints/page/latest_net_G_A.pth can't be read as a file of weights: ~",
+    "missing, 12 unknown and 0 differently shaped parameters (for example model.10.conv_block.6.bias); "
+    "~--no_dropout~",
+    "--name page": "checkpoints/page/latest_net_G_A.pth can't be read as a weight file: ~",
     "--name mine --dataroot flat": "--dataroot flat contains images directly: put them into flat/testA and flat/testB "
     "(test.py translates one folder with --model test)",
     "--name mine --model test --model_suffix _A --dataroot nowhere": "--dataroot nowhere is not a folder: expected a "
@@ -331,7 +333,7 @@ def write_runs() -> None:
         if folder == "checkpoints/mine":
             model = create_model(opt)
             model.setup(opt)
-            run.hold(model, create_dataset(opt))
+            run.attach(model, create_dataset(opt))
             with run:  # leaving it waits for background saves into this working folder
                 run.save("latest")
             Path("checkpoints/bare").mkdir()
@@ -365,8 +367,8 @@ def prepare_training(argv: list[str]) -> None:
     model = create_model(opt)
     model.setup(opt)
     if opt.init_from:
-        fine_tuning.take_over(model.networks(), opt)
-    Run(opt).hold(model, dataset)
+        load_initial_weights(model.networks(), opt)
+    Run(opt).attach(model, dataset)
 
 
 def prepare_testing(argv: list[str]) -> None:

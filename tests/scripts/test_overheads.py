@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from scripts.benchmarks.overheads import measure_overheads
+from util.monitors.console import Console
 from util.pages.training_page import TrainingPage
 from util.runs.checkpoint import Checkpoint
 from util.runs.loss_log import LossLog
-from util.runs.progress import Console
 
 TINY = ["--netG", "resnet_6blocks", "--netD", "pixel", "--ngf", "2", "--ndf", "2", "--lambda_identity", "0"]
 

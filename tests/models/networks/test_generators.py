@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.architectures import GENERATORS
 from models.networks.generators import create_generator, up_layers
 from util.errors import UserError
-from util.runs.checkpoint import load_weights, save_weights
+from util.runs.weights import load_weights, save_weights
 
 LAYOUTS = json.loads((Path(__file__).parent / "state_dict_layouts.json").read_text())
 Weights = dict[str, Tensor]
@@ -245,7 +245,7 @@ def test_old_batch_norm_files_may_lack_only_batch_counts(tmp_path: Path) -> None
     assert network.state_dict()["model.2.num_batches_tracked"] == 0
     assert torch.equal(network.state_dict()["model.2.running_mean"], old["model.2.running_mean"])
     torch.save({name: value for name, value in old.items() if name != "model.5.running_var"}, tmp_path / "less.pth")
-    with pytest.raises(UserError, match=r"1 parameters are missing.*model\.5\.running_var"):
+    with pytest.raises(UserError, match=r"1 missing.*model\.5\.running_var"):
         load_weights({tmp_path / "less.pth": network})
 
 
@@ -253,13 +253,13 @@ def test_weights_of_other_networks_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "latest_net_G.pth"
     save_weights({path: small()})
     before = (other := small("batch")).state_dict()["model.1.weight"].clone()
-    with pytest.raises(UserError, match=r"missing.*unknown.*such as model\.\S+\).*--norm"):
+    with pytest.raises(UserError, match=r"missing.*unknown.*for example model\.\S+\).*--norm"):
         load_weights({path: other})
     assert torch.equal(other.state_dict()["model.1.weight"], before)
     with pytest.raises(UserError, match=r"model\.10\.conv_block\.6.*--no_dropout"):
         load_weights({path: small(dropout=True)})
     wider = create_generator("resnet_6blocks", input_nc=1, output_nc=3, ngf=2)
-    with pytest.raises(UserError, match=r"1 of another shape \(such as model\.1\.weight\)"):
+    with pytest.raises(UserError, match=r"1 differently shaped parameters \(for example model\.1\.weight\)"):
         load_weights({path: wider})
 
 
