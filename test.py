@@ -8,6 +8,7 @@ python test.py --dataroot photos --name horse2zebra_cycle_gan --model test --mod
 from __future__ import annotations
 
 from options import TestOptions
+from util.arguments import with_values
 from util.errors import run_main
 
 __test__ = False  # pytest: the tests are in tests/
@@ -33,7 +34,7 @@ def main() -> int:
     if opt.eval:
         model.eval()
     elif model.depends_on_batch:
-        opt.batch_size = 1
+        opt = with_values(opt, batch_size=1)
         print("note: testing one image at a time, since dropout and batch statistics are as in training without --eval")
     dataset = create_dataset(opt)
     print(dataset.summary())
@@ -43,7 +44,7 @@ def main() -> int:
     results = Results(opt, dataset)
     with StopSignal() as stop:
         evaluation = evaluate(model, dataset, METRICS, results, stop)
-    if processes().is_first:
+    if processes().is_main:
         results.finish(evaluation)
     return stop.exit_code if evaluation.interrupted else 0
 

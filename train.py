@@ -9,6 +9,7 @@ torchrun --nproc_per_node=8 train.py --dataroot horse2zebra  # on eight GPUs
 from __future__ import annotations
 
 from options import TrainOptions
+from util.arguments import with_values
 from util.errors import run_main
 from util.runtime.stop_signal import StopSignal
 
@@ -26,7 +27,7 @@ def main() -> int:
     from util.runtime import random_state
     from util.runtime.processes import processes
 
-    opt.seed = processes().of_first(opt.seed)
+    opt = with_values(opt, seed=processes().broadcast(opt.seed))
     random_state.seed_everything(opt.seed)
     dataset = create_dataset(opt)
     options.warn_differences(dataset.fingerprint)
@@ -36,7 +37,7 @@ def main() -> int:
         load_initial_weights(model.networks(), opt)
     run = create_run(opt)  # only now, as --overwrite destroys a run
     run.attach(model, dataset)
-    if processes().is_first:
+    if processes().is_main:
         options.save(opt, run.folder, dataset.fingerprint)
 
     progress = run.progress
@@ -51,7 +52,7 @@ def main() -> int:
                 reporter.step()
                 if run.is_due():
                     run.save("latest", *([f"iter_{progress.images}"] if opt.save_by_iter else []))
-                if processes().any(stop.requested):
+                if processes().any_rank(stop.requested):
                     run.save("latest")
                     if not run.is_saved:
                         return 1

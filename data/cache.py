@@ -314,4 +314,4 @@ def create_cache(kind: str, folder: Path, files: int) -> ImageCache | None:
         return None
     # Each of several training processes on a machine has a cache of its own, and so has each loader.
     free = available_memory() - sum(cache.unfilled() for cache in RamCache.instances)
-    return RamCache(files, max(0, free) * 3 // 4 // processes().on_this_machine)
+    return RamCache(files, max(0, free) * 3 // 4 // processes().local_world_size)

@@ -179,7 +179,7 @@ class Loader:
             return
         consequence = "images drawn in their place" if self.is_training else "samples skipped"
         self.print_message(f"unreadable files: {len(reports)}; {consequence}: {reports.total()}")
-        if not any_read and processes().count == 1:  # another process may have read some
+        if not any_read and processes().world_size == 1:  # another process may have read some
             is_limited = not self.is_training and self.batches.size < len(self)
             wanted = "image within --num_test" if is_limited else "image"
             raise UserError(f"no {wanted} of {self.opt.dataroot} can be read: {self._example()}")

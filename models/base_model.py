@@ -70,7 +70,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         self.precision = Precision(opt.precision, self.device)
         self.processes = processes()
         if self.is_training_stage and "syncbatch" in (opt.norm, opt.norm_D):
-            device.require_sync_batch_norm(self.device, self.processes.count)
+            device.require_sync_batch_norm(self.device, self.processes.world_size)
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.network_names: list[str] = []  # network `name` is the attribute net<name>
         self.averaged_names: list[str] = []  # networks with a moving average (--ema_decay)
@@ -215,17 +215,17 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
         Raises UserError if ranks have images of different sizes.
         """
-        if self.processes.count == 1 or pool.size == 0:
+        if self.processes.world_size == 1 or pool.size == 0:
             return pool.query(images)
         height, width = images.shape[-2:]
-        if len(set(self.processes.counts(height << 32 | width))) > 1:
+        if len(set(self.processes.all_gather_ints(height << 32 | width))) > 1:
             raise UserError(
                 "--pool_size above 0 needs images of the same size on all ranks: use a --preprocess that crops, or "
                 "--pool_size 0"
             )
         own = min(len(images), self.training_step.counts[self.processes.rank])
-        counts = self.processes.counts(own)
-        returned = pool.query(self.processes.gather(images.detach(), counts))
+        counts = self.processes.all_gather_ints(own)
+        returned = pool.query(self.processes.all_gather(images.detach(), counts))
         start = sum(counts[: self.processes.rank])
         return returned[start : start + own] if own else images.detach()
 
@@ -262,7 +262,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     @property
     def has_micro_batches(self) -> bool:
         """Whether losses are computed on parts of a batch: by gradient accumulation or on several ranks."""
-        return self.opt.accumulate > 1 or self.processes.count > 1
+        return self.opt.accumulate > 1 or self.processes.world_size > 1
 
     # Inference.
 
@@ -277,8 +277,10 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         Raises UserError if the model has no such network.
         """
         network = getattr(self, "netG", None)
-        if backwards or network is None:
-            raise UserError(f"--model {self.opt.model} does not translate {'backwards' if backwards else 'images'}")
+        if network is None:
+            raise UserError(f"--model {self.opt.model} does not translate images")
+        if backwards:
+            raise UserError(f"--model {self.opt.model} translates in one direction only")
         return network
 
     def input_channels(self, backwards: bool = False) -> int:

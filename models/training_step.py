@@ -65,7 +65,7 @@ class TrainingStep:
         """
         data.outputs, data.losses = {}, {}
         self.guard.begin_step()
-        self.counts = self.world.counts(data.images)
+        self.counts = self.world.all_gather_ints(data.images)
         micro_batches = data.split(min(self.accumulate, max(1, min(self.counts))))
         # fp16 continues after a skipped step: restore the running statistics, which may have become non-finite.
         saved = [(buffer, buffer.clone()) for buffer in self._buffers()] if self.precision.may_skip else []
@@ -114,7 +114,7 @@ class TrainingStep:
         """Average gradients and losses over all ranks, weighted by their numbers of images."""
         gradients = [p.grad for network in phase.networks for p in network.parameters() if p.grad is not None]
         own, total = self.counts[self.world.rank], sum(self.counts)
-        self.world.average([*gradients, *losses.values()], own, total)
+        self.world.all_reduce_mean([*gradients, *losses.values()], own, total)
 
     def _step_optimizer(self, phase: Phase, losses: Mapping[str, Tensor]) -> Tensor:
         """Step unless a loss or gradient is non-finite; returns 1.0 if skipped, else 0.0, on the device."""

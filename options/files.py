@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from util.arguments import Scope
-from util.errors import UserError, started_first
+from util.errors import UserError, is_main_by_environment
 from util.files import atomic_write
 from util.runs import manifest
 from util.runs.provenance import provenance
@@ -152,7 +152,7 @@ def find_run(checkpoints: Path, dataroot: str, default: str) -> str:
     if len(found) == 1:
         return found[0]
     if default in found:
-        if started_first():
+        if is_main_by_environment():
             names = ", ".join(found)
             print(f"note: testing --name {default}; runs trained on {dataroot}: {names}", file=sys.stderr)
         return default

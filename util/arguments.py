@@ -163,6 +163,11 @@ def number(
     return parse
 
 
+def with_values(opt: argparse.Namespace, **values: Any) -> argparse.Namespace:
+    """A copy of resolved options with other values: options themselves are not changed after they were parsed."""
+    return argparse.Namespace(**vars(opt) | values)
+
+
 # What models and datasets written for an earlier version call. Each warns, and sets scopes.
 
 

@@ -42,14 +42,14 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main() or 0
         if processes := sys.modules.get("util.runtime.processes"):  # not imported before torch is needed
-            processes.leave(orderly=True)
+            processes.shut_down(orderly=True)
         raise SystemExit(code)
     except UserError as error:
         message, code = f"error: {error}", 2
     except TrainingDiverged as error:
         message, code = f"error: {error}", 1
     except ProcessLost as error:
-        if not started_first():  # rank 0 prints it
+        if not is_main_by_environment():  # rank 0 prints it
             raise SystemExit(1) from error
         message, code = f"error: {error}", 1
     except OSError as error:  # a full disk, missing permission: the error names the file
@@ -64,9 +64,9 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
 def _is_printed_elsewhere(message: str) -> bool:
     """Whether another process of this job prints this message."""
     processes = sys.modules.get("util.runtime.processes")
-    return processes.is_said_elsewhere(message) if processes else not started_first()
+    return processes.is_reported_elsewhere(message) if processes else not is_main_by_environment()
 
 
-def started_first() -> bool:
+def is_main_by_environment() -> bool:
     """Whether this process is rank 0, or alone; known before the processes are connected."""
     return os.environ.get("RANK", "0") == "0"

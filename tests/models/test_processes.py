@@ -22,7 +22,7 @@ from util.runtime.processes import processes
 
 out, left, flags = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 opt = TrainOptions().parse(["--dataroot", out, "--checkpoints_dir", out, "--seed", "3", "--device", "cpu", *flags])
-together = processes()
+world = processes()
 torch.manual_seed(4)
 model = create_model(opt)
 model.setup(opt)
@@ -33,7 +33,7 @@ for step in range(4):
     generator = torch.Generator().manual_seed(step)
     count = 4 if step < 3 else left  # the last batch of an epoch is smaller
     images = {{d: torch.rand(count, 3, 32, 32, generator=generator, dtype=torch.float64) * 2 - 1 for d in "AB"}}
-    own = together.share(range(count))
+    own = world.shard(range(count))
     batch = {{d: images[d][list(own)] if own else images[d][:1] for d in "AB"}}
     model.set_input(batch | {{f"{{d}}_paths": [f"{{i}}.png" for i in own] for d in "AB"}})
     model.optimize_parameters()
@@ -41,7 +41,7 @@ for step in range(4):
     assert model.step_images == count
 weights = {{f"{{n}}.{{k}}": v for n, net in model.networks().items() for k, v in net.state_dict().items()}}
 pools = [pool.state_dict() for name, pool in model.state_objects().items() if "pool" in name]
-torch.save((weights, losses, pools), f"{{out}}/result_{{together.count}}_{{together.rank}}.pt")
+torch.save((weights, losses, pools), f"{{out}}/result_{{world.world_size}}_{{world.rank}}.pt")
 """
 SMALL = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--netD", "n_layers", "--n_layers_D", "1"]
 SMALL += ["--crop_size", "32", "--load_size", "32", "--init_gain", "0.2"]
@@ -85,10 +85,10 @@ sys.path.insert(0, {root!r})
 import torch.distributed as dist
 atexit.register(lambda: print("connected" if dist.is_initialized() else "left"))  # runs after handlers registered later
 from util.runtime.processes import processes
-together = processes()
+world = processes()
 sys.stdout = sys.__stdout__
 for number in range(5):
-    together.counts(number)
+    world.all_gather_ints(number)
 assert dist.is_initialized()
 """
 

@@ -76,9 +76,9 @@ def evaluate(
             break
     sink.gather()
     total = Scores(metrics)
-    for values, counts in processes().gather_objects((scores.values, scores.counts)):
+    for values, counts in processes().all_gather_objects((scores.values, scores.counts)):
         total.merge(values, counts)
-    return Evaluation(total, sum(processes().counts(images)), interrupted)
+    return Evaluation(total, sum(processes().all_gather_ints(images)), interrupted)
 
 
 def score(translation: Translated, scores: Scores) -> dict[str, Tensor]:

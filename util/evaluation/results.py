@@ -36,14 +36,14 @@ class Results:
         ranks = processes()
         folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}"
         title = f"{opt.name}, {opt.phase}, epoch {opt.epoch}"
-        self.gallery = Gallery(folder, title, opt.display_winsize, shared=ranks.count > 1)
+        self.gallery = Gallery(folder, title, opt.display_winsize, shared=ranks.world_size > 1)
         self.scores_file = folder / "metrics.json"
-        if ranks.is_first:
+        if ranks.is_main:
             self.scores_file.unlink(missing_ok=True)  # of an earlier test
-        own_images = len(ranks.share(range(min(opt.num_test, self.total))))
-        self.console = Console(own_images, 0, silent=not ranks.is_first)
+        own_images = len(ranks.shard(range(min(opt.num_test, self.total))))
+        self.console = Console(own_images, 0, silent=not ranks.is_main)
         dataset.print_message = self.console.print_message
-        self.monitors = create_monitors(opt, [], self.console.print_message) if ranks.is_first else []
+        self.monitors = create_monitors(opt, [], self.console.print_message) if ranks.is_main else []
 
     def add(self, path: str, images_by_name: Mapping[str, Tensor]) -> None:
         arrays = {name: images.to_array(image, self.opt.aspect_ratio) for name, image in images_by_name.items()}
@@ -58,7 +58,7 @@ class Results:
     def gather(self) -> None:
         self.console.close()
         self.gallery.finish_pictures()
-        for rows in processes().gather_objects(self.gallery.rows)[1:]:
+        for rows in processes().all_gather_objects(self.gallery.rows)[1:]:
             self.gallery.merge(rows)
 
     def finish(self, evaluation: Evaluation) -> None:

@@ -117,14 +117,13 @@ class BaseRun(ABC):
             return
         if self.checkpoint.paths() and self.opt.epoch == "latest":
             self.checkpoint.load()
-            self.opt.epoch_count = self.progress.first_epoch
         else:
             self.from_weights = True
             self.model.load_networks(self.opt.epoch)
 
     def _check_replicas(self) -> None:
         """Raise UserError unless all ranks start from the same state; then seed each rank's own random numbers."""
-        if processes().count == 1:
+        if processes().world_size == 1:
             return
         networks = self.model.networks().values()
         sums = [float(p.detach().double().sum()) for network in networks for p in network.parameters()]

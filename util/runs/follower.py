@@ -19,7 +19,7 @@ class FollowerRun(BaseRun):
 
     def attach(self, model: Trained, dataset: Stateful) -> None:
         self._attach(model, dataset)
-        processes().wait()  # rank 0 restores first: it repairs damaged files
+        processes().barrier()  # rank 0 restores first: it repairs damaged files
         self._restore()
         self._check_replicas()
 

@@ -29,9 +29,9 @@ LOSSES = "losses.jsonl"
 
 def create_run(opt: argparse.Namespace) -> BaseRun:
     """The run of this rank; rank 0 creates or opens the folder before the other ranks read it."""
-    processes().wait()  # until all ranks have read their initial weights: --overwrite may remove them
-    run = Run(opt) if processes().is_first else None
-    processes().wait()
+    processes().barrier()  # until all ranks have read their initial weights: --overwrite may remove them
+    run = Run(opt) if processes().is_main else None
+    processes().barrier()
     leave_mark(Path(opt.checkpoints_dir) / opt.name)
     return run or FollowerRun(opt)
 
@@ -101,7 +101,7 @@ class Run(BaseRun):
         elif self.opt.continue_train:
             self._repair_weights()
             self._print_progress()
-        processes().wait()
+        processes().barrier()
         self._check_replicas()
 
     def _repair_weights(self) -> None:

@@ -35,7 +35,7 @@ def get_device(name: str) -> torch.device:
 def _require_device_per_process(name: str, device: torch.device) -> None:
     """Raise UserError if the processes of torchrun can't each have a device of this type."""
     world = processes()
-    if world.count == 1 or device.type == "cpu":
+    if world.world_size == 1 or device.type == "cpu":
         return
     if device.type != "cuda" or device.index is not None:
         raise UserError(f"--device {name} under torchrun: each process uses its own GPU; use --device cuda or cpu")

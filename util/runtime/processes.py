@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from util.errors import ProcessLost, UserError, started_first
+from util.errors import ProcessLost, UserError, is_main_by_environment
 
 TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a rank that writes to a slow disk
 
@@ -29,49 +29,51 @@ TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a ra
 class Processes:
     """The world size, this process's rank, and collectives, which return their input if there is one process."""
 
-    def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0, store: dist.Store | None = None) -> None:
-        """`count`: the world size. `store`: key-value store of all ranks, which needs no synchronization."""
-        self.rank, self.count, self.local_rank, self.store = rank, count, local_rank, store
+    def __init__(
+        self, rank: int = 0, world_size: int = 1, local_rank: int = 0, store: dist.Store | None = None
+    ) -> None:
+        """`store`: a key-value store of all ranks, which needs no synchronization."""
+        self.rank, self.world_size, self.local_rank, self.store = rank, world_size, local_rank, store
 
     @property
-    def on_this_machine(self) -> int:
+    def local_world_size(self) -> int:
         """The number of processes on this machine, which share its memory."""
-        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.count > 1 else 1
+        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.world_size > 1 else 1
 
     @property
-    def is_first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is rank 0."""
         return self.rank == 0
 
-    def share(self, items: Any) -> Any:
+    def shard(self, items: Any) -> Any:
         """This rank's part of a sequence that is the same on all ranks; parts are consecutive and nearly equal."""
-        size, larger = divmod(len(items), self.count)  # the first `larger` ranks get one item more
+        size, larger = divmod(len(items), self.world_size)  # the first `larger` ranks get one item more
         start = self.rank * size + min(self.rank, larger)
         return items[start : start + size + (self.rank < larger)]
 
-    def counts(self, own: int) -> list[int]:
+    def all_gather_ints(self, own: int) -> list[int]:
         """All-gather an integer from each rank, in rank order; on the CPU, so that no GPU is synchronized."""
-        if self.count == 1:
+        if self.world_size == 1:
             return [own]
-        gathered = [torch.zeros((), dtype=torch.int64) for _ in range(self.count)]
+        gathered = [torch.zeros((), dtype=torch.int64) for _ in range(self.world_size)]
         with _report_lost_process():
             dist.all_gather(gathered, torch.tensor(own))
         return [int(number) for number in gathered]
 
-    def any(self, wish: bool) -> bool:
+    def any_rank(self, wish: bool) -> bool:
         """Whether `wish` is true on any rank."""
-        return any(self.counts(int(wish)))
+        return any(self.all_gather_ints(int(wish)))
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """A barrier: wait until all ranks call this."""
-        self.counts(0)
+        self.all_gather_ints(0)
 
-    def average(self, tensors: Sequence[Tensor], weight: float, total: float) -> None:
+    def all_reduce_mean(self, tensors: Sequence[Tensor], weight: float, total: float) -> None:
         """Replace tensors of one dtype by their weighted means over all ranks, in one all-reduce.
 
         `weight` is the weight of this rank, `total` the sum of the weights of all ranks.
         """
-        if self.count == 1 or not tensors:
+        if self.world_size == 1 or not tensors:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         # A rank with weight 0 computes on a spare image, whose gradients may not be finite: zeros replace them.
@@ -81,9 +83,9 @@ class Processes:
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
-    def gather(self, images: Tensor, counts: Sequence[int]) -> Tensor:
+    def all_gather(self, images: Tensor, counts: Sequence[int]) -> Tensor:
         """All-gather images (N, C, H, W): the first `counts[rank]` images of each rank, in rank order."""
-        if self.count == 1:
+        if self.world_size == 1:
             return images
         padded = images.new_zeros(max(counts), *images.shape[1:])
         padded[: counts[self.rank]] = images[: counts[self.rank]]
@@ -92,25 +94,25 @@ class Processes:
             dist.all_gather(gathered, padded)
         return torch.cat([images[:count] for images, count in zip(gathered, counts, strict=True)])
 
-    def gather_objects(self, thing: Any) -> list[Any]:
+    def all_gather_objects(self, thing: Any) -> list[Any]:
         """All-gather a Python object from each rank, in rank order."""
-        if self.count == 1:
+        if self.world_size == 1:
             return [thing]
-        gathered: list[Any] = [None] * self.count
+        gathered: list[Any] = [None] * self.world_size
         with _report_lost_process():
             dist.all_gather_object(gathered, thing)
         return gathered
 
     def require_same(self, thing: Any, remedy: str) -> None:
         """Raise UserError, with this remedy, if `thing` differs between ranks."""
-        if len(set(self.gather_objects(thing))) > 1:
-            raise UserError(f"the {self.count} processes do not start from the same checkpoint: {remedy}")
+        if len(set(self.all_gather_objects(thing))) > 1:
+            raise UserError(f"the {self.world_size} processes do not start from the same checkpoint: {remedy}")
 
-    def of_first(self, thing: Any) -> Any:
+    def broadcast(self, thing: Any) -> Any:
         """Broadcast a Python object from rank 0."""
-        return self.gather_objects(thing)[0]
+        return self.all_gather_objects(thing)[0]
 
-    def is_said(self, message: str) -> bool:
+    def is_printed_elsewhere(self, message: str) -> bool:
         """Whether another rank has printed, or will print, this message. If not, this rank has to print it now."""
         try:
             return self.store is not None and self.store.add(f"said: {message}", 1) > 1
@@ -123,7 +125,7 @@ class Processes:
         Their random states then need not be saved, and a run can be resumed with a different world size. A single
         process keeps its random state, which checkpoints contain.
         """
-        if self.count > 1:
+        if self.world_size > 1:
             digest = hashlib.sha256(f"{seed} {step} {self.rank}".encode()).digest()
             torch.manual_seed(int.from_bytes(digest[:7], "little"))
 
@@ -158,20 +160,20 @@ def processes() -> Processes:
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"attempt {attempt}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
-    atexit.register(leave)
+    atexit.register(shut_down)
     if rank > 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # rank 0 prints the same
     return Processes(rank, count, local_rank, store)
 
 
-def is_said_elsewhere(message: str) -> bool:
+def is_reported_elsewhere(message: str) -> bool:
     """Whether another process prints this error. Before the processes are connected, rank 0 prints it."""
     if not (dist.is_available() and dist.is_initialized()):
-        return not started_first()
-    return processes().is_said(message)
+        return not is_main_by_environment()
+    return processes().is_printed_elsewhere(message)
 
 
-def leave(orderly: bool = False) -> None:
+def shut_down(orderly: bool = False) -> None:
     """Destroy the process group before Python exits; otherwise a gloo thread that frees a tensor may abort the process.
 
     NCCL waits for the other ranks, which may have failed. So it is destroyed only if `orderly`: all ranks get here.
