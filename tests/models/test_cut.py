@@ -22,7 +22,7 @@ from models.objectives.contrastive import PatchProjection, draw_positions, patch
 from tests.conftest import Options
 from tests.models.test_cycle_gan import TINY, Build, batch, draw_weights, train
 from util.errors import UserError
-from util.runs.init_from import take_over
+from util.runs.init_from import load_initial_weights
 
 CUT = ["--model", "cut", *TINY, "--num_patches", "9", "--netF_nc", "5"]
 FAST = [*CUT, "--CUT_mode", "FastCUT"]
@@ -367,10 +367,10 @@ def save_antialiased_weights(path: Path) -> None:
 def test_antialiased_weights_are_an_error(options: Options, tmp_path: Path, partial: list[str]) -> None:
     file = tmp_path / "checkpoints" / "published" / "latest_net_G.pth"
     save_antialiased_weights(file)
-    sentence = r"latest_net_G\.pth has antialiased sampling \(model\.7\.filt\), as published CUT weights have and no "
+    sentence = r"latest_net_G\.pth has antialiased sampling \(model\.7\.filt\), as published CUT weights do; no "
     opt = options("--model", "cut", *TINY, "--init_from", file, *partial)
     with pytest.raises(UserError, match=sentence):
-        take_over(create_model(opt).networks(), opt)
+        load_initial_weights(create_model(opt).networks(), opt)
     model, _ = build_for_testing(options, "--name", "published")
     with pytest.raises(UserError, match=sentence):
         model.setup(model.opt)

@@ -115,7 +115,7 @@ def test_a_folder_of_weights_alone_needs_the_options_of_its_networks(here: Path)
     with pytest.raises(
         UserError,
         match=r"^bare has no options.json: give the options of its networks that differ from the defaults, at least "
-        r"one of model, input_nc, output_nc, netG, ngf, norm, no_dropout, upsample$",
+        r"one of model, input_nc, output_nc, netG, ngf, norm, no_dropout, upsample, padding_type$",
     ):
         load_run_options(Path("bare"), epoch="5")
     opt = load_run_options(Path("bare"), netG="unet_256", norm="batch")

@@ -50,7 +50,7 @@ TRAINING = {
     "--display_port 99999": "--display_port: must be at least 1 and at most 65535, not 99999",
     "--seed -3": "--seed: must be at least 0 and at most 2147483647, not -3",
     # Choices.
-    "--netG resnet_50": "--netG: invalid choice: 'resnet_50' (choose from ~resnet_9blocks~unet_128~)",
+    "--netG resnet_50": "--netG: resnet_50 is unknown: choose one of resnet_9blocks, ~unet_128~",
     "--direction A2B": "--direction: invalid choice: 'A2B' (choose from ~AtoB~BtoA~)",
     "--device tpu": "--device: must be auto, cpu, mps, cuda, or a GPU such as cuda:0, not 'tpu'",
     "--gpu_ids none": "--gpu_ids none: must be the number of a GPU, or -1 for the CPU",

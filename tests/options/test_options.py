@@ -19,6 +19,7 @@ from data.transforms import Transform
 from models import MODELS
 from options import TestOptions, TrainOptions
 from util.errors import UserError
+from util.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +28,7 @@ BOTH: dict[str, Any] = {
     **{"checkpoints_dir": "./checkpoints", "config": None, "suffix": "", "epoch": "latest", "load_iter": 0},
     **{"device": "auto", "gpu_ids": None, "verbose": False, "display_winsize": 256},
     **{"input_nc": 3, "output_nc": 3, "ngf": 64, "ndf": 64, "netG": "resnet_9blocks", "netD": "basic"},
-    **{"n_layers_D": 3, "norm": "instance", "norm_D": None, "upsample": "basic"},
+    **{"n_layers_D": 3, "norm": "instance", "norm_D": None, "upsample": "basic", "padding_type": "reflect"},
     **{"init_type": "normal", "init_gain": 0.02},
     **{"direction": "AtoB", "serial_batches": False, "num_threads": 4, "batch_size": 1, "crop_size": 256},
     **{"max_dataset_size": None, "preprocess": "resize_and_crop", "no_flip": False, "on_bad_image": "skip"},
@@ -43,8 +44,15 @@ TRAIN = BOTH | {
     **{"init_from": None, "init_partial": False},
     **{"overwrite": False, "epoch_count": 1, "n_epochs": 100, "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002},
     **{"accumulate": 1, "grad_checkpoint": False, "compile": False, "channels_last": False},
-    **{"gan_mode": "lsgan", "lambda_gp": 10, "pool_size": 50, "lr_policy": "linear", "lr_decay_iters": 50},
-    **{"ema_decay": 0, "lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "lambda_GAN": 1},
+    **{
+        "gan_mode": "lsgan",
+        "lambda_gp": 10,
+        "pool_size": 50,
+        "lr_policy": "linear",
+        "lr_warmup": 0,
+        "lr_decay_iters": 50,
+    },
+    **{"lr_warmup": 0, "ema_decay": 0, "lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "lambda_GAN": 1},
     **{"lambda_color": 0},
     **{"display_id": 1, "display_server": "http://localhost", "display_port": 8097, "display_env": "main"},
     **{"display_ncols": 4, "augment": "basic"},
@@ -557,7 +565,7 @@ def test_whole_images_after_training_on_crops_of_wide_ones(size: list[str], show
     flags = ["--netG", "local", "--preprocess", "scale_width_and_crop", "--load_size", "2048", "--crop_size", "512"]
     run("--model", "pix2pix_hd", "--label_nc", "35", *flags)
     opt = test(*(["--preprocess", "scale_width", *size] if size else []))
-    assert Transform(opt).target_size(1024, 2048) == shown
+    assert Transform(opt, Stage.TEST).target_size(1024, 2048) == shown
 
 
 # Help.

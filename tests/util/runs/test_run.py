@@ -88,7 +88,7 @@ def test_resuming_restores_everything(
     run, model = attached(options, "--continue_train")
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(model.net.weight, trained[1].net.weight) and model.loaded == []
-    assert (run.progress.epoch, run.progress.images, run.opt.epoch_count) == (2, 4, 2)
+    assert (run.progress.epoch, run.progress.images, run.progress.first_epoch) == (2, 4, 2)
     assert capsys.readouterr().out == "resuming after 4 images, in epoch 2\n"
 
 
