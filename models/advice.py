@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+from collections.abc import Collection
+
+from torch import nn
 
 from models.networks.generators import ResnetBlock
 from models.networks.layers import uses_batch_statistics
 
-if TYPE_CHECKING:
-    from models.base_model import BaseModel
 
-
-def option_notes(model: BaseModel) -> list[str]:
-    """The notes on this model's options, for its device and stage; usually empty."""
-    opt, on_cpu = model.opt, model.device.type == "cpu"
-    notes = [model.precision.note] if model.precision.note else []
+def inference_notes(opt: argparse.Namespace, *, on_cpu: bool) -> list[str]:
+    """The notes on options that hold in training and testing; usually empty."""
     if opt.conv == "winograd" and not on_cpu:
-        notes.append("note: --conv winograd is for CPUs; on a GPU, cuDNN selects the fastest algorithm")
-    if not model.is_training_stage:
-        return notes
-    networks = model.networks().values()
+        return ["note: --conv winograd is for CPUs; on a GPU, cuDNN selects the fastest algorithm"]
+    return []
+
+
+def training_notes(
+    opt: argparse.Namespace, networks: Collection[nn.Module], *, on_cpu: bool, has_micro_batches: bool
+) -> list[str]:
+    """The notes on options of training, for these networks; usually empty."""
+    notes = []
     if opt.channels_last and on_cpu:
         notes.append("note: --channels_last is for GPUs; on most CPUs it makes training slower")
-    if model.has_micro_batches and any(map(uses_batch_statistics, networks)):
+    if has_micro_batches and any(map(uses_batch_statistics, networks)):
         notes.append("note: batch norm computes its statistics for each micro-batch and each rank separately")
     if opt.accumulate > opt.batch_size:
         notes.append(

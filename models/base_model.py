@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.advice import option_notes
+from models.advice import inference_notes, training_notes
 from models.averages import create_averages
 from models.model_options import ModelOptions
 from models.networks.layers import initialize, uses_batch_statistics
@@ -357,7 +357,13 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def notes(self) -> list[str]:
         """Notes on options that have no effect with this model or device, or for which a better choice exists."""
-        return option_notes(self)
+        on_cpu = self.device.type == "cpu"
+        notes = [self.precision.note] if self.precision.note else []
+        notes += inference_notes(self.opt, on_cpu=on_cpu)
+        if self.is_training_stage:
+            networks = self.networks().values()
+            notes += training_notes(self.opt, networks, on_cpu=on_cpu, has_micro_batches=self.has_micro_batches)
+        return notes
 
     # Deprecated names, for models written for an earlier version.
 

@@ -9,6 +9,7 @@ import argparse
 import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -103,8 +104,15 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(self._apply_block, x, use_reentrant=False, context_fn=self._contexts)
+            if next(self.buffers(), None) is not None:
+                return self._checkpoint_with_buffers(x)
+            return checkpoint(self._apply_block, x, use_reentrant=False)
         return self._apply_block(x)
+
+    @torch.compiler.disable  # torch.compile does not support a context function
+    def _checkpoint_with_buffers(self, x: Tensor) -> Tensor:
+        result: Tensor = checkpoint(self._apply_block, x, use_reentrant=False, context_fn=self._contexts)
+        return result
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """The contexts of the forward pass and of its recomputation, which must not update running statistics again."""
@@ -165,26 +173,34 @@ class ResnetGenerator(nn.Module):
         for channels in widths[:0:-1]:
             layers += up_layers(channels, norm, upsample)
         self.model = nn.Sequential(*layers, *last_layers(ngf, output_nc))
+        self._feature_layers = self._find_feature_layers()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, features: Literal["none", "also", "only"] = "none") -> Any:
         """Translate images. With num_downs=2, output sides are rounded up to multiples of 4; sides need 5 pixels.
 
-        With more downsampling layers, raises UserError for sides that are not multiples of 2 ** num_downs.
+        `features`: "only" for `encode`, "also" for `forward_with_features`. With more downsampling layers, raises
+        UserError for sides that are not multiples of 2 ** num_downs.
         """
         if self.multiple > 4:
             require_multiple(x, self.multiple, "generator")
-        return self.model(x)
+        if features == "none":
+            return self.model(x)
+        last = max(self._feature_layers) if features == "only" else len(self.model) - 1
+        output, found = self._run_layers(x, last)
+        return found if features == "only" else (output, found)
 
     def encode(self, x: Tensor) -> dict[str, Tensor]:
         """The encoder's features (N, channels, height, width), by the names of `feature_channels`.
 
         Layers after the last feature are not computed.
         """
-        return self._run_layers(x, last=max(self._feature_layers))[1]
+        features: dict[str, Tensor] = self(x, features="only")  # by way of __call__, which --compile compiles
+        return features
 
     def forward_with_features(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The results of `forward` and `encode`, in one pass."""
-        return self._run_layers(x, last=len(self.model) - 1)
+        result: tuple[Tensor, dict[str, Tensor]] = self(x, features="also")
+        return result
 
     @property
     def feature_channels(self) -> dict[str, int]:
@@ -202,8 +218,7 @@ class ResnetGenerator(nn.Module):
             channels[name] = width
         return channels
 
-    @functools.cached_property
-    def _feature_layers(self) -> dict[int, str]:
+    def _find_feature_layers(self) -> dict[int, str]:
         """The names of the features, by the index of the layer whose output they are."""
         layers = list(enumerate(self.model))
         downs = [index for index, layer in layers if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)]
@@ -214,7 +229,9 @@ class ResnetGenerator(nn.Module):
     def _run_layers(self, x: Tensor, last: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The output of the layer with index `last`, and the features up to there."""
         features = {"pixels": x}
-        for index, layer in enumerate(self.model[: last + 1]):
+        for index, layer in enumerate(self.model):
+            if index > last:
+                break
             x = layer(x)
             if name := self._feature_layers.get(index):
                 # Without a norm, the next layer is an in-place ReLU, which would overwrite the features.

@@ -113,5 +113,7 @@ def gradient_penalty(netD: Callable[[Tensor], Tensor], real: Tensor, fake: Tenso
     real, fake = (upcast(images[:count, :, :height, :width]) for images in (real, fake))
     alpha = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     interpolated = (alpha * real + (1 - alpha) * fake).requires_grad_()
-    (gradient,) = torch.autograd.grad(upcast(netD(interpolated)).sum(), interpolated, create_graph=True)
+    with torch.compiler.set_stance("force_eager"):  # compiled networks have no second derivative
+        logits = netD(interpolated)
+    (gradient,) = torch.autograd.grad(upcast(logits).sum(), interpolated, create_graph=True)
     return ((upcast(gradient).flatten(1).norm(dim=1) - 1) ** 2).mean()
