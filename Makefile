@@ -1,6 +1,6 @@
-# make demo   train on real images and look at the result, some five minutes on two CPU cores
+# make demo   train on real images and write a gallery, about five minutes on two CPU cores
 # make test   run the tests
-# make test-faults   kill, fill up and damage hundreds of runs, and see that nothing is lost
+# make test-faults   kill, damage and fill the disk of hundreds of runs, and check that they resume exactly
 # make lint   check style and types
 
 PYTHON ?= python3
@@ -32,7 +32,7 @@ install: $(VENV)/installed
 
 install-dev: $(VENV)/installed-dev
 
-# visdom 0.2.4 comes as source and needs an older setuptools to be built, hence the step of its own.
+# visdom 0.2.4 is a source package whose build needs an older setuptools: a separate step.
 $(VENV)/installed: requirements.txt build-constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt \

@@ -1,7 +1,7 @@
 """Train a model on two folders of images.
 
 python train.py --dataroot horse2zebra                       # trainA and trainB are in it
-python train.py --dataroot horse2zebra --continue_train      # go on with a run that was stopped
+python train.py --dataroot horse2zebra --continue_train      # resume a run that was stopped
 python train.py --model cycle_gan --help                     # the options of a model
 torchrun --nproc_per_node=8 train.py --dataroot horse2zebra  # on eight GPUs
 """
@@ -9,6 +9,7 @@ torchrun --nproc_per_node=8 train.py --dataroot horse2zebra  # on eight GPUs
 from __future__ import annotations
 
 from options import TrainOptions
+from util.arguments import with_values
 from util.errors import run_main
 from util.runtime.stop_signal import StopSignal
 
@@ -20,27 +21,27 @@ def main() -> int:
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
     from data import create_dataset
     from models import create_model
-    from util.monitors.reporter import Reporter
-    from util.runs import init_from as fine_tuning
-    from util.runs.follower import Silence, create_run
+    from util.monitors.reporter import create_reporter
+    from util.runs.init_from import load_initial_weights
+    from util.runs.run import create_run
     from util.runtime import random_state
     from util.runtime.processes import processes
 
-    opt.seed = processes().of_first(opt.seed)
+    opt = with_values(opt, seed=processes().broadcast(opt.seed))
     random_state.seed_everything(opt.seed)
     dataset = create_dataset(opt)
-    options.tell_differences(dataset.fingerprint)
+    options.warn_differences(dataset.fingerprint)
     model = create_model(opt)
     model.setup(opt)
     if opt.init_from:
-        fine_tuning.take_over(model.networks(), opt)
+        load_initial_weights(model.networks(), opt)
     run = create_run(opt)  # only now, as --overwrite destroys a run
-    run.hold(model, dataset)
-    if processes().is_first:
+    run.attach(model, dataset)
+    if processes().is_main:
         options.save(opt, run.folder, dataset.fingerprint)
 
     progress = run.progress
-    reporter = Reporter(opt, run, dataset, model) if processes().is_first else Silence()
+    reporter = create_reporter(opt, run, dataset, model)
     with StopSignal(opt.time_limit, run.seconds_to_save) as stop, reporter, run:
         while progress.epoch <= run.last_epoch:
             dataset.set_epoch(progress.epoch, start=progress.images_in_epoch)
@@ -51,11 +52,11 @@ def main() -> int:
                 reporter.step()
                 if run.is_due():
                     run.save("latest", *([f"iter_{progress.images}"] if opt.save_by_iter else []))
-                if processes().any(stop.requested):
+                if processes().any_rank(stop.requested):
                     run.save("latest")
                     if not run.is_saved:
                         return 1
-                    reporter.say(f"stopped, and saved in {run.folder}: go on with --continue_train --name {opt.name}")
+                    reporter.print_message(f"stopped and saved in {run.folder}; resume with: {run.resume_command()}")
                     return stop.exit_code
             model.update_learning_rate()
             progress.end_epoch()
@@ -63,7 +64,7 @@ def main() -> int:
                 run.save("latest", str(progress.epoch - 1))
     if not run.is_saved:
         return 1
-    print(f"{run.last_epoch} epochs are trained; test.py --name {opt.name} translates a test set with them")
+    print(f"trained {run.last_epoch} epochs; translate a test set with: {run.test_command()}")
     return 0
 
 

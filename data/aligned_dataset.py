@@ -82,9 +82,7 @@ class AlignedDataset(AlignedOptions, BaseDataset):
         found = f"{len(self)} pairs in {' and '.join(map(str, self.folders))}{ignored}"
         if not self.unpaired:
             return found
-        return (
-            f"{found} ({len(self.unpaired)} images skipped, since no other has their name, such as {self.unpaired[0]})"
-        )
+        return f"{found} ({len(self.unpaired)} unpaired images skipped, such as {self.unpaired[0]})"
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
         """{"A", "B": images of a pair, "A_paths", "B_paths": their files}; class ids are uint8 (1, H, W).

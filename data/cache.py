@@ -152,10 +152,11 @@ class DiskCache(ImageCache):
 
 
 class RamCache(ImageCache):
-    """One block of memory shared by all processes: a hash table of records, then the images; freed at their end.
+    """One block of memory shared by all processes: a hash table of records, then the images.
 
     Space is allocated under a file lock, which the system releases if a process dies. A record is written after its
-    image and ends with a checksum, so that readers ignore incomplete ones.
+    image and ends with a checksum, so that readers ignore incomplete ones. The memory is freed when the last process
+    ends.
     """
 
     RECORD = struct.Struct("<16sQIII?b2x")  # key, offset, C, H, W, transparent, kind: index in DTYPES
@@ -304,7 +305,7 @@ def available_memory() -> int:
 
 
 def create_cache(kind: str, folder: Path, files: int) -> ImageCache | None:
-    """The cache that --cache selects, for a dataset of `files` files. In memory it takes up to 3/4 of what is free.
+    """The cache that --cache selects, for a dataset of `files` files. In memory it takes up to 3/4 of the free memory.
 
     Raises OSError if the memory can't be reserved.
     """
@@ -314,4 +315,4 @@ def create_cache(kind: str, folder: Path, files: int) -> ImageCache | None:
         return None
     # Each of several training processes on a machine has a cache of its own, and so has each loader.
     free = available_memory() - sum(cache.unfilled() for cache in RamCache.instances)
-    return RamCache(files, max(0, free) * 3 // 4 // processes().on_this_machine)
+    return RamCache(files, max(0, free) * 3 // 4 // processes().local_world_size)

@@ -9,14 +9,16 @@ from util.errors import UserError
 
 
 class ColorizationOptions(DatasetOptions):
-    """Options of colorization."""
+    """Lab images: the input is lightness (1 channel), the output color (2 channels)."""
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         if (opt.input_nc, opt.output_nc) != (1, 2):
             raise UserError(
-                f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc}: --dataset_mode colorization goes from "
-                "lightness to two channels of colour: use --input_nc 1 and --output_nc 2"
+                f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc}: --dataset_mode colorization has 1 channel "
+                "of lightness and 2 of color: use --input_nc 1 and --output_nc 2"
             )
         if opt.direction != "AtoB":
-            raise UserError(f"--direction {opt.direction}: --dataset_mode colorization has no way back: use AtoB")
+            raise UserError(
+                f"--direction {opt.direction}: --dataset_mode colorization has one direction only: use --direction AtoB"
+            )

@@ -25,7 +25,7 @@ def missing_stage(opt: argparse.Namespace, old_call: str, new_call: str) -> Stag
 
 
 def create(dataset_class: Any, opt: argparse.Namespace, stage: Stage, phase: str) -> BaseDataset:
-    """The dataset of this class for a stage and a phase, whether its `__init__` takes those two arguments or not."""
+    """A dataset of this class for a stage and a phase. Its `__init__` may take `opt` alone."""
     opt = options_of_stage(opt, stage, phase)
     if _takes_stage(dataset_class):
         dataset: BaseDataset = dataset_class(opt, stage=stage, phase=phase)
@@ -36,7 +36,7 @@ def create(dataset_class: Any, opt: argparse.Namespace, stage: Stage, phase: str
 
 
 def options_of_stage(opt: argparse.Namespace, stage: Stage, phase: str) -> argparse.Namespace:
-    """`opt` itself, or for another stage or phase a copy with the values that test.py would use."""
+    """`opt` itself; for a stage or phase that is not the program's, a copy with the values that test.py would use."""
     changed: dict[str, Any] = {"is_train": stage is Stage.TRAIN, "phase": phase}
     if stage is not Stage.TRAIN and default_stage(opt) is Stage.TRAIN:
         changed["load_size"] = opt.crop_size
@@ -45,7 +45,7 @@ def options_of_stage(opt: argparse.Namespace, stage: Stage, phase: str) -> argpa
 
 
 def warn_renamed(old: str, new: str) -> None:
-    """Warn whoever called the function that calls this one, that its old name or call has a new one."""
+    """Warn that an old name or call is now a new one; the warning points to the line that used it."""
     warnings.warn(f"{old} is now {new}", FutureWarning, stacklevel=3)
 
 

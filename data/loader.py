@@ -32,7 +32,7 @@ def _print_error(message: str) -> None:
 class Loader:
     """An iterable of batches: dictionaries of stacked images and of lists. `len` is the number of images in an epoch.
 
-    The training loader is part of a checkpoint, which records the dataset and its unreadable files. `print_message`
+    The training loader is part of the checkpoint, which records the dataset and its unreadable files. `print_message`
     receives each unreadable file once, and their number at the end of an epoch. Iterating raises UserError for an
     unreadable image with --on_bad_image error, for images of unequal size in a training batch, and if no image is
     readable.
@@ -148,7 +148,7 @@ class Loader:
             if not self.loader.num_workers or "DataLoader" not in str(error):
                 raise
             reason = " ".join(str(error).split())
-            self.print_message(f"warning: a loader worker failed, the main process loads images from now on ({reason})")
+            self.print_message(f"warning: a loader worker failed; the main process loads images from now on ({reason})")
             self.loader = self._create_loader(num_workers=0)
             self.batches.start += done * self.batches.batch_size
             yield from self.loader
@@ -190,7 +190,7 @@ class Loader:
             return
         consequence = "images drawn in their place" if self.is_training else "samples skipped"
         self.print_message(f"unreadable files: {len(reports)}; {consequence}: {reports.total()}")
-        if not any_read and processes().count == 1:  # another process may have read some
+        if not any_read and processes().world_size == 1:  # another process may have read some
             is_limited = not self.is_training and self.batches.size < len(self)
             wanted = "image within --num_test" if is_limited else "image"
             raise UserError(f"no {wanted} of {self.opt.dataroot} can be read: {self._example()}")

@@ -14,9 +14,9 @@ from util.stage import Stage
 class EpochBatches:
     """The (epoch, index) pairs of each batch of an epoch, shuffled anew in every epoch according to the seed.
 
-    Each of several processes has batches of `batch_size`. Together they have the batches that one process would have
-    with a batch_size as many times larger, and see each image once. In the last batch of an epoch, a process without
-    an image receives a spare one, which is not counted.
+    `batch_size` is that of each process. P processes share the batches that one process would have with P times the
+    batch size, so that each image is used once. In the last batch of an epoch, a process without an image receives a
+    spare one, which is not counted.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class EpochBatches:
     ) -> None:
         self.size, self.shuffle, self.seed = size, shuffle, seed
         self.processes = all_processes or Processes()
-        self.batch_size = batch_size * self.processes.count  # of all processes
+        self.batch_size = batch_size * self.processes.world_size  # of all processes
         self.epoch, self.start = 1, 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -34,7 +34,7 @@ class EpochBatches:
             order = np.random.default_rng((self.seed, self.epoch, self.size)).permutation(self.size)
         for first in range(self.start, self.size, self.batch_size):
             batch = order[first : first + self.batch_size]
-            share = self.processes.share(batch)
+            share = self.processes.shard(batch)
             yield [(self.epoch, int(index)) for index in (share if len(share) else batch[:1])]
 
     def is_spare(self, number: int) -> bool:
@@ -50,7 +50,7 @@ class SequentialBatches(EpochBatches):
     """The first `size` samples in order, once; each of several processes has a contiguous share of them."""
 
     def __init__(self, size: int, batch_size: int, all_processes: Processes) -> None:
-        share = all_processes.share(range(size))
+        share = all_processes.shard(range(size))
         self.first: int = share.start
         super().__init__(len(share), batch_size, shuffle=False, seed=0)
 

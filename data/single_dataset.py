@@ -16,7 +16,7 @@ from util.stage import Stage
 
 
 class SingleDataset(SingleOptions, BaseDataset):
-    """Every image in --dataroot and its subfolders, whatever the phase."""
+    """Every image in --dataroot and its subfolders; --phase is ignored."""
 
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)

@@ -1,4 +1,4 @@
-"""Options of --dataset_mode single."""
+"""Options of --dataset_mode single, which needs none of its own."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from data.dataset_options import DatasetOptions
 
 
 class SingleOptions(DatasetOptions):
-    """Options of single."""
+    """The single dataset works with every option of other datasets."""

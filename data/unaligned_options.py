@@ -1,4 +1,4 @@
-"""Options of --dataset_mode unaligned."""
+"""Options of --dataset_mode unaligned, which needs none of its own."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from data.dataset_options import DatasetOptions
 
 
 class UnalignedOptions(DatasetOptions):
-    """Options of unaligned."""
+    """The unaligned dataset works with every option of other datasets."""

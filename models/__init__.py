@@ -1,4 +1,4 @@
-"""Networks, losses and update order. `create_model(opt)` builds the model that --model names."""
+"""Models: their networks, losses and training steps. `create_model(opt)` builds the model of --model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MODELS = Registry("models", "model", "--model", ("base_model", "BaseModel"))
 
 
 def create_model(opt: argparse.Namespace) -> BaseModel:
-    """The model of --model, its networks on the device. `model.setup(opt)` makes it ready to run.
+    """Build the model of --model, with its networks on the device. Call `model.setup(opt)` before using it.
 
-    Raises UserError if the model trains a network that it has not registered.
+    Raises UserError if the model trains a network that is not registered.
     """
     model: BaseModel = MODELS.find(opt.model)(opt)
     model.check_registered()

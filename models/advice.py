@@ -1,32 +1,38 @@
-"""Notes for the console on options that have no effect here, or that another one would serve better."""
+"""Notes for the console on options that have no effect, or for which a better choice exists."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+from collections.abc import Collection
+
+from torch import nn
 
 from models.networks.generators import ResnetBlock
-from models.networks.layers import mixes_images
-
-if TYPE_CHECKING:
-    from models.base_model import BaseModel
+from models.networks.layers import uses_batch_statistics
 
 
-def notes_on(model: BaseModel) -> list[str]:
-    """The notes for this model's options, device and stage; usually none."""
-    opt, on_cpu = model.opt, model.device.type == "cpu"
-    notes = [model.precision.advice] if model.precision.advice else []
+def inference_notes(opt: argparse.Namespace, *, on_cpu: bool) -> list[str]:
+    """The notes on options that hold in training and testing; usually empty."""
     if opt.conv == "winograd" and not on_cpu:
-        notes.append("note: --conv winograd is for CPUs; on a GPU, cuDNN chooses the fastest algorithm itself")
-    if not model.is_training_stage:
-        return notes
-    networks = model.networks().values()
+        return ["note: --conv winograd is for CPUs; on a GPU, cuDNN selects the fastest algorithm"]
+    return []
+
+
+def training_notes(
+    opt: argparse.Namespace, networks: Collection[nn.Module], *, on_cpu: bool, has_micro_batches: bool
+) -> list[str]:
+    """The notes on options of training, for these networks; usually empty."""
+    notes = []
     if opt.channels_last and on_cpu:
         notes.append("note: --channels_last is for GPUs; on most CPUs it makes training slower")
-    if model.has_micro_batches and any(map(mixes_images, networks)):
-        notes.append("note: batch norm takes its statistics from each micro-batch, or process, separately")
+    if has_micro_batches and any(map(uses_batch_statistics, networks)):
+        notes.append("note: batch norm computes its statistics for each micro-batch and each rank separately")
     if opt.accumulate > opt.batch_size:
-        notes.append(f"note: --accumulate {opt.accumulate}: a batch of {opt.batch_size} has no more micro-batches")
+        notes.append(
+            f"note: --accumulate {opt.accumulate}: a batch of {opt.batch_size} has at most {opt.batch_size} "
+            "micro-batches"
+        )
     has_blocks = any(isinstance(module, ResnetBlock) for network in networks for module in network.modules())
     if opt.grad_checkpoint and not has_blocks:
-        notes.append("note: --grad_checkpoint has no effect, as no network here has residual blocks")
+        notes.append("note: --grad_checkpoint has no effect: no network of this model has residual blocks")
     return notes

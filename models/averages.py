@@ -1,4 +1,4 @@
-"""Exponential moving averages of networks (--ema_decay), whose weights are saved in place of the last ones."""
+"""Exponential moving averages (EMA) of network weights, for --ema_decay. They are saved instead of the last weights."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch.optim.swa_utils import AveragedModel
 
 
 def create_averages(networks: Mapping[str, nn.Module], names: Iterable[str], decay: float) -> dict[str, AveragedModel]:
-    """An average of each network in `names`, buffers included; none if `decay` is 0."""
+    """The moving averages of the networks in `names`, buffers included; empty if `decay` is 0."""
     if decay == 0:
         return {}
 
-    def blend(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        # In the first steps the decay is smaller, or the average would contain the initial weights for long.
-        kept = min(decay, (1 + int(count)) / (10 + int(count)))
-        return averaged + (1 - kept) * (current - averaged)
+    def update(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        # Warm-up: a smaller decay in the first steps reduces the influence of the initial weights.
+        step_decay = min(decay, (1 + int(count)) / (10 + int(count)))
+        return averaged + (1 - step_decay) * (current - averaged)
 
-    return {name: AveragedModel(networks[name], avg_fn=blend, use_buffers=True) for name in names}
+    return {name: AveragedModel(networks[name], avg_fn=update, use_buffers=True) for name in names}

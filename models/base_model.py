@@ -1,4 +1,4 @@
-"""The base of every model: networks, optimizers, and the phases of a training step."""
+"""The base class of every model: networks, optimizers, and the phases of a training step."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.advice import notes_on
+from models.advice import inference_notes, training_notes
 from models.averages import create_averages
-from models.finite_watch import FiniteWatch
 from models.model_options import ModelOptions
-from models.networks.layers import initialize, mixes_images
-from models.objectives.losses import in_full
+from models.networks.layers import initialize, uses_batch_statistics
+from models.non_finite_guard import NonFiniteGuard
+from models.objectives.losses import upcast
 from models.schedules import Schedule
 from models.step_data import StepAttributes, StepData
 from models.training_step import Phase, TrainingStep, require_registered
 from util.errors import UserError
-from util.runs import checkpoint
+from util.runs import checkpoint, weights
 from util.runtime import device
 from util.runtime.precision import Precision
 from util.runtime.processes import processes
@@ -35,45 +35,45 @@ from util.stage import Stage
 
 __all__ = ["BaseModel", "Phase", "Translation"]
 
-MAX_SKIPS = 30  # steps in a row that fp16 may skip: more than it takes to halve the largest factor down to 1
+MAX_SKIPS = 30  # consecutive steps that fp16 may skip: enough for halving the largest loss scale down to 1
 Network = TypeVar("Network", bound=nn.Module)
 State = TypeVar("State", bound="checkpoint.Stateful")
 
 
 @dataclass
 class Translation:
-    """A source image and its translation: images (C, H, W) in [-1, 1]."""
+    """A source image and its translation. Images are (C, H, W) in [-1, 1]."""
 
-    path: str
-    visuals: dict[str, Tensor]  # by name, in the order to show them
-    truth: dict[str, Tensor]  # the ground truth of a visual, by the visual's name, where it is known
+    path: str  # of the source image
+    visuals: dict[str, Tensor]  # by name, in display order
+    truth: dict[str, Tensor]  # ground truth, by the name of the visual to compare with it; may be empty
 
 
 class BaseModel(StepAttributes, ModelOptions, ABC):
-    """A model: copy models/template_model.py to write one.
+    """Base class of models. To write a model, copy models/template_model.py.
 
-    A subclass registers its networks with `add_network` and whatever else has a state with `add_state`, lists the
-    images it shows in `visual_names` (names of attributes), and for training fills `phases`. Images are (N, C, H, W)
+    A subclass registers its networks with `add_network` and other objects that have a state with `add_state`. It lists
+    the images to display in `visual_names` (attribute names) and, for training, sets `phases`. Images are (N, C, H, W)
     in [-1, 1].
     """
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
         if "set_input" in vars(cls):
-            cls.set_input = _recording_inputs(cls.set_input)  # type: ignore[method-assign]
+            cls.set_input = _record_inputs(cls.set_input)  # type: ignore[method-assign]
 
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None) -> None:
-        """`stage`: whether to train or to test; by default as the options were parsed."""
+        """`stage`: training or testing; the default is the stage that the options were parsed for."""
         self.opt = opt
         self.stage = stage or (Stage.TRAIN if opt.is_train else Stage.TEST)
         self.device = device.get_device(opt.device)
         self.precision = Precision(opt.precision, self.device)
         self.processes = processes()
         if self.is_training_stage and "syncbatch" in (opt.norm, opt.norm_D):
-            device.require_synchronous_norms(self.device, self.processes.count)
+            device.require_sync_batch_norm(self.device, self.processes.world_size)
         self.folder = Path(opt.checkpoints_dir) / opt.name
-        self.network_names: list[str] = []  # of the attributes net<name>
-        self.averaged_names: list[str] = []  # those of which --ema_decay keeps an average
+        self.network_names: list[str] = []  # network `name` is the attribute net<name>
+        self.averaged_names: list[str] = []  # networks with a moving average (--ema_decay)
         self.visual_names: list[str] = []
         self.phases: list[Phase] = []
         self.image_paths: list[str] = []
@@ -84,33 +84,33 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     def is_training_stage(self) -> bool:
         return self.stage is Stage.TRAIN
 
-    # To be implemented by a subclass.
+    # Methods that a subclass implements.
 
     @abstractmethod
     def set_input(self, batch: Mapping[str, Any]) -> None:
-        """Take a batch of the dataset: images by way of `to_device`, paths into `image_paths`.
+        """Store a batch of the dataset: move images to the device with `to_device`, put paths into `image_paths`.
 
-        Every tensor that is assigned to an attribute here is an input of the step, see models/step_data.py.
+        Every tensor assigned to an attribute in this method is an input of the step, see models/step_data.py.
         """
 
     @abstractmethod
     def forward(self) -> None:
-        """Compute every visual from the input, for testing."""
+        """Compute all visuals from the inputs, for testing."""
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
-        """The results of `test` on the batch, for each source image."""
+        """The results of `test` on this batch, one for each source image."""
         visuals = self.get_current_visuals()
         return [
             Translation(path, {name: visual[i] for name, visual in visuals.items()}, {})
             for i, path in enumerate(self.image_paths)
         ]
 
-    # Building, saving and restoring.
+    # Building, saving and restoring networks.
 
     def add_network(self, name: str, network: Network, *, averaged: bool = False) -> Network:
-        """Register a network as `net<name>`, initialized and on the device. Checkpoints save and restore it.
+        """Initialize a network, move it to the device and register it as `net<name>`; checkpoints then contain it.
 
-        `averaged`: --ema_decay keeps a moving average of its weights.
+        `averaged`: keep an exponential moving average of its weights if --ema_decay is set.
         """
         network = self.prepare_network(network)
         setattr(self, f"net{name}", network)
@@ -120,12 +120,12 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return network
 
     def add_state(self, name: str, thing: State) -> State:
-        """Register an object with a state, such as an image pool: checkpoints save and restore it under `name`."""
+        """Register an object with a state dict, such as an image pool; checkpoints contain it as `name`."""
         self._states[name] = thing
         return thing
 
     def prepare_network(self, network: Network) -> Network:
-        """Move a network to the device; in training, initialize its weights first."""
+        """Move a network to the device. In training, initialize its weights before that."""
         if self.is_training_stage:
             initialize(network, self.opt.init_type, self.opt.init_gain)
             if self.opt.channels_last:
@@ -135,36 +135,39 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return network.to(self.device)
 
     def to_device(self, images: Tensor) -> Tensor:
-        """Images of a batch on the model's device, in torch's usual (contiguous) layout."""
+        """Move images of a batch to the model's device, in contiguous (NCHW) memory format."""
         return images.to(self.device, non_blocking=True).contiguous()
 
     def adam(self, *networks: nn.Module) -> Optimizer:
-        """One Adam for these networks, with --lr and --beta1; fused, so that a flag on the device can skip its step."""
+        """One Adam optimizer for these networks, with --lr and --beta1.
+
+        It is fused, so that a flag on the device can skip a step without a synchronization.
+        """
         parameters = [parameter for network in networks for parameter in network.parameters()]
         return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999), fused=True)
 
     def setup(self, opt: argparse.Namespace) -> None:
-        """Make schedules and averages (training), or load the weights that --epoch names (testing)."""
+        """Create schedules and moving averages (training), or load the weights of --epoch (testing)."""
         if not self.is_training_stage:
             self.load_networks(opt.epoch)
             return
         self.check_registered()
         self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
         self.schedules = {name: Schedule(optimizer, opt) for name, optimizer in self.optimizers.items()}
-        self.watch = FiniteWatch(self.device, most_skips=MAX_SKIPS if self.precision.may_skip else 0)
+        self.guard = NonFiniteGuard(self.device, max_skips=MAX_SKIPS if self.precision.may_skip else 0)
         self.averages = create_averages(self.networks(), self.averaged_names, opt.ema_decay)
         self.training_step = TrainingStep(
             self.phases,
             self.networks(),
             precision=self.precision,
             world=self.processes,
-            watch=self.watch,
+            guard=self.guard,
             accumulate=opt.accumulate,
         )
         self.epoch_loss = self.training_step.epoch_loss
 
     def check_registered(self) -> None:
-        """Raises UserError if a phase trains a network that is not registered."""
+        """Raise UserError if a phase trains a network that is not registered."""
         require_registered(self.phases, self.networks())
 
     def networks(self) -> dict[str, nn.Module]:
@@ -172,122 +175,128 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return {name: getattr(self, f"net{name}") for name in self.network_names}
 
     def state_objects(self) -> dict[str, checkpoint.Stateful]:
-        """Every object that a checkpoint saves and restores, by name."""
+        """All objects that a checkpoint saves and restores, by name."""
         objects: dict[str, Any] = {f"net_{name}": network for name, network in self.networks().items()}
         objects |= {f"average_{name}": average for name, average in self.averages.items()}
         objects |= {f"optimizer_{name}": optimizer for name, optimizer in self.optimizers.items()}
-        # After the optimizers: a schedule sets their rates.
+        # Restored after the optimizers, because a schedule sets their learning rates.
         objects |= {f"schedule_{name}": schedule for name, schedule in self.schedules.items()}
-        objects |= {"epoch_loss": self.epoch_loss, "precision": self.precision, "watch": self.watch}
+        objects |= {"epoch_loss": self.epoch_loss, "precision": self.precision, "watch": self.guard}
         return objects | self._states
 
     def save_networks(self, epoch: str) -> None:
-        """Write <epoch>_net_<name>.pth for every network."""
-        checkpoint.write_weights(self.weights(epoch))
+        """Save every network as <epoch>_net_<name>.pth."""
+        weights.write_weights(self.weights(epoch))
 
     def weights(self, epoch: str) -> dict[Path, dict[str, Tensor]]:
-        """The state dicts that `save_networks` writes, by file: those of the averages where they are kept."""
-        kept = self.networks() | {name: average.module for name, average in self.averages.items()}
-        return {
-            checkpoint.weights_path(self.folder, epoch, name): network.state_dict() for name, network in kept.items()
-        }
+        """The state dicts that `save_networks` writes, by file: of the moving average where a network has one."""
+        saved = self.networks() | {name: average.module for name, average in self.averages.items()}
+        return {weights.weights_path(self.folder, epoch, name): network.state_dict() for name, network in saved.items()}
 
     def load_networks(self, epoch: str) -> None:
-        """Read <epoch>_net_<name>.pth for every network."""
-        checkpoint.load_weights(
-            {checkpoint.weights_path(self.folder, epoch, name): network for name, network in self.networks().items()}
+        """Load every network from <epoch>_net_<name>.pth."""
+        weights.load_weights(
+            {weights.weights_path(self.folder, epoch, name): network for name, network in self.networks().items()}
         )
 
     # Training.
 
     def optimize_parameters(self) -> None:
-        """One training step on the batch of `set_input`: every phase in turn, then the averages."""
+        """Take one training step on the batch of `set_input`: all phases in order, then the moving averages."""
         for schedule in self.schedules.values():
-            schedule.begin_step(self.watch.step + 1)
+            schedule.begin_step(self.guard.step + 1)
         self.training_step.run(self.step_data, functools.partial(self.recording, "outputs"))
-        self.processes.seed_step(self.opt.seed, self.watch.step)
+        self.processes.seed_step(self.opt.seed, self.guard.step)
         for name, average in self.averages.items():
             average.update_parameters(getattr(self, f"net{name}"))
 
     def query_pool(self, pool: Any, images: Tensor) -> Tensor:
-        """The images (N, C, H, W) that an image pool returns for `images`; all processes hold the same pool."""
-        if self.processes.count == 1 or pool.size == 0:
+        """The images (N, C, H, W) that an image pool returns for `images`. Every rank has the same copy of the pool.
+
+        Raises UserError if ranks have images of different sizes.
+        """
+        if self.processes.world_size == 1 or pool.size == 0:
             return pool.query(images)
         height, width = images.shape[-2:]
-        if len(set(self.processes.counts(height << 32 | width))) > 1:
+        if len(set(self.processes.all_gather_ints(height << 32 | width))) > 1:
             raise UserError(
-                "--pool_size above 0 needs images of equal size in all processes: use a --preprocess that crops, or "
+                "--pool_size above 0 needs images of the same size on all ranks: use a --preprocess that crops, or "
                 "--pool_size 0"
             )
         own = min(len(images), self.training_step.counts[self.processes.rank])
-        counts = self.processes.counts(own)
-        shown = pool.query(self.processes.gather(images.detach(), counts))
+        counts = self.processes.all_gather_ints(own)
+        returned = pool.query(self.processes.all_gather(images.detach(), counts))
         start = sum(counts[: self.processes.rank])
-        return shown[start : start + own] if own else images.detach()
+        return returned[start : start + own] if own else images.detach()
 
     def update_learning_rate(self) -> None:
-        """Step every schedule at the end of an epoch; plateau looks at the epoch's mean generator loss."""
+        """Step every schedule at the end of an epoch; the policy plateau monitors the epoch's mean generator loss.
+
+        Raises TrainingDiverged, see `check_finite`.
+        """
         self.check_finite()
-        measure = self.epoch_loss.mean()
+        metric = self.epoch_loss.mean()
         for schedule in self.schedules.values():
-            schedule.step(measure)
+            schedule.step(metric)
         self.epoch_loss.reset()
 
     def check_finite(self) -> None:
-        """Raises TrainingDiverged if a loss or a gradient was not finite in any step so far; none changed a weight."""
-        self.watch.raise_if_broken()
+        """Raise TrainingDiverged if a loss or gradient of any step so far was not finite (no such step is applied)."""
+        self.guard.raise_if_broken()
 
     @property
     def step_images(self) -> int:
-        """The number of images in the last step, over all processes."""
+        """The number of images in the last step, over all ranks."""
         return sum(self.training_step.counts)
 
     @property
     def skipped_steps(self) -> int:
-        """The number of optimizer steps that --precision fp16 has skipped so far because numbers overflowed."""
-        return int(self.watch.skipped) if self.precision.may_skip else 0
+        """The number of optimizer steps that --precision fp16 has skipped so far because of overflow."""
+        return int(self.guard.skipped) if self.precision.may_skip else 0
 
     @property
     def learning_rate(self) -> float:
-        """The current rate of the first optimizer's first parameter group."""
+        """The current learning rate of the first optimizer's first parameter group."""
         return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
 
     @property
     def has_micro_batches(self) -> bool:
-        """Whether losses are computed on fractions of a batch: with --accumulate, or in several processes."""
-        return self.opt.accumulate > 1 or self.processes.count > 1
+        """Whether losses are computed on parts of a batch: by gradient accumulation or on several ranks."""
+        return self.opt.accumulate > 1 or self.processes.world_size > 1
 
     # Inference.
 
     def test(self) -> None:
-        """Compute the visuals without a graph for a backward pass."""
+        """Compute the visuals in inference mode."""
         with torch.inference_mode(), self.precision.autocast(), self.recording("outputs"):
             self.forward()
 
     def generator(self, backwards: bool = False) -> nn.Module:
-        """The network that translates from real_A's domain to fake_B's, or back.
+        """The network that translates from A to B, or, with `backwards`, from B to A.
 
-        Raises UserError if the model has none.
+        Raises UserError if the model has no such network.
         """
         network = getattr(self, "netG", None)
-        if backwards or network is None:
-            raise UserError(f"--model {self.opt.model} does not translate {'backwards' if backwards else 'images'}")
-        return network  # type: ignore[no-any-return]
+        if network is None:
+            raise UserError(f"--model {self.opt.model} does not translate images")
+        if backwards:
+            raise UserError(f"--model {self.opt.model} translates in one direction only")
+        return network
 
     def input_channels(self, backwards: bool = False) -> int:
-        """The number of channels of the images that `translate` takes."""
+        """The number of channels of the images that `translate` accepts."""
         return int(self.opt.output_nc if backwards else self.opt.input_nc)
 
     def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
-        """The generator's output for images (N, C, H, W) in [-1, 1] as they are read from files, in float32."""
-        return in_full(self.generator(backwards)(images))
+        """Translate images (N, C, H, W) in [-1, 1], as read from files; returns at least float32."""
+        return upcast(self.generator(backwards)(images))
 
     @contextmanager
     def validating(self) -> Iterator[None]:
-        """A context for validation passes (`set_input`, `test`) between training steps: stage VALIDATE, eval mode.
+        """A context for validation (`set_input`, `test`) between training steps: stage VALIDATE, networks in eval mode.
 
-        Afterwards the training step's data, and the mode of every layer, are as before. Nothing else changes: no
-        weight, no statistics of norms, no random state.
+        Restores the data of the training step and the mode of every layer. Weights, running statistics and random
+        states do not change.
         """
         before = self.stage, self.step_data, self.image_paths
         modes = [(layer, layer.training) for network in self.networks().values() for layer in network.modules()]
@@ -301,32 +310,32 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
                 layer.training = mode
 
     def in_eval_mode(self, network: nn.Module, x: Tensor) -> Tensor:
-        """The output of a network in eval mode, without a graph; its training mode is restored afterwards."""
+        """The output of a network in eval mode, without gradients; restores the network's mode afterwards."""
         mode = network.training
         network.eval()
         with torch.no_grad(), self.precision.autocast():
-            result = in_full(network(x))
+            result = upcast(network(x))
         network.train(mode)
         return result
 
     def eval(self) -> None:
-        """Switch dropout off and have batch norm use its running statistics."""
+        """Set all networks to eval mode: no dropout, and batch norm uses its running statistics."""
         for network in self.networks().values():
             network.eval()
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether, in training mode, an image's result is random or depends on the other images of the batch."""
+        """Whether an image's result is random or depends on the other images of the batch, in the current mode."""
         networks = self.networks().values()
         dropouts = (module for network in networks for module in network.modules() if type(module) is nn.Dropout)
-        return any(map(mixes_images, networks)) or any(dropout.training for dropout in dropouts)
+        return any(map(uses_batch_statistics, networks)) or any(dropout.training for dropout in dropouts)
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """The images of the last step, detached, by name; only those that were computed."""
-        return {name: in_full(getattr(self, name).detach()) for name in self.visual_names if hasattr(self, name)}
+        """The images of the last step by name, detached, in `visual_names` order; without those not computed."""
+        return {name: upcast(getattr(self, name).detach()) for name in self.visual_names if hasattr(self, name)}
 
     def get_current_losses(self) -> dict[str, float]:
-        """The weighted losses of the last step by name; without those of a step that fp16 skipped.
+        """The weighted losses of the last step by name; without non-finite ones of a step that fp16 skipped.
 
         Raises TrainingDiverged, see `check_finite`.
         """
@@ -339,7 +348,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return self.image_paths
 
     def describe(self, verbose: bool = False) -> str:
-        """The networks and their sizes, for the console; with every layer if verbose."""
+        """The networks and their numbers of parameters, with every layer if `verbose`, and the notes on options."""
         lines = []
         for name, network in self.networks().items():
             millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
@@ -347,10 +356,16 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return "\n".join([*lines, *self.notes()])
 
     def notes(self) -> list[str]:
-        """Notes on options that have no effect here, or that another one would serve better."""
-        return notes_on(self)
+        """Notes on options that have no effect with this model or device, or for which a better choice exists."""
+        on_cpu = self.device.type == "cpu"
+        notes = [self.precision.note] if self.precision.note else []
+        notes += inference_notes(self.opt, on_cpu=on_cpu)
+        if self.is_training_stage:
+            networks = self.networks().values()
+            notes += training_notes(self.opt, networks, on_cpu=on_cpu, has_micro_batches=self.has_micro_batches)
+        return notes
 
-    # Names of earlier versions, for models that users wrote.
+    # Deprecated names, for models written for an earlier version.
 
     @property
     def is_train(self) -> bool:
@@ -375,12 +390,12 @@ def _warn_renamed(old: str, new: str) -> None:
     warnings.warn(f"a model's {old} is now {new}", FutureWarning, stacklevel=3)
 
 
-def _recording_inputs(set_input: Callable[..., None]) -> Callable[..., None]:
-    """A `set_input` that begins a new step, of which every tensor that it assigns is an input."""
+def _record_inputs(set_input: Callable[..., None]) -> Callable[..., None]:
+    """Wrap `set_input`: it begins a new step, and every tensor that it assigns becomes an input of the step."""
 
     @functools.wraps(set_input)
     def begin_step(self: BaseModel, batch: Mapping[str, Any]) -> None:
-        if self._role == "inputs":  # called by a subclass's own set_input
+        if self._role == "inputs":  # called by the set_input of a subclass
             set_input(self, batch)
             return
         self.step_data = StepData()

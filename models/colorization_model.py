@@ -1,4 +1,4 @@
-"""Colours for images that have none: pix2pix in CIE Lab, from lightness to colour (Isola et al. 2017, section 4)."""
+"""Colorization of gray images: pix2pix from L to ab of the CIE Lab color space (Isola et al. 2017, section 4)."""
 
 from __future__ import annotations
 
@@ -16,33 +16,37 @@ from util import lab
 
 
 class ColorizationModel(ColorizationOptions, Pix2PixModel):
-    """G gives two channels of colour to one of lightness; all else is as in pix2pix, but that people are shown RGB."""
+    """pix2pix whose generator predicts the two color channels (ab) from lightness (L). Visuals are RGB images."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["real_A", "real_B_rgb", "fake_B_rgb"]
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """real_A, the lightness; with it, the colours of real_B and fake_B as RGB images."""
+        """real_A (lightness), and real_B and fake_B joined with it to RGB images, all in [-1, 1]."""
         visuals = super().get_current_visuals()
         for name in ("real_B", "fake_B"):
             if hasattr(self, name):
-                colours = losses.in_full(getattr(self, name).detach())
-                visuals[f"{name}_rgb"] = lab.join_colors(visuals["real_A"], colours)
+                ab = losses.upcast(getattr(self, name).detach())
+                visuals[f"{name}_rgb"] = lab.join_colors(visuals["real_A"], ab)
         return visuals
 
     def input_channels(self, backwards: bool = False) -> int:
         return 3
 
     def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
+<<<<<<< HEAD
         """RGB images colorized from their lightness."""
+=======
+        """Colorize RGB images (N, 3, H, W) in [-1, 1] from their lightness."""
+>>>>>>> main
         lightness, _ = lab.split_colors(images)
         return lab.join_colors(lightness, super().translate(lightness, backwards))
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
-        """One for each image, whose own colours are the truth."""
-        found = super().translations(batch)
-        for translation in found:
+        """One for each image, with the image's original colors as ground truth."""
+        translations = super().translations(batch)
+        for translation in translations:
             if "real_B_rgb" in translation.visuals:
                 translation.truth["fake_B_rgb"] = translation.visuals["real_B_rgb"]
-        return found
+        return translations

@@ -1,4 +1,4 @@
-"""CUT and FastCUT: one generator, held to its input patch by patch by contrast (Park et al. 2020)."""
+"""CUT and FastCUT: one-sided unpaired translation with a patchwise contrastive loss, PatchNCE (Park et al. 2020)."""
 
 from __future__ import annotations
 
@@ -19,118 +19,122 @@ from util.errors import UserError
 
 
 class CUTModel(CUTOptions, BaseModel):
-    """G turns A into B, D judges images of B, F projects the generator's features for the contrast.
+    """G translates A to B. D is the discriminator of domain B. F projects patches of G's encoder features.
 
-    The contrast is between a patch of the translation, seen by the first half of G, and patches of the same input
-    image. CUT also translates images of B, whose contrast with themselves takes the place of an identity loss;
-    FastCUT does not, and mirrors the generator's input in half of the steps.
+    PatchNCE maximizes the mutual information of corresponding patches: a patch of the translation is the query, the
+    patch of the input at the same place its positive, other patches of the same input its negatives. CUT also applies
+    PatchNCE to translations of images of B, in the role of an identity loss. FastCUT does not, and flips the
+    generator's input horizontally in half of the steps (flip equivariance).
     """
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["real_A", "fake_B"]
-        # finish_options lets no other kind be trained.
+        # finish_options refuses to train other generators.
         self.netG = cast(ResnetGenerator, self.add_network("G", generators.from_options(opt), averaged=True))
         if self.is_training_stage:
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
         self.visual_names = ["real_A", "fake_B", "real_B"]
-        learning: list[torch.nn.Module] = [self.netG]
-        paths = [self.generate]
+        trained: list[torch.nn.Module] = [self.netG]
+        paths = [self.loss_G]
         if opt.lambda_NCE > 0:
             projection = contrastive.PatchProjection(self.netG.feature_channels, width=opt.netF_nc)
             self.netF = self.add_network("F", projection)
-            learning.append(self.netF)
+            trained.append(self.netF)
             if opt.nce_idt:
                 self.visual_names.append("idt_B")
-                paths.append(self.identity)
+                paths.append(self.loss_NCE_Y)
         if opt.lambda_GAN > 0:
             self.netD = self.add_network("D", discriminators.from_options(opt, opt.output_nc))
             self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
-            self.phases.append(Phase("D", [self.netD], self.adam(self.netD), [self.judge]))
-        # One Adam for G and F does what two with the same rate would.
-        self.phases.append(Phase("G", learning, self.adam(*learning), paths))
+            self.phases.append(Phase("D", [self.netD], self.adam(self.netD), [self.loss_D]))
+        # One Adam for both G and F is equivalent to two with the same settings.
+        self.phases.append(Phase("G", trained, self.adam(*trained), paths))
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
         if not {A, B if self.is_training_stage else A} <= batch.keys():
             raise UserError(
-                f"--dataset_mode {self.opt.dataset_mode} has one domain, and --model cut takes two: translate a single "
+                f"--dataset_mode {self.opt.dataset_mode} has one domain, but --model cut needs two: translate a single "
                 "folder with --model test"
             )
         self.real_A, self.image_paths = self.to_device(batch[A]), batch[f"{A}_paths"]
         if self.is_training_stage:
             self.real_B = self.to_device(batch[B])
-            self.is_mirrored = self.opt.flip_equivariance and bool(torch.rand(()) < 0.5)
-            self.made: tuple[Tensor, Tensor, contrastive.Features] | None = None
+            self.is_flipped = self.opt.flip_equivariance and bool(torch.rand(()) < 0.5)
+            self.cached: tuple[Tensor, Tensor, contrastive.Features] | None = None  # real_A, its fake, features
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
+        """One for each source image, with its ground truth if the batch has it."""
         truths = batch.get("B_truth" if self.opt.direction == "AtoB" else "A_truth", [None] * len(self.image_paths))
-        found = super().translations(batch)
-        for translation, truth in zip(found, truths, strict=True):
+        translations = super().translations(batch)
+        for translation, truth in zip(translations, truths, strict=True):
             translation.truth = {} if truth is None else {"fake_B": truth}
-        return found
+        return translations
 
     def forward(self) -> None:
         self.fake_B = self.netG(self.real_A)
 
-    def mirror(self, images: Tensor) -> Tensor:
-        """Images or features with left and right exchanged, if that is so in this step; its own inverse."""
-        return images.flip(-1) if self.is_mirrored else images
+    def flip(self, images: Tensor) -> Tensor:
+        """Flip images or features (N, C, H, W) horizontally if this step is flipped. It is its own inverse."""
+        return images.flip(-1) if self.is_flipped else images
 
-    def translate(self) -> tuple[Tensor, contrastive.Features]:
-        """The (mirrored) real_A translated, and the features that the generator had of it.
+    def translate_with_features(self) -> tuple[Tensor, contrastive.Features]:
+        """The translation of the (flipped) real_A, and the generator's features of real_A.
 
-        What the discriminator's phase had made, the generator's takes over with its graph, as long as the images
-        are the same: the discriminator's step leaves the generator as it is.
+        Phase G reuses the result and graph of phase D if real_A is the same, since D's step leaves G unchanged.
         """
-        if self.made is None or self.made[0] is not self.real_A:
+        if self.cached is None or self.cached[0] is not self.real_A:
             self.netG.requires_grad_()
-            self.made = (self.real_A, *self.netG.translate(self.mirror(self.real_A)))
-            self.fake_B = self.mirror(self.made[1]).detach()
-        return self.made[1:]
+            self.cached = (self.real_A, *self.netG.forward_with_features(self.flip(self.real_A)))
+            self.fake_B = self.flip(self.cached[1]).detach()
+        return self.cached[1:]
 
-    # The objective (equations 1 and 5), the discriminator first.
+    # The objective (Park et al. 2020, equations 1 and 5). The discriminator is updated first.
 
-    def judge(self) -> dict[str, Tensor]:
-        """D tells real_B from translations."""
-        fake = self.query_pool(self.pool, self.translate()[0])
+    def loss_D(self) -> dict[str, Tensor]:
+        """D: real_B is real, translations are fake."""
+        fake = self.query_pool(self.pool, self.translate_with_features()[0])
         return {"D": losses.discriminator_loss(self.netD, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
-    def generate(self) -> dict[str, Tensor]:
-        """Is the translation taken for real, and is each of its patches like that of real_A in its place?"""
+    def loss_G(self) -> dict[str, Tensor]:
+        """G: the GAN loss of the translation, and PatchNCE between the translation and real_A."""
         opt, terms = self.opt, {}
-        fake, features = self.translate()
-        self.made = None  # its graph is used up by this path
+        fake, features = self.translate_with_features()
+        self.cached = None  # the backward pass of this path frees its graph
         if opt.lambda_GAN > 0:
             terms["G_GAN"] = opt.lambda_GAN * losses.gan_loss(self.netD(fake), True, opt.gan_mode)
         if opt.lambda_NCE > 0:
-            terms["NCE"] = self.contrast_weight * self.contrast(self.real_A, features, fake)
+            terms["NCE"] = self.nce_weight * self.nce_loss(self.real_A, features, fake)
         return terms
 
-    def identity(self) -> dict[str, Tensor]:
-        """An image of B, translated, keeps its patches."""
-        idt_B, features = self.netG.translate(self.mirror(self.real_B))
-        self.idt_B = self.mirror(idt_B).detach()
-        return {"NCE_Y": self.contrast_weight * self.contrast(self.real_B, features, idt_B)}
+    def loss_NCE_Y(self) -> dict[str, Tensor]:
+        """PatchNCE between real_B and its translation: the identity loss of CUT."""
+        idt_B, features = self.netG.forward_with_features(self.flip(self.real_B))
+        self.idt_B = self.flip(idt_B).detach()
+        return {"NCE_Y": self.nce_weight * self.nce_loss(self.real_B, features, idt_B)}
 
     @property
-    def contrast_weight(self) -> float:
-        """lambda_NCE is that of both contrasts' mean, as in the authors' code; the paper has their sum."""
+    def nce_weight(self) -> float:
+        """The weight of each PatchNCE loss. lambda_NCE weights the mean of both, as in the authors' code.
+
+        The paper weights their sum.
+        """
         return float(self.opt.lambda_NCE) / (2 if self.opt.nce_idt else 1)
 
-    def contrast(self, source: Tensor, features: contrastive.Features, made: Tensor) -> Tensor:
-        """The patchwise contrast of a (mirrored) translation with its source, a mean over the feature maps.
+    def nce_loss(self, source: Tensor, features: contrastive.Features, fake: Tensor) -> Tensor:
+        """PatchNCE between `source` (N, C, H, W) and its (flipped) translation `fake`: a mean over the feature maps.
 
-        `features` are those of the generator's pass over the (mirrored) source. They serve as the keys, where it
-        was not mirrored; no second pass is needed then, as the keys are held fixed.
+        `features` are the generator's features of the (flipped) source. In a step without flip they are the keys:
+        the source needs no second pass, since no gradient flows into the keys.
         """
         with torch.no_grad():
-            keys = self.netG.encode(source) if self.is_mirrored else features
+            keys = self.netG.encode(source) if self.is_flipped else features
             positions = contrastive.draw_positions(keys, self.opt.num_patches)
             keys = self.netF(keys, positions)
-        queries = {name: self.mirror(values) for name, values in self.netG.encode(made).items()}
+        queries = {name: self.flip(values) for name, values in self.netG.encode(fake).items()}
         queries = self.netF(queries, positions)
-        each = [contrastive.patch_nce_loss(queries[name], keys[name], self.opt.nce_T) for name in keys]
-        return torch.stack(each).mean()
+        terms = [contrastive.patch_nce_loss(queries[name], keys[name], self.opt.nce_T) for name in keys]
+        return torch.stack(terms).mean()

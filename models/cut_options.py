@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from models import architectures
+from models import option_checks
+from models.architectures import GENERATORS
 from models.model_options import ModelOptions
-from util.arguments import boolean, builds_networks, not_changed, number
+from util.arguments import TRAINING, TRAINING_NETWORK, ScopedGroup, ScopedParser, boolean, number
 from util.errors import UserError
 
-# What --CUT_mode stands for.
+# The defaults of each --CUT_mode.
 MODES: dict[str, dict[str, Any]] = {
     "CUT": {"lambda_NCE": 1.0, "nce_idt": True, "flip_equivariance": False, "n_epochs": 200, "n_epochs_decay": 200},
     "FastCUT": {"lambda_NCE": 10.0, "nce_idt": False, "flip_equivariance": True, "n_epochs": 150, "n_epochs_decay": 50},
@@ -18,28 +19,42 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 class CUTOptions(ModelOptions):
-    """Options of cut."""
+    """The objective of CUT and FastCUT (Park et al. 2020)."""
 
     @staticmethod
-    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
+    def add_options(parser: ScopedParser, is_train: bool) -> None:
         parser.set_defaults(no_dropout=True)
         if not is_train:
             return
         group = parser.add_argument_group("cut")
-        weight, positive = number(float, least=0), number(int, least=1)
-        group.add_argument("--CUT_mode", choices=MODES, default="CUT", help="FastCUT: lighter; 150 and 50 epochs")
-        group.add_argument("--lambda_GAN", type=weight, default=1.0, help="weight of the GAN loss; 0: no discriminator")
-        group.add_argument("--lambda_NCE", type=weight, help="weight of the contrast, in FastCUT 10; 0: none")
-        for name, text in (
-            ("nce_idt", "hold images of B to themselves, for half of the contrast; not in FastCUT"),
-            ("flip_equivariance", "mirror the generator's input in half of the steps; in FastCUT"),
-        ):
-            group.add_argument(f"--{name}", type=boolean, nargs="?", const=True, metavar="True|False", help=text)
-        group.add_argument("--nce_T", type=number(float, above=0), default=0.07, help="temperature of the contrast")
-        group.add_argument("--num_patches", type=positive, default=256, metavar="N", help="patches of a feature map")
-        group.add_argument("--netF_nc", type=positive, default=256, metavar="N", help="width of the projections")
-        builds_networks(parser, "netF_nc", in_testing=False)
-        not_changed(parser, "CUT_mode")
+        weight = number(float, least=0)
+        group.add_argument(
+            "--CUT_mode",
+            choices=MODES,
+            default="CUT",
+            scope=TRAINING_NETWORK,
+            help="FastCUT is lighter, and trains for 150 and 50 epochs",
+        )
+        group.add_argument(
+            "--lambda_GAN", type=weight, default=1.0, scope=TRAINING, help="weight of the GAN loss; 0: no discriminator"
+        )
+        group.add_argument(
+            "--lambda_NCE", type=weight, scope=TRAINING, help="weight of the contrastive loss, 10 in FastCUT; 0: none"
+        )
+        switch: dict[str, Any] = {"type": boolean, "nargs": "?", "const": True, "metavar": "True|False"}
+        group.add_argument(
+            "--nce_idt",
+            **switch,
+            scope=TRAINING,
+            help="average the contrastive loss with that of G(B) and B; False in FastCUT",
+        )
+        group.add_argument(
+            "--flip_equivariance",
+            **switch,
+            scope=TRAINING,
+            help="flip the generator's input in half of the steps; True in FastCUT",
+        )
+        add_contrast_options(group)
         parser.set_defaults(init_type="xavier", pool_size=0, **MODES["CUT"])
 
     @staticmethod
@@ -48,13 +63,35 @@ class CUTOptions(ModelOptions):
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        architectures.check_generator_size(opt)
-        architectures.refuse_class_ids(opt)
+        option_checks.check_generator_size(opt)
+        option_checks.refuse_class_ids(opt)
         if not is_train:
             return
-        architectures.check_discriminator_size(opt)
-        architectures.check_equal_channels(opt, "lambda_NCE")
-        if architectures.GENERATORS.get(opt.netG, ("",))[0] != "resnet":
-            raise UserError(f"--netG {opt.netG} has no features to contrast: --model cut takes --netG resnet_9blocks")
+        option_checks.check_discriminator_size(opt)
+        option_checks.check_equal_channels(opt, "lambda_NCE")
+        if GENERATORS.get(opt.netG, ("",))[0] != "resnet":
+            raise UserError(
+                f"--netG {opt.netG} has no features for the contrastive loss: --model cut needs a ResNet, such as "
+                "--netG resnet_9blocks"
+            )
         if opt.lambda_GAN == opt.lambda_NCE == 0:
             raise UserError("--lambda_GAN and --lambda_NCE are both 0: there is nothing to learn")
+
+
+def add_contrast_options(group: ScopedGroup) -> None:
+    """The patches that the contrastive loss compares, and how."""
+    positive = number(int, least=1)
+    group.add_argument(
+        "--nce_T", type=number(float, above=0), default=0.07, scope=TRAINING, help="temperature of the contrastive loss"
+    )
+    group.add_argument(
+        "--num_patches", type=positive, default=256, metavar="N", scope=TRAINING, help="patches of each feature map"
+    )
+    group.add_argument(
+        "--netF_nc",
+        type=positive,
+        default=256,
+        metavar="N",
+        scope=TRAINING_NETWORK,
+        help="features of each projected patch",
+    )

@@ -1,4 +1,4 @@
-"""CycleGAN: two generators that undo each other, each judged by a discriminator (Zhu et al. 2017)."""
+"""CycleGAN: unpaired translation with a cycle-consistency loss (Zhu et al. 2017)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from util.errors import UserError
 
 
 class CycleGANModel(CycleGANOptions, BaseModel):
-    """G_A turns A into B, G_B turns B into A. D_A judges images of B, D_B images of A."""
+    """G_A translates A to B, G_B translates B to A. D_A is the discriminator of domain B, D_B of domain A.
+
+    The generators minimize GAN losses and the cycle-consistency losses |G_B(G_A(A)) - A| and |G_A(G_B(B)) - B|, and,
+    with --lambda_identity, the identity losses |G_A(B) - B| and |G_B(A) - A|.
+    """
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
@@ -30,14 +34,14 @@ class CycleGANModel(CycleGANOptions, BaseModel):
     def _prepare_training(self, opt: argparse.Namespace) -> None:
         paths = []
         if opt.lambda_GAN + opt.lambda_A + opt.lambda_color > 0:
-            paths.append(self.path_A)
+            paths.append(self.loss_G_A)
         if opt.lambda_GAN + opt.lambda_B + opt.lambda_color > 0:
-            paths.append(self.path_B)
-        # lambda_identity is relative to the cycle weights, so a domain whose cycle weighs 0 has no identity term.
+            paths.append(self.loss_G_B)
+        # lambda_identity is relative to lambda_A and lambda_B: a cycle weight of 0 removes the identity loss too.
         if opt.lambda_identity * opt.lambda_B > 0:
-            paths.append(self.identity_B)
+            paths.append(self.loss_idt_A)
         if opt.lambda_identity * opt.lambda_A > 0:
-            paths.append(self.identity_A)
+            paths.append(self.loss_idt_B)
         networks = [self.netG_A, self.netG_B]
         self.phases = [Phase("G", networks, self.adam(*networks), paths)]
         if opt.lambda_GAN > 0:
@@ -47,21 +51,21 @@ class CycleGANModel(CycleGANOptions, BaseModel):
             self.fake_A_pool = self.add_state("fake_A_pool", ImagePool(opt.pool_size, seed=opt.seed))
             self.fake_B_pool = self.add_state("fake_B_pool", ImagePool(opt.pool_size, seed=opt.seed + 1))
             networks = [self.netD_A, self.netD_B]
-            self.phases.append(Phase("D", networks, self.adam(*networks), [self.judge_B, self.judge_A]))
+            self.phases.append(Phase("D", networks, self.adam(*networks), [self.loss_D_A, self.loss_D_B]))
 
     def notes(self) -> list[str]:
         notes = super().notes()
         if self.is_training_stage and self.opt.lambda_color > 0 and self.has_micro_batches:
-            notes.append("note: --lambda_color compares colors within each micro-batch, or process, separately")
+            notes.append("note: --lambda_color compares colors for each micro-batch and each rank separately")
         return notes
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        wanted = getattr(self.opt, "translate", "both")  # a flag of testing
+        wanted = getattr(self.opt, "translate", "both")  # an option of testing
         if not ({"A", "B"} if wanted == "both" else {wanted}) <= batch.keys():
             raise UserError(
-                f"--dataset_mode {self.opt.dataset_mode} has one domain, and --model cycle_gan takes two: translate a "
-                "single folder with --model test --model_suffix _A (_B for the way back)"
+                f"--dataset_mode {self.opt.dataset_mode} has one domain, but --model cycle_gan needs two: translate a "
+                "single folder with --model test --model_suffix _A (_B for the other direction)"
             )
         if wanted in ("both", A):
             self.real_A = self.to_device(batch[A])
@@ -70,8 +74,8 @@ class CycleGANModel(CycleGANOptions, BaseModel):
         self.image_paths = batch[f"{A if wanted == 'both' else wanted}_paths"]
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
-        """Two for each sample: from A to B and back, and from B to A and back; as far as they were asked for."""
-        found = []
+        """Two for each sample: A to B (and back), and B to A (and back); only one of them with --translate A or B."""
+        translations = []
         for i in range(len(self.image_paths)):
             for source, target in ("AB", "BA"):
                 folder, other = (source, target) if self.opt.direction == "AtoB" else (target, source)
@@ -80,29 +84,29 @@ class CycleGANModel(CycleGANOptions, BaseModel):
                 if names[0] not in visuals:
                     continue
                 truth = batch.get(f"{other}_truth", {i: None})[i]
-                found.append(
+                translations.append(
                     Translation(batch[f"{folder}_paths"][i], visuals, {} if truth is None else {names[1]: truth})
                 )
-        return found
+        return translations
 
     def generator(self, backwards: bool = False) -> nn.Module:
         return self.netG_B if backwards else self.netG_A
 
     def forward(self) -> None:
-        back = not getattr(self.opt, "no_reconstruction", False)  # a flag of testing
+        reconstruct = not getattr(self.opt, "no_reconstruction", False)  # an option of testing
         if hasattr(self, "real_A"):
             self.fake_B = self.netG_A(self.real_A)
-            if back:
+            if reconstruct:
                 self.rec_A = self.netG_B(self.fake_B)
         if hasattr(self, "real_B"):
             self.fake_A = self.netG_B(self.real_B)
-            if back:
+            if reconstruct:
                 self.rec_B = self.netG_A(self.fake_A)
 
-    # The generators' objective (equation 3, and section 5.2 for the identity terms), path by path.
+    # The generators' objective (Zhu et al. 2017, equation 3; section 5.2 for the identity losses), path by path.
 
-    def path_A(self) -> dict[str, Tensor]:
-        """A -> B -> A: is fake_B taken for real, has it real_A's colors, does rec_A match real_A?"""
+    def loss_G_A(self) -> dict[str, Tensor]:
+        """Path A -> B -> A: the GAN loss and color loss of fake_B, the cycle-consistency loss of rec_A."""
         opt, terms = self.opt, {}
         self.fake_B = self.netG_A(self.real_A)
         if opt.lambda_GAN > 0:
@@ -114,8 +118,8 @@ class CycleGANModel(CycleGANOptions, BaseModel):
             terms["cycle_A"] = opt.lambda_A * losses.l1_loss(self.rec_A, self.real_A)
         return terms
 
-    def path_B(self) -> dict[str, Tensor]:
-        """B -> A -> B: is fake_A taken for real, has it real_B's colors, does rec_B match real_B?"""
+    def loss_G_B(self) -> dict[str, Tensor]:
+        """Path B -> A -> B: the GAN loss and color loss of fake_A, the cycle-consistency loss of rec_B."""
         opt, terms = self.opt, {}
         self.fake_A = self.netG_B(self.real_B)
         if opt.lambda_GAN > 0:
@@ -127,26 +131,26 @@ class CycleGANModel(CycleGANOptions, BaseModel):
             terms["cycle_B"] = opt.lambda_B * losses.l1_loss(self.rec_B, self.real_B)
         return terms
 
-    def identity_B(self) -> dict[str, Tensor]:
-        """G_A leaves images of B as they are."""
+    def loss_idt_A(self) -> dict[str, Tensor]:
+        """The identity loss of G_A: it should not change images of B."""
         self.idt_A = self.netG_A(self.real_B)
         weight = self.opt.lambda_identity * self.opt.lambda_B
         return {"idt_A": weight * losses.l1_loss(self.idt_A, self.real_B)}
 
-    def identity_A(self) -> dict[str, Tensor]:
-        """G_B leaves images of A as they are."""
+    def loss_idt_B(self) -> dict[str, Tensor]:
+        """The identity loss of G_B: it should not change images of A."""
         self.idt_B = self.netG_B(self.real_A)
         weight = self.opt.lambda_identity * self.opt.lambda_A
         return {"idt_B": weight * losses.l1_loss(self.idt_B, self.real_A)}
 
-    # The discriminators' objective (section 7.1), on fakes made before the generators' step.
+    # The discriminators' objective (Zhu et al. 2017, section 7.1), on fakes from before the generators' step.
 
-    def judge_B(self) -> dict[str, Tensor]:
-        """D_A tells real_B from images out of the pool."""
+    def loss_D_A(self) -> dict[str, Tensor]:
+        """D_A: real_B is real, images from the pool of fake_B are fake."""
         real, fake = self.augment(self.real_B), self.augment(self.query_pool(self.fake_B_pool, self.fake_B))
         return {"D_A": losses.discriminator_loss(self.netD_A, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
-    def judge_A(self) -> dict[str, Tensor]:
-        """D_B tells real_A from images out of the pool."""
+    def loss_D_B(self) -> dict[str, Tensor]:
+        """D_B: real_A is real, images from the pool of fake_A are fake."""
         real, fake = self.augment(self.real_A), self.augment(self.query_pool(self.fake_A_pool, self.fake_A))
         return {"D_B": losses.discriminator_loss(self.netD_B, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}

@@ -1,4 +1,4 @@
-"""DCGAN: a generator that makes images of noise, and a discriminator of whole images (Radford et al. 2016)."""
+"""DCGAN: unconditional generation of images from latents (Radford et al. 2016)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from models.objectives import augmentation, losses
 from util import images
 from util.errors import UserError
 
-WALK = 7  # images from a latent to another, without the first
-WIDEST_GRID = 1024  # of samples, in pixels
+WALK_STEPS = 7  # images of an interpolation between two latents, the first one not counted
+MAX_GRID_WIDTH = 1024  # pixels, of the grid of samples
 
 
 class DCGANModel(DCGANOptions, BaseModel):
-    """G turns latents, of independent normal values, into images; D judges images of A.
+    """G maps latents z ~ N(0, I) to images; D is the discriminator of images of A.
 
-    In training it takes images (`A`) and draws its latents; in testing it takes latents (`z`), and those to walk to.
+    Training batches contain images (`A`), and latents are drawn here. Test batches contain latents (`z`), and the
+    latents to interpolate to (`z_end`).
     """
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.visual_names = ["fake", *(f"walk_{step}" for step in range(1, WALK + 1))]
+        self.visual_names = ["fake", *(f"walk_{step}" for step in range(1, WALK_STEPS + 1))]
         generator = dcgan_networks.LatentGenerator(
             opt.latent_size, opt.input_nc, size=opt.crop_size, ngf=opt.ngf, norm=opt.norm
         )
@@ -37,7 +38,7 @@ class DCGANModel(DCGANOptions, BaseModel):
         if self.is_training_stage:
             self._prepare_training(opt)
         else:
-            self.netG.eval()  # a sample's statistics are no image's own
+            self.netG.eval()  # a sample must not depend on the other samples of its batch
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
         self.visual_names = ["real", "fake", "samples"]
@@ -46,11 +47,11 @@ class DCGANModel(DCGANOptions, BaseModel):
         self.netD = self.add_network("D", discriminator)
         self.augment = augmentation.for_discriminators(opt.augment)
         self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
-        self.columns = min(8, WIDEST_GRID // opt.crop_size)
+        self.columns = min(8, MAX_GRID_WIDTH // opt.crop_size)
         self.fixed_noise = self.add_state("fixed_noise", FixedNoise(self.columns**2, opt.latent_size, seed=opt.seed))
         self.phases = [
-            Phase("G", [self.netG], self.adam(self.netG), [self.generate]),
-            Phase("D", [self.netD], self.adam(self.netD), [self.judge]),
+            Phase("G", [self.netG], self.adam(self.netG), [self.loss_G]),
+            Phase("D", [self.netD], self.adam(self.netD), [self.loss_D]),
         ]
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
@@ -62,19 +63,19 @@ class DCGANModel(DCGANOptions, BaseModel):
             self.z, self.z_end = self.to_device(batch["z"]), self.to_device(batch["z_end"])
 
     def forward(self) -> None:
-        """An image of each latent, and those on the way to another one."""
+        """Generate an image from each latent, and the images of the interpolation to `z_end` if the batch has it."""
         self.fake = self.netG(self.z)
         if hasattr(self, "z_end"):
-            for step in range(1, WALK + 1):
-                setattr(self, f"walk_{step}", self.netG(between(self.z, self.z_end, step / WALK)))
+            for step in range(1, WALK_STEPS + 1):
+                setattr(self, f"walk_{step}", self.netG(slerp(self.z, self.z_end, step / WALK_STEPS)))
 
     def generator(self, backwards: bool = False) -> nn.Module:
-        raise UserError("--model dcgan makes images of latents: it does not translate images")
+        raise UserError("--model dcgan generates images from latents: it does not translate images")
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """In training, beside a real and a generated image, `samples`: images of the fixed noise, side by side.
+        """The visuals. In training also `samples`: a grid of the images generated from the fixed noise.
 
-        They are made in eval mode, and so leave the statistics of norms alone.
+        The samples are generated in eval mode, so that running statistics do not change.
         """
         visuals = super().get_current_visuals()
         if self.is_training_stage:
@@ -82,21 +83,21 @@ class DCGANModel(DCGANOptions, BaseModel):
             visuals["samples"] = images.grid(samples, self.columns).unsqueeze(0)
         return visuals
 
-    # G goes first, so that D can judge the images that were made for that step, and they need be made only once.
+    # G is updated first, so that D reuses the images generated for that update.
 
-    def generate(self) -> dict[str, Tensor]:
-        """Is what G makes of noise taken for real? vanilla: -log D (Goodfellow et al. 2014, the end of section 3)."""
+    def loss_G(self) -> dict[str, Tensor]:
+        """G: the GAN loss; for vanilla the non-saturating -log D(G(z)) (Goodfellow et al. 2014, end of section 3)."""
         self.fake = self.netG(self.z)
         return {"G": losses.gan_loss(self.netD(self.augment(self.fake)), True, self.opt.gan_mode)}
 
-    def judge(self) -> dict[str, Tensor]:
-        """Tell images from what G made."""
+    def loss_D(self) -> dict[str, Tensor]:
+        """D: images of A are real, generated images (from the pool) are fake."""
         real, fake = self.augment(self.real), self.augment(self.query_pool(self.pool, self.fake))
         return {"D": losses.discriminator_loss(self.netD, real, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 
 
 class FixedNoise:
-    """The latents whose images are shown throughout a run: of `seed`, and kept by its checkpoints."""
+    """Fixed latents (count, latent_size) ~ N(0, I), drawn from `seed`, to display the same samples in a whole run."""
 
     def __init__(self, count: int, latent_size: int, seed: int) -> None:
         self.z = torch.randn(count, latent_size, generator=torch.Generator().manual_seed(seed))
@@ -108,14 +109,14 @@ class FixedNoise:
         self.z = state["z"]
 
 
-def between(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """Latents (N, latent_size) on the great circle from `start` (share 0) to `end` (share 1) (White 2016, section 2.1).
+def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:
+    """Spherical linear interpolation of latents (N, latent_size), `t` from 0 to 1 (White 2016, section 2.1).
 
-    Spherical, as normal latents lie near a sphere, inside of which, where straight lines go, G has learnt nothing.
-    Opposite latents, which many circles join, are joined by a straight line.
+    Normally distributed latents lie near a sphere, and a straight line leaves it for latents that G was not trained
+    on. For opposite latents, where the great circle is not unique, the interpolation is linear.
     """
     cosine = torch.nn.functional.cosine_similarity(start, end, dim=1)[:, None]
     angle = cosine.clamp(-1, 1).acos()
     sine = angle.sin()
-    curved = (((1 - share) * angle).sin() * start + (share * angle).sin() * end) / sine
-    return torch.where(sine > 1e-4, curved, (1 - share) * start + share * end)
+    spherical = (((1 - t) * angle).sin() * start + (t * angle).sin() * end) / sine
+    return torch.where(sine > 1e-4, spherical, (1 - t) * start + t * end)

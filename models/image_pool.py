@@ -1,4 +1,4 @@
-"""A pool of generated images that the discriminator is shown again (Shrivastava et al. 2017, section 2.3)."""
+"""The image pool: a history of generated images for the discriminator (Shrivastava et al. 2017, section 2.3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class ImagePool:
-    """Holds up to `size` generated images; its draws have a random state of their own, from `seed`."""
+    """Stores up to `size` generated images. Random choices use the pool's own generator, seeded with `seed`."""
 
     def __init__(self, size: int, seed: int = 0) -> None:
         self.size = size
@@ -17,33 +17,31 @@ class ImagePool:
         self.generator = torch.Generator().manual_seed(seed)
 
     def query(self, images: Tensor) -> Tensor:
-        """Exchange a batch (N, C, H, W) of new images, detached, for a batch of new or stored ones.
+        """Return a batch (N, C, H, W) of new or stored images, detached, for a batch of new images.
 
-        While the pool fills up, each image is stored and returned. Once it is full, each is returned with
-        probability 1/2; else it takes the place of a random stored image, which is returned instead.
-        With size 0 the images come back as they are. A stored image of another size takes no place in a batch of
-        several; it is replaced all the same.
+        While the pool is not full, each new image is stored and returned. When it is full, each new image is returned
+        with probability 1/2; otherwise it replaces a random stored image, and that one is returned. With size 0, the
+        new images are returned. In a batch of several images, a stored image of a different size is replaced, but the
+        new image is returned.
         """
         images = images.detach()
         if self.size == 0:
             return images
-        images = images.nan_to_num()  # of a step that fp16 skips: it is forgotten, but the pool would remember
-        exchanged = [self._exchange(image) for image in images]
+        images = images.nan_to_num()  # fp16 may skip this step, but the pool keeps its images
+        returned = [self._query_image(image) for image in images]
         if len(images) > 1:
-            exchanged = [
-                stored if stored.shape == new.shape else new for stored, new in zip(exchanged, images, strict=True)
-            ]
-        return torch.stack(exchanged)
+            returned = [old if old.shape == new.shape else new for old, new in zip(returned, images, strict=True)]
+        return torch.stack(returned)
 
-    def _exchange(self, image: Tensor) -> Tensor:
+    def _query_image(self, image: Tensor) -> Tensor:
         if len(self.images) < self.size:
             self.images.append(image.clone())
             return image
         if torch.rand((), generator=self.generator) < 0.5:
             return image
-        place = int(torch.randint(self.size, (), generator=self.generator))
-        stored, self.images[place] = self.images[place], image.clone()
-        return stored.to(image.device)  # a checkpoint is read on the CPU
+        index = int(torch.randint(self.size, (), generator=self.generator))
+        stored, self.images[index] = self.images[index], image.clone()
+        return stored.to(image.device)  # images restored from a checkpoint are on the CPU
 
     def state_dict(self) -> dict[str, Any]:
         return {"images": list(self.images), "generator": self.generator.get_state()}

@@ -1,4 +1,4 @@
-"""Maps of class ids as what a network takes, and as something to look at."""
+"""Label maps: class ids as one-hot maps for networks, and as color images for display."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import colorsys
 import torch
 from torch import Tensor
 
-GOLDEN = 0.618034  # of the colour circle: neighbouring ids get distant hues, however many there are
+HUE_STEP = 0.618034  # golden ratio - 1: consecutive class ids get distant hues, for any number of classes
 
 
 def one_hot(ids: Tensor, count: int) -> Tensor:
@@ -16,8 +16,8 @@ def one_hot(ids: Tensor, count: int) -> Tensor:
     return hot.scatter_(1, ids.long(), 1.0)
 
 
-def to_colours(hot: Tensor) -> Tensor:
-    """One-hot maps (N, count, H, W) as images (N, 3, H, W) in [-1, 1]: a colour for each class, black for 0."""
-    hues = [colorsys.hsv_to_rgb(GOLDEN * i % 1, 0.7, 0.95) for i in range(hot.shape[1])]
-    palette = torch.tensor([(0.0, 0.0, 0.0), *hues[1:]], device=hot.device)
+def to_colors(hot: Tensor) -> Tensor:
+    """One-hot maps (N, count, H, W) as RGB images (N, 3, H, W) in [-1, 1]: one color for each class, black for 0."""
+    colors = [colorsys.hsv_to_rgb(HUE_STEP * i % 1, 0.7, 0.95) for i in range(hot.shape[1])]
+    palette = torch.tensor([(0.0, 0.0, 0.0), *colors[1:]], device=hot.device)
     return 2 * palette[hot.argmax(dim=1)].permute(0, 3, 1, 2) - 1

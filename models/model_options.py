@@ -1,29 +1,30 @@
-"""What every model says of its options. Needs no torch, so that `--help` and mistakes in options are answered fast."""
+"""The base of every model's options. Needs no torch, so that --help and option errors come at once."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from util.arguments import ScopedParser
+
 
 class ModelOptions:
     """The options of a model.
 
-    They stand in `models/NAME_options.py`, or, for a model of your own, in the model's class itself, which is then
-    imported with all that it needs.
+    The class is in `models/NAME_options.py`. A model of your own may define these methods in the model's class instead.
     """
 
-    trainable = True  # whether train.py takes it
+    trainable = True  # whether train.py accepts the model
 
     @staticmethod
-    def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
-        """Add the model's own flags, and change defaults with parser.set_defaults."""
+    def add_options(parser: ScopedParser, is_train: bool) -> None:
+        """Add the model's own options, change defaults with parser.set_defaults, scopes with parser.set_scopes."""
 
     @staticmethod
     def dependent_defaults(opt: argparse.Namespace) -> dict[str, Any]:
-        """Defaults, by name, that follow from the other options; what is given beside those wins over them."""
+        """Defaults, by name, that depend on other options; values that the user gives override them."""
         return {}
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
-        """Settle what follows from other options; raise UserError for options that don't go together."""
+        """Set options that follow from others; raise UserError for options that can't be combined."""

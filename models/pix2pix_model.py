@@ -1,4 +1,4 @@
-"""pix2pix: a generator that learns from pairs, judged beside its input (Isola et al. 2017)."""
+"""pix2pix: paired translation with a conditional GAN and an L1 loss (Isola et al. 2017)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from util.errors import UserError
 
 
 class Pix2PixModel(Pix2PixOptions, BaseModel):
-    """G turns A into B; D tells pairs of A and a real B from pairs of A and what G made of it."""
+    """G translates A to B. D is a conditional discriminator: it classifies pairs (A, B) and (A, G(A))."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
@@ -29,32 +29,32 @@ class Pix2PixModel(Pix2PixOptions, BaseModel):
             self.prepare_training(opt)
 
     def prepare_training(self, opt: argparse.Namespace) -> None:
-        """Make the discriminator and the phases: D first, then G, which is judged by the D of after its step."""
+        """Create the discriminator and the phases. D is updated first; G's GAN loss uses the updated D."""
         if opt.lambda_GAN > 0:
             self.netD = self.add_network("D", discriminators.from_options(opt, opt.input_nc + opt.output_nc))
             self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
-            self.phases.append(self.discriminator_phase([self.make_and_judge_fake, self.judge_real]))
-        self.phases.append(Phase("G", [self.netG], self.adam(self.netG), [self.generate]))
+            self.phases.append(self.discriminator_phase([self.forward_and_loss_D_fake, self.loss_D_real]))
+        self.phases.append(Phase("G", [self.netG], self.adam(self.netG), [self.loss_G]))
 
     def discriminator_phase(self, paths: list[Any]) -> Phase:
-        """The phase of D on these paths, and on that of the gradient penalty if there is one."""
+        """The phase of D with these paths, and with the gradient penalty for wgangp."""
         if self.opt.gan_mode == "wgangp" and self.opt.lambda_gp > 0:
-            paths = [*paths, self.penalize]
+            paths = [*paths, self.loss_D_gp]
         return Phase("D", [self.netD], self.adam(self.netD), paths)
 
     @property
     def label_nc(self) -> int:
-        """How many classes the input is a map of; 0 for an image. An option of the dataset."""
+        """The number of classes if the input is a label map, 0 if it is an image. An option of the dataset."""
         return getattr(self.opt, "label_nc", 0)
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
         if self.is_training_stage and not {"A", "B"} <= batch.keys():
             raise UserError(
-                f"--dataset_mode {self.opt.dataset_mode} has no pairs, and --model {self.opt.model} learns from pairs: "
-                "use --dataset_mode aligned"
+                f"--dataset_mode {self.opt.dataset_mode} has no pairs, but --model {self.opt.model} needs pairs: use "
+                "--dataset_mode aligned"
             )
-        if A not in batch:  # a folder alone, as --dataset_mode single has it, is the input whatever the direction
+        if A not in batch:  # --dataset_mode single has one domain, the input in both directions
             A, B = B, A
         self.real_A = self.to_device(batch[A])
         if self.label_nc:
@@ -64,67 +64,67 @@ class Pix2PixModel(Pix2PixOptions, BaseModel):
         self.image_paths = batch[f"{A}_paths"]
 
     def get_current_losses(self) -> dict[str, float]:
-        """D_real and D_fake, of which the objective has a half each, are told in full, as the field logs them."""
+        """The losses by name. D_real and D_fake are logged without the factor 1/2 of the objective, as is usual."""
         numbers = super().get_current_losses()
         return {name: 2 * number if name in ("D_real", "D_fake") else number for name, number in numbers.items()}
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         visuals = super().get_current_visuals()
-        return visuals | ({"real_A": labels.to_colours(visuals["real_A"])} if self.label_nc else {})
+        return visuals | ({"real_A": labels.to_colors(visuals["real_A"])} if self.label_nc else {})
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
-        """One for each pair, with its B as the truth."""
-        found = super().translations(batch)
-        for translation in found:
+        """One for each pair, with real_B as the ground truth of fake_B."""
+        translations = super().translations(batch)
+        for translation in translations:
             if "real_B" in translation.visuals:
                 translation.truth["fake_B"] = translation.visuals["real_B"]
-        return found
+        return translations
 
     def forward(self) -> None:
         self.fake_B = self.netG(self.real_A)
 
-    # The objective (equations 1 to 4), of which each term is logged with its weight.
+    # The objective (Isola et al. 2017, equations 1 to 4).
 
-    def beside_input(self, image: Tensor) -> Tensor:
-        """What the discriminator looks at: input and image, as channels of one."""
-        return torch.cat([self.real_A, losses.in_full(image)], dim=1)
+    def concat_with_input(self, image: Tensor) -> Tensor:
+        """The discriminator's input: real_A and `image`, concatenated to (N, input_nc + output_nc, H, W)."""
+        return torch.cat([self.real_A, losses.upcast(image)], dim=1)
 
     def logits(self, pair: Tensor) -> Tensor:
-        """D's judgement of pairs."""
+        """D's logits of pairs (N, input_nc + output_nc, H, W)."""
         return self.netD(pair)
 
     def gan_loss(self, pair: Tensor, target_is_real: bool) -> Tensor:
-        """How far D is from judging so."""
+        """The GAN loss of pairs (N, input_nc + output_nc, H, W)."""
         return losses.gan_loss(self.logits(pair), target_is_real, self.opt.gan_mode)
 
-    def make_and_judge_fake(self) -> dict[str, Tensor]:
-        """Make fake_B, for both phases: its graph waits for the phase of G."""
-        self.netG.requires_grad_()  # though it is D that learns: nothing of its loss goes there
+    def forward_and_loss_D_fake(self) -> dict[str, Tensor]:
+        """Generate fake_B for both phases, then compute D_fake. Phase G reuses fake_B and its graph."""
+        self.netG.requires_grad_()  # records the graph for phase G; the loss of D does not reach netG
         self.forward()
-        return self.judge_fake()
+        return self.loss_D_fake()
 
-    def judge_fake(self) -> dict[str, Tensor]:
-        """Is D's judgement of generated pairs "fake"?"""
-        self.fake_pair = self.query_pool(self.pool, self.beside_input(self.fake_B))
+    def loss_D_fake(self) -> dict[str, Tensor]:
+        """D: generated pairs (from the pool) are fake."""
+        self.fake_pair = self.query_pool(self.pool, self.concat_with_input(self.fake_B))
         return {"D_fake": 0.5 * self.gan_loss(self.fake_pair, False)}
 
-    def judge_real(self) -> dict[str, Tensor]:
-        """Is D's judgement of real pairs "real"?"""
-        return {"D_real": 0.5 * self.gan_loss(self.beside_input(self.real_B), True)}
+    def loss_D_real(self) -> dict[str, Tensor]:
+        """D: real pairs are real."""
+        return {"D_real": 0.5 * self.gan_loss(self.concat_with_input(self.real_B), True)}
 
-    def penalize(self) -> dict[str, Tensor]:
-        """The gradient penalty of wgangp, between real and generated pairs."""
-        penalty = losses.gradient_penalty(self.logits, self.beside_input(self.real_B), self.fake_pair)
+    def loss_D_gp(self) -> dict[str, Tensor]:
+        """D: the gradient penalty of wgangp, between real and generated pairs."""
+        penalty = losses.gradient_penalty(self.logits, self.concat_with_input(self.real_B), self.fake_pair)
         return {"D_gp": self.opt.lambda_gp * penalty}
 
-    def generate(self) -> dict[str, Tensor]:
-        """Is fake_B taken for real beside real_A, and near real_B?"""
+    def loss_G(self) -> dict[str, Tensor]:
+        """G: the GAN loss of (real_A, fake_B) and the L1 loss between fake_B and real_B."""
         opt, terms = self.opt, {}
-        # Its graph is that of D's phase; of a batch in parts, only one part's could be kept so long.
+        # fake_B has the graph of phase D, except with gradient accumulation, which frees the graphs between phases.
         if opt.lambda_GAN == 0 or not self.fake_B.requires_grad:
             self.forward()
         if opt.lambda_GAN > 0:
-            terms["G_GAN"] = opt.lambda_GAN * self.gan_loss(self.beside_input(self.fake_B), True)
+            terms["G_GAN"] = opt.lambda_GAN * self.gan_loss(self.concat_with_input(self.fake_B), True)
         if opt.lambda_L1 > 0:
             terms["G_L1"] = opt.lambda_L1 * losses.l1_loss(self.fake_B, self.real_B)
         return terms

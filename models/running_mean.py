@@ -1,4 +1,4 @@
-"""The mean of scalars that stay on their device."""
+"""A running mean of scalars on their device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class RunningMean:
-    """Mean of scalars; the host waits for the device only in `mean`. Part of a run's checkpoint."""
+    """The mean of scalar tensors. Only `mean` synchronizes with the device. Saved in checkpoints."""
 
     def __init__(self) -> None:
         self.reset()
@@ -19,13 +19,13 @@ class RunningMean:
         self.total: Tensor | float = 0.0
         self.count: Tensor | int = 0
 
-    def add(self, value: Tensor, counts: Tensor) -> None:
-        """Add the scalar `value` if the scalar `counts` is true."""
-        self.total = self.total + torch.where(counts, value, 0.0)
-        self.count = self.count + counts.long()
+    def add(self, value: Tensor, is_valid: Tensor) -> None:
+        """Add the scalar `value` if the boolean scalar `is_valid` is true."""
+        self.total = self.total + torch.where(is_valid, value, 0.0)
+        self.count = self.count + is_valid.long()
 
     def mean(self) -> float:
-        """The mean of all values added since `reset`; NaN if there are none."""
+        """The mean of all values added since `reset`; NaN without values."""
         return float(self.total) / count if (count := int(self.count)) else math.nan
 
     def state_dict(self) -> dict[str, Any]:

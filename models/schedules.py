@@ -1,4 +1,4 @@
-"""Learning-rate schedules: they multiply the rates that an optimizer's parameter groups were built with."""
+"""Learning-rate schedules: they multiply the initial learning rate of each parameter group of an optimizer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from models.lr_policies import LR_POLICIES
 class Schedule:
     """Sets the learning rate of each parameter group to a factor times that group's own initial rate.
 
-    The factor follows --lr_policy, stepped once at the end of each epoch, and in the first --lr_warmup steps a linear
-    warm-up from 0 to 1 (Goyal et al. 2017, section 2.2). It works with any torch optimizer.
-    A resumed run takes changed options (--lr, --beta1, --n_epochs, --lr_policy) into account for the epoch it is in.
+    The factor follows --lr_policy, updated at the end of each epoch, and a linear warm-up from 0 to 1 in the first
+    --lr_warmup steps (Goyal et al. 2017, section 2.2). Works with any torch optimizer.
+    A resumed run applies changed options (--lr, --beta1, --n_epochs, --lr_policy) from its current epoch on.
     """
 
     def __init__(self, optimizer: Optimizer, opt: argparse.Namespace) -> None:
@@ -28,24 +28,24 @@ class Schedule:
         self.initial: list[float] = [float(group["lr"]) for group in optimizer.param_groups]
         self.rates = self.initial  # without warm-up
         self.betas = [group.get("betas") for group in optimizer.param_groups]
-        # A fifth when the measured loss has not fallen for more than 5 epochs.
+        # Multiplies by 0.2 when the metric has not decreased by 1 % for more than 5 epochs.
         self.plateau = ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
         self._set_rates(self._rates())
 
     def begin_step(self, number: int) -> None:
-        """Set the rates of the training step `number`, counted from 1, if it belongs to the warm-up."""
+        """Set the learning rates for training step `number`, counted from 1, if it is in the warm-up."""
         if number <= self.warmup:
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * number / self.warmup
 
-    def step(self, measure: float) -> None:
-        """End an epoch whose mean loss was `measure`, which the policy plateau looks at."""
+    def step(self, metric: float) -> None:
+        """Set the learning rates for the next epoch. `metric`: mean loss of the finished epoch, for policy plateau."""
         self.epoch += 1
         if self.opt.lr_policy != "plateau":
             self._set_rates(self._rates())
             return
-        self._set_rates(self.rates)  # without the warm-up's factor
-        self.plateau.step(measure)
+        self._set_rates(self.rates)  # removes the warm-up factor
+        self.plateau.step(metric)
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def _rates(self) -> list[float]:
@@ -62,7 +62,7 @@ class Schedule:
         return state | {"initial": self.initial, "rates": self.rates, "plateau": self.plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """To be called after the optimizer's, which restores the rates and betas of the saved run."""
+        """Call after the optimizer's load_state_dict, which overwrites learning rates and betas with the saved ones."""
         self.epoch, self.first_epoch = state["epoch"], state["first_epoch"]
         for group, betas in zip(self.optimizer.param_groups, self.betas, strict=True):
             if betas is not None:
@@ -71,5 +71,5 @@ class Schedule:
         if self.opt.lr_policy == state["policy"] == "plateau":
             self.plateau.load_state_dict(state["plateau"])
             saved = zip(self.initial, state["initial"], state["rates"], strict=True)
-            rates = [rate if now == then else rate * now / then for now, then, rate in saved]
+            rates = [rate if new == old else rate * new / old for new, old, rate in saved]
         self._set_rates(rates)

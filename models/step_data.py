@@ -15,43 +15,45 @@ Role = Literal["inputs", "outputs"]
 
 @dataclass
 class StepData:
-    """A batch on its way through a step: inputs, outputs and losses, each by name.
+    """The inputs, outputs and losses of a step, by name.
 
-    A model's `set_input` makes the inputs, its paths the outputs. The model's attributes of these names
-    (`model.real_A`, `model.fake_B`) are views of this object, see `StepAttributes`. Tensors whose first dimension is
-    the number of images belong to these images and are split with them; others stay whole.
+    A model's `set_input` assigns the inputs, its paths assign the outputs. `model.real_A` and `model.fake_B` read
+    from this object, see `StepAttributes`. A tensor whose first dimension is the number of images is per image: it is
+    split into micro-batches. Other tensors are not split.
     """
 
     inputs: dict[str, Tensor] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
-    images: int = 0
-    share: float = 1.0  # of the batch's images, 0 to 1
+    images: int = 0  # number of images
+    fraction: float = 1.0  # of the images of the whole batch, 0 to 1
 
     def split(self, count: int) -> list[StepData]:
-        """`count` micro-batches of nearly equal size, each with its images' inputs; the step itself if `count` is 1."""
+        """Split into `count` micro-batches of nearly equal size, with inputs only; returns [self] if `count` is 1."""
         if count == 1:
             return [self]
         sizes = [len(chunk) for chunk in torch.arange(self.images).tensor_split(count)]
-        parts = [StepData(images=size, share=size / self.images) for size in sizes]
+        micro_batches = [StepData(images=size, fraction=size / self.images) for size in sizes]
         for name, value in self.inputs.items():
             chunks = value.split(sizes) if self._is_per_image(value) else [value] * count
-            for part, chunk in zip(parts, chunks, strict=True):
-                part.inputs[name] = chunk
-        return parts
+            for micro_batch, chunk in zip(micro_batches, chunks, strict=True):
+                micro_batch.inputs[name] = chunk
+        return micro_batches
 
-    def join(self, parts: Sequence[StepData]) -> None:
-        """Take the outputs of all micro-batches, in order: again one for each image of the batch."""
-        if len(parts) == 1:
+    def join(self, micro_batches: Sequence[StepData]) -> None:
+        """Concatenate the outputs of all micro-batches, in order; of outputs that are not per image, keep the last."""
+        if len(micro_batches) == 1:
             return
-        for name in parts[-1].outputs:
-            values = [part.outputs[name] for part in parts if name in part.outputs]
-            per_image = all(part._is_per_image(value) for part, value in zip(parts, values, strict=False))
-            equal = len({value.shape[1:] for value in values}) == 1
-            self.outputs[name] = torch.cat(values) if per_image and equal and len(values) == len(parts) else values[-1]
+        for name in micro_batches[-1].outputs:
+            sources = [micro_batch for micro_batch in micro_batches if name in micro_batch.outputs]
+            values = [micro_batch.outputs[name] for micro_batch in sources]
+            is_per_image = all(map(StepData._is_per_image, sources, values))
+            same_shape = len({value.shape[1:] for value in values}) == 1
+            is_complete = len(values) == len(micro_batches)
+            self.outputs[name] = torch.cat(values) if is_per_image and same_shape and is_complete else values[-1]
 
     def detach(self) -> None:
-        """Keep the outputs' values without the graph that made them."""
+        """Detach the outputs from their graph, which frees its memory."""
         self.outputs = {name: value.detach() for name, value in self.outputs.items()}
 
     def _is_per_image(self, value: Tensor) -> bool:
@@ -59,11 +61,10 @@ class StepData:
 
 
 class StepAttributes:
-    """Attributes that are views of a StepData: `self.real_A` is `self.step_data.inputs["real_A"]`.
+    """Base of models: attributes that are stored in `step_data`, so that `self.real_A` is `step_data.inputs["real_A"]`.
 
-    A tensor that is assigned to an attribute inside `recording("inputs")` or `recording("outputs")` goes into
-    `step_data` under that name. Tensors that are assigned anywhere else, as in `__init__`, are ordinary attributes, and
-    stay so: a step neither splits nor joins them.
+    A tensor assigned inside `recording("inputs")` or `recording("outputs")` is stored in `step_data`. A tensor first
+    assigned elsewhere, such as in `__init__`, stays an ordinary attribute: a step neither splits nor joins it.
     """
 
     step_data: StepData
@@ -71,7 +72,10 @@ class StepAttributes:
 
     @contextmanager
     def recording(self, role: Role, data: StepData | None = None) -> Iterator[None]:
-        """A context in which assigned tensors are inputs or outputs, of `data` if given (as `step_data` in it)."""
+        """A context that stores assigned tensors as inputs or outputs of `data`, or of `step_data` if it is None.
+
+        Within the context, `data` is `step_data`.
+        """
         before = self._role, self.step_data
         self._role = role
         if data is not None:
@@ -85,13 +89,13 @@ class StepAttributes:
         if self._role is None or not isinstance(value, Tensor) or isinstance(vars(self).get(name), Tensor):
             super().__setattr__(name, value)
             return
-        vars(self).pop(name, None)  # such as a None of __init__
+        vars(self).pop(name, None)  # a placeholder such as None, set in __init__
         data = self.step_data
         values, others = (data.inputs, data.outputs) if self._role == "inputs" else (data.outputs, data.inputs)
         others.pop(name, None)
         values[name] = value
 
-    if not TYPE_CHECKING:  # type checkers know the attributes by their assignments
+    if not TYPE_CHECKING:  # type checkers infer the attributes from their assignments
 
         def __getattr__(self, name: str) -> Tensor:
             data = vars(self).get("step_data")

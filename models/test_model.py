@@ -1,4 +1,4 @@
-"""One generator, one way: for weight files that were trained here or elsewhere."""
+"""Translation in one direction with one generator, from a weight file trained here or elsewhere."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from models.test_options import TestOptions
 
 
 class TestModel(TestOptions, BaseModel):
-    """Loads <epoch>_net_G<model_suffix>.pth and shows `real` and `fake`."""
+    """Loads <epoch>_net_G<model_suffix>.pth; its visuals are `real` and `fake`."""
 
-    __test__ = False  # pytest: not a test
+    __test__ = False  # pytest must not collect it
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)

@@ -1,4 +1,4 @@
-"""One training step: phases, micro-batches, backward passes, the guard against non-finite numbers, optimizer steps."""
+"""One training step: phases, micro-batches, backward passes, the non-finite guard and optimizer steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.finite_watch import FiniteWatch
+from models.non_finite_guard import NonFiniteGuard
 from models.running_mean import RunningMean
 from models.step_data import StepData
 from util.errors import UserError
@@ -20,11 +20,11 @@ from util.runtime.processes import Processes
 
 @dataclass
 class Phase:
-    """One optimizer step of a training step.
+    """One optimizer step within a training step.
 
-    The objective is the sum of the loss terms of all paths. A path is a function that runs the forward pass and
-    returns weighted loss terms by name. Each path is followed by its backward pass, so that only one path's graph is
-    in memory at a time; with --accumulate, only that of one micro-batch.
+    The objective is the sum of the loss terms of all paths. A path is a function that runs a forward pass and returns
+    weighted loss terms by name. The backward pass of a path runs directly after it, so that the graph of only one path
+    is in memory at a time; with --accumulate, that of one path for one micro-batch.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Phase:
 
 
 class TrainingStep:
-    """Runs the phases of a model on the data of a step."""
+    """Runs the phases of a model on the batch of a step."""
 
     def __init__(
         self,
@@ -43,56 +43,56 @@ class TrainingStep:
         *,
         precision: Precision,
         world: Processes,
-        watch: FiniteWatch,
+        guard: NonFiniteGuard,
         accumulate: int = 1,
     ) -> None:
-        """Train `networks`, by name; raises UserError if a phase trains a network that is not among them."""
+        """`networks`: the registered networks. Raises UserError if a phase trains a network that is not registered."""
         self.phases, self.networks = phases, networks
-        self.precision, self.world, self.watch, self.accumulate = precision, world, watch, accumulate
-        self.epoch_loss = RunningMean()  # of `measured_phase`, for --lr_policy plateau
-        self.counts: list[int] = [0]  # images of this step in each process
+        self.precision, self.world, self.guard, self.accumulate = precision, world, guard, accumulate
+        self.epoch_loss = RunningMean()  # loss of `measured_phase`, for --lr_policy plateau
+        self.counts: list[int] = [0]  # number of images of this step on each rank
         require_registered(phases, networks)
 
     @property
     def measured_phase(self) -> Phase:
-        """The phase whose loss --lr_policy plateau looks at: the generators', or the first one."""
+        """The phase whose loss --lr_policy plateau monitors: phase G, or the first one if no phase is named G."""
         return next((phase for phase in self.phases if phase.name == "G"), self.phases[0])
 
-    def run(self, data: StepData, working_on: Callable[[StepData], AbstractContextManager[None]]) -> None:
-        """Take one step on `data`; its outputs and losses are then those of the whole batch.
+    def run(self, data: StepData, use_data: Callable[[StepData], AbstractContextManager[None]]) -> None:
+        """Take one training step on `data`, and set its outputs and losses, which are those of the whole batch.
 
-        `working_on(part)` is a context in which the paths read and write the tensors of a micro-batch.
+        `use_data(micro_batch)` is a context in which the paths read and write the tensors of the micro-batch.
         """
         data.outputs, data.losses = {}, {}
-        self.watch.begin_step()
-        self.counts = self.world.counts(data.images)
-        parts = data.split(min(self.accumulate, max(1, min(self.counts))))
-        # Only fp16 continues after a skipped step, whose forward passes may have spoiled the statistics of norms.
-        before = [(buffer, buffer.clone()) for buffer in self._buffers()] if self.precision.may_skip else []
-        skips = [self._run_phase(phase, data, parts, working_on) for phase in self.phases]
-        for buffer, value in before:  # after the last backward pass, as graphs refer to the buffers
+        self.guard.begin_step()
+        self.counts = self.world.all_gather_ints(data.images)
+        micro_batches = data.split(min(self.accumulate, max(1, min(self.counts))))
+        # fp16 continues after a skipped step: restore the running statistics, which may have become non-finite.
+        saved = [(buffer, buffer.clone()) for buffer in self._buffers()] if self.precision.may_skip else []
+        skips = [self._run_phase(phase, data, micro_batches, use_data) for phase in self.phases]
+        for buffer, value in saved:  # only after the last backward pass, because graphs refer to the buffers
             buffer.copy_(torch.where(torch.stack(skips).max() > 0, value, buffer))
-        data.join(parts)
+        data.join(micro_batches)
         self.precision.end_step()
 
     def _run_phase(
         self,
         phase: Phase,
         data: StepData,
-        parts: Sequence[StepData],
-        working_on: Callable[[StepData], AbstractContextManager[None]],
+        micro_batches: Sequence[StepData],
+        use_data: Callable[[StepData], AbstractContextManager[None]],
     ) -> Tensor:
-        """Add up the gradients of all micro-batches, then step; returns 1.0 if the step was skipped, else 0.0."""
+        """Accumulate the gradients of all micro-batches, then step; returns 1.0 if the step was skipped, else 0.0."""
         for network in self.networks.values():
             network.requires_grad_(any(network is trained for trained in phase.networks))
         phase.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, Tensor] = {}
-        for part in parts:
-            with working_on(part):
-                for name, loss in self._backward(phase, part.share).items():
+        for micro_batch in micro_batches:
+            with use_data(micro_batch):
+                for name, loss in self._backward(phase, micro_batch.fraction).items():
                     losses[name] = losses[name] + loss if name in losses else loss
-            if len(parts) > 1:
-                part.detach()
+            if len(micro_batches) > 1:
+                micro_batch.detach()
         self._all_reduce(phase, losses)
         data.losses |= losses
         skip = self._step_optimizer(phase, losses)
@@ -100,29 +100,29 @@ class TrainingStep:
             self.epoch_loss.add(torch.stack([*losses.values()]).sum(), skip == 0)
         return skip
 
-    def _backward(self, phase: Phase, share: float) -> dict[str, Tensor]:
-        """Run every path of a phase forward and backward; returns the loss terms, weighted by `share`."""
+    def _backward(self, phase: Phase, fraction: float) -> dict[str, Tensor]:
+        """Run the forward and backward pass of each path of a phase; returns its loss terms, times `fraction`."""
         losses: dict[str, Tensor] = {}
         for path in phase.paths:
             with self.precision.autocast():
                 terms = path()
-            self.precision.backward(torch.stack([*terms.values()]).sum() * share)
-            losses |= {name: term.detach() * share for name, term in terms.items()}
+            self.precision.backward(torch.stack([*terms.values()]).sum() * fraction)
+            losses |= {name: term.detach() * fraction for name, term in terms.items()}
         return losses
 
     def _all_reduce(self, phase: Phase, losses: Mapping[str, Tensor]) -> None:
-        """Average gradients and losses over the processes, weighted by their numbers of images."""
+        """Average gradients and losses over all ranks, weighted by their numbers of images."""
         gradients = [p.grad for network in phase.networks for p in network.parameters() if p.grad is not None]
         own, total = self.counts[self.world.rank], sum(self.counts)
-        self.world.average([*gradients, *losses.values()], own, total)
+        self.world.all_reduce_mean([*gradients, *losses.values()], own, total)
 
     def _step_optimizer(self, phase: Phase, losses: Mapping[str, Tensor]) -> Tensor:
-        """Step unless a loss or a gradient is not finite; returns 1.0 if skipped, else 0.0, on the device."""
+        """Step unless a loss or gradient is non-finite; returns 1.0 if skipped, else 0.0, on the device."""
         optimizer = phase.optimizer
         parameters = (parameter for network in phase.networks for parameter in network.parameters())
         self.precision.unscale(optimizer)
-        skip = self.watch.check(phase.name, losses, (parameter.grad for parameter in parameters))
-        # A fused optimizer leaves its weights alone where this flag, on the device, is 1: no wait for the device.
+        skip = self.guard.check(phase.name, losses, (parameter.grad for parameter in parameters))
+        # A fused optimizer reads this flag on the device, and does not step if it is 1: no synchronization.
         if getattr(optimizer, "_step_supports_amp_scaling", False):
             optimizer.found_inf = skip  # type: ignore[attr-defined]
             optimizer.step()
@@ -135,14 +135,14 @@ class TrainingStep:
 
 
 def require_registered(phases: Sequence[Phase], networks: Mapping[str, nn.Module]) -> None:
-    """Raise UserError if a phase trains a network, or a parameter, that checkpoints would not contain."""
-    known = {id(parameter) for network in networks.values() for parameter in network.parameters()}
+    """Raise UserError if a phase trains a network or a parameter that checkpoints would not contain."""
+    registered = {id(parameter) for network in networks.values() for parameter in network.parameters()}
     for phase in phases:
         trained = [(type(network).__name__, [*network.parameters()]) for network in phase.networks]
         trained += [("a parameter of its optimizer", group["params"]) for group in phase.optimizer.param_groups]
-        for what, parameters in trained:
-            if any(id(parameter) not in known for parameter in parameters):
+        for name, parameters in trained:
+            if any(id(parameter) not in registered for parameter in parameters):
                 raise UserError(
-                    f"phase {phase.name} of the model trains {what}, which is not registered and would never be "
+                    f"phase {phase.name} of the model trains {name}, which is not registered and would never be "
                     "saved: register its network with add_network"
                 )

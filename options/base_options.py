@@ -1,4 +1,4 @@
-"""The flags of train.py and test.py alike, and how the values of all flags come about."""
+"""Resolving options: from the command line, --config, an earlier run and defaults to one Namespace."""
 
 from __future__ import annotations
 
@@ -6,143 +6,163 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from data import DATASETS, PREPROCESS
+from data import DATASETS
 from data.fingerprint import difference
 from models import MODELS
-from models.architectures import INIT_TYPES, NORMS, PADDINGS, UPSAMPLINGS
-from models.networks import DISCRIMINATORS, GENERATORS
 from options import files
+from options.common_arguments import add_common_options
 from options.parser import HelpFormatter, OptionParser
-from util.arguments import number
+from util import monitors
+from util.arguments import Scope
 from util.errors import UserError
 from util.runs.provenance import changed_versions
 
-DEFAULT_MODEL = "cycle_gan"
+
+@dataclass(frozen=True)
+class Config:
+    """Values of options, by name, that override defaults and the earlier run; `source` names them in errors."""
+
+    source: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 class BaseOptions:
-    """Resolves options. Later sources win: defaults, the model's defaults, the run's (test), --config, flags."""
+    """Resolves options. Later sources override earlier ones: defaults, the model's, the run's, --config, flags."""
 
     is_train: bool
     description: str
-    repeated: Mapping[str, Any]  # what --config, or the run that goes on, says of a run besides its options
+    usage: str
+    examples: str
+    formatter: type[HelpFormatter] = HelpFormatter
+    source_run: Mapping[str, Any]  # of --config or the resumed run: its versions, and the fingerprint of its dataset
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
-        """The options as a Namespace, checked. `argv` is the command line without the program's name.
+        """The complete, checked options. `argv` is the command line without the program's name.
 
-        Raises UserError for a mistake; --help prints and exits.
+        Raises UserError for a mistake; --help prints and exits. Nothing is filled in later.
         """
         argv = list(sys.argv[1:] if argv is None else argv)
-        parser = self._base_parser(add_help=False)
-        given = parser.given(argv)
-        config_file = given.get("config")
-        config, self.repeated = files.read_config(Path(config_file)) if config_file else ({}, {})
-        config = self._usable(config)
-        # At first without the options that only the model or dataset of a run to restore may know.
-        opt, _ = self._resolve(argv, config, {}, strict=False)
-        _settle_name(opt)
-        run = self._run_to_restore(opt, given | config)
-        restored = self._restored(Path(opt.checkpoints_dir), run, given | config) if run else {}
-        opt, parser = self._resolve(argv, config, restored)
+        self.source_run = {}
+        config = Config()
+        if file := self._base_parser(add_help=False).given(argv).get("config"):
+            values, self.source_run = files.read_config(Path(file))
+            config = Config(f"--config {file}", self._usable(values))
+        return self.resolve(argv, config)
+
+    def resolve(self, argv: Sequence[str], config: Config) -> argparse.Namespace:
+        """The options of a command line and a config, with those that they take from an earlier run."""
+        given = self._base_parser(add_help=False).given(argv) | dict(config.values)
+        # The first pass finds the run; it ignores options that only the run's model or dataset may have.
+        opt, _ = self._merge(argv, config, {}, strict=False)
+        self._require_images(opt, given)
+        _set_name(opt)
+        run = self._run_to_restore(opt, given)
+        restored = self._restored(Path(opt.checkpoints_dir), run, given) if run else {}
+        opt, parser = self._merge(argv, config, restored)
         if run:
             opt.name, opt.suffix = run, ""
-            by_hand = (parser.given(argv).keys() | config.keys()) & restored.keys() - {"name"}
-            self._judge_changes(
-                {key: restored[key] for key in sorted(by_hand) if restored[key] != getattr(opt, key)}, opt, parser
-            )
-        _settle_name(opt)
-        self._settle(opt, given | config)
-        for room, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
-            room.options(name).finish_options(opt, self.is_train)
+            overridden = (parser.given(argv).keys() | config.values.keys()) & restored.keys()
+            before = {name: restored[name] for name in sorted(overridden) if restored[name] != getattr(opt, name)}
+            self._check_changes(before, opt, parser.scopes())
+        _set_name(opt)
+        self._finish(opt, given)
+        for registry, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
+            registry.options(name).finish_options(opt, self.is_train)
         return opt
 
-    def _usable(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What of a --config holds."""
-        return dict(config)
-
     def describe(self, opt: argparse.Namespace) -> str:
-        """The options as text, a line each, with the default where it is another."""
+        """The options as text, one a line, with the default of each that differs from it."""
         parser = self._parser_for(opt.model, opt.dataset_mode)
         return files.as_text(opt, {name: parser.get_default(name) for name in parser.options()})
 
-    def tell_differences(self, fingerprint: Mapping[str, Any]) -> None:
-        """Say why a run that goes on, or repeats another, may end differently: versions, or (repeating) the dataset."""
-        if versions := changed_versions(self.repeated.get("versions", {})):
+    def warn_differences(self, fingerprint: Mapping[str, Any]) -> None:
+        """Warn if a resumed or repeated run may end differently: other versions, or (repeated) another dataset."""
+        if versions := changed_versions(self.source_run.get("versions", {})):
             print(f"note: results may differ in the last bits from those of {versions}", file=sys.stderr)
-        if changed := difference(self.repeated.get("dataset", fingerprint), fingerprint):
-            print(f"note: the dataset is not the one of --config: {changed}", file=sys.stderr)
+        if changed := difference(self.source_run.get("dataset", fingerprint), fingerprint):
+            print(f"note: the dataset differs from that of --config: {changed}", file=sys.stderr)
 
     def save(self, opt: argparse.Namespace, folder: Path, fingerprint: Mapping[str, Any]) -> None:
-        """Write options.json and options.txt into the folder of the run, with the fingerprint of its dataset."""
-        files.save_run(folder, opt, self.describe(opt), fingerprint)
+        """Write options.json and options.txt to the folder of the run, with the fingerprint of its dataset."""
+        scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
+        files.save_run(folder, opt, scopes, self.describe(opt), fingerprint)
 
-    # Options of an earlier run, which hold for this one too.
+    # What training and testing do differently.
+
+    def add_options(self, parser: OptionParser) -> None:
+        """Add the options that depend on neither the model nor the dataset."""
+        add_common_options(parser)
+
+    def _require_images(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        """Raise UserError if nothing names the images."""
+        raise NotImplementedError
 
     def _run_to_restore(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> str | None:
-        """The name of the run to take options from, if any."""
+        """The name of the run to restore options from, if any."""
         raise NotImplementedError
 
-    def _restorable(self, parser: OptionParser) -> set[str]:
-        """The names of the options to take."""
+    def _is_restored(self, scope: Scope) -> bool:
+        """Whether options of this scope are restored from the run."""
         raise NotImplementedError
 
-    def _restored(self, checkpoints: Path, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What that run's options.json has of the restorable options; a model given by hand brings its own dataset."""
-        record = files.read_record(checkpoints / name) or {"options": {}, "run": {}}
-        run = record["options"]
+    def _check_changes(self, before: Mapping[str, Any], opt: argparse.Namespace, scopes: Mapping[str, Scope]) -> None:
+        """Refuse or report options that override the run's; `before` has the run's values, by name."""
+        for name, value in before.items():
+            print(f"note: --{name} {getattr(opt, name)} overrides the run's {value}", file=sys.stderr)
+
+    def _usable(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a --config that apply to this call."""
+        return dict(config)
+
+    def _default_model(self, argv: Sequence[str], parser: OptionParser) -> str:
+        """The model when no source names one."""
+        return str(parser.get_default("model"))
+
+    def _training_options(self, model: str) -> set[str]:
+        """The names of options that only training has, which a --config for both may contain."""
+        return set()
+
+    # Restoring and merging.
+
+    def _restored(self, checkpoints: Path, run: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options to restore from the run's options.json, by name; another --model brings its own dataset."""
+        record = files.read_record(checkpoints / run) or {"options": {}, "run": {}}
+        options = record["options"]
         if self.is_train:
-            self.repeated = {"versions": record["run"].get("versions", {})}
-        by_hand = "model" in given and given["model"] != run.get("model")
-        model = given["model"] if by_hand else run.get("model", self._base_parser(False).get_default("model"))
-        parser = self._parser_for(model, None if by_hand else run.get("dataset_mode"))
-        names = (self._restorable(parser) & run.keys()) - ({"model", "dataset_mode"} if by_hand else set())
-        return parser.convert(str(checkpoints / name / files.OPTIONS), {key: run[key] for key in names})
+            self.source_run = {"versions": record["run"].get("versions", {})}
+        other_model = "model" in given and given["model"] != options.get("model")
+        default = self._base_parser(add_help=False).get_default("model")
+        model = given["model"] if other_model else options.get("model", default)
+        parser = self._parser_for(model, None if other_model else options.get("dataset_mode"))
+        names = {name for name, scope in parser.scopes().items() if self._is_restored(scope)} & options.keys()
+        if other_model:
+            names -= {"model", "dataset_mode"}
+        return parser.convert(str(checkpoints / run / files.OPTIONS), {name: options[name] for name in names})
 
-    def _judge_changes(self, changed: Mapping[str, Any], opt: argparse.Namespace, parser: OptionParser) -> None:
-        """Say that options given by hand are others than the run's, which are `changed`, by name."""
-        for name, before in changed.items():
-            print(f"note: --{name} {getattr(opt, name)}, as given; the run has {before}", file=sys.stderr)
-
-    # Building the parser: the model named by an option brings options of its own, and so does the dataset.
-
-    def _resolve(
-        self, argv: Sequence[str], config: Mapping[str, Any], restored: Mapping[str, Any], strict: bool = True
+    def _merge(
+        self, argv: Sequence[str], config: Config, restored: Mapping[str, Any], strict: bool = True
     ) -> tuple[argparse.Namespace, OptionParser]:
-        """The options of all sources, and their parser; an unknown one is a UserError if `strict`, else left out."""
-        early = self._base_parser(add_help=False)
-        chosen = {name: config[name] for name in ("model", "dataset_mode") if name in config}
-        by_hand = early.given(argv)
-        source = f"--config {by_hand.get('config')}"
-        given = {**restored, **early.convert(source, chosen), **by_hand}
-        model = given.get("model", early.get_default("model"))
+        """The options of all sources, and their parser; unknown ones raise UserError if `strict`, or are ignored."""
+        base = self._base_parser(add_help=False)
+        chosen = {name: config.values[name] for name in ("model", "dataset_mode") if name in config.values}
+        given = {**restored, **base.convert(config.source, chosen), **base.given(argv)}
+        model = given["model"] if "model" in given else self._default_model(argv, base)
         parser = self._parser_for(model, given.get("dataset_mode"))
-        elsewhere = config.keys() if not strict else set() if self.is_train else self._training_options(model)
-        here = {name: value for name, value in config.items() if name in parser.options() or name not in elsewhere}
+        ignored = config.values.keys() if not strict else set() if self.is_train else self._training_options(model)
+        usable = {
+            name: value for name, value in config.values.items() if name in parser.options() or name not in ignored
+        }
         known = {name: value for name, value in restored.items() if name in parser.options()}
-        self._set_defaults(parser, model, known, parser.convert(source, here), argv)
+        self._set_defaults(parser, model, known, parser.convert(config.source, usable), argv)
         opt = parser.parse_strictly(argv, partial(self._whose, model)) if strict else parser.parse_known_args(argv)[0]
         opt.is_train = self.is_train
         return opt, parser
-
-    def _whose(self, model: str, flag: str) -> str:
-        """Which other models have a flag that this one has not; empty if there is none."""
-        owners = [name for name in MODELS.names() if name != model and self._has(name, flag)]
-        return f"{flag} is an option of --model {', '.join(owners)}, not of {model}" if owners else ""
-
-    def _has(self, model: str, flag: str) -> bool:
-        """Whether it is an option of the model itself; not if the model, as one half written, can't be asked."""
-        parser = self._base_parser(add_help=False)
-        try:
-            found = MODELS.options(model)
-            found.add_options(parser, self.is_train)
-        except Exception:
-            return False
-        return flag in parser.flags() and (found.trainable or not self.is_train)
 
     def _set_defaults(
         self,
@@ -152,10 +172,10 @@ class BaseOptions:
         config: Mapping[str, Any],
         argv: Sequence[str],
     ) -> None:
-        """Make what the run and --config say the defaults, with what follows from it.
+        """Make the values of the run and of the config the parser's defaults, with the defaults that depend on them.
 
-        Where a source changes what follows from its options, that wins over the sources before it, but not over what
-        the source itself says: a mode given by hand is not undone by what another mode had meant.
+        A source that changes the dependent defaults (--CUT_mode FastCUT) thereby overrides earlier sources, but no
+        value that the source itself gives.
         """
         before: dict[str, Any] = {}
         for source, flags in (({}, ()), (restored, ()), (config, ()), ({}, argv)):
@@ -166,88 +186,99 @@ class BaseOptions:
             parser.set_defaults(**{name: value for name, value in changed.items() if name not in source})
             before = dependent
 
-    def _parser_for(self, model: str, dataset_mode: str | None) -> OptionParser:
-        parser = self._base_parser(add_help=True)
-        model_class = MODELS.options(model)
-        if self.is_train and not model_class.trainable:
-            raise UserError(f"--model {model} can't be trained: it only translates, with test.py")
-        model_class.add_options(parser, self.is_train)
-        DATASETS.options(dataset_mode or parser.get_default("dataset_mode")).add_options(parser, self.is_train)
-        return parser
-
-    def _training_options(self, model: str) -> set[str]:
-        """The names of options that only training has, which a --config for both may hold."""
-        return set()
+    # Building the parser: model and dataset add their own options.
 
     def _base_parser(self, add_help: bool) -> OptionParser:
         parser = OptionParser(
             description=self.description,
+            epilog=self.examples,
             add_help=add_help,
-            formatter_class=HelpFormatter,
-            usage="%(prog)s --dataroot FOLDER [options]",
+            formatter_class=self.formatter,
+            usage=self.usage,
         )
         self.add_options(parser)
         return parser
 
-    def add_options(self, parser: OptionParser) -> None:
-        """Add the flags that do not depend on the model or the dataset."""
-        add_run_options(parser)
-        add_network_options(parser)
-        add_data_options(parser)
+    def _parser_for(self, model: str, dataset_mode: str | None) -> OptionParser:
+        parser = self._base_parser(add_help=True)
+        model_options = MODELS.options(model)
+        if self.is_train and not model_options.trainable:
+            raise UserError(f"--model {model} can't be trained: it only translates, with test.py")
+        model_options.add_options(parser, self.is_train)
+        DATASETS.options(dataset_mode or parser.get_default("dataset_mode")).add_options(parser, self.is_train)
+        return parser
 
-    def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
-        """Fill in what follows from other options, and check what no owner checks."""
+    def _whose(self, model: str, flag: str) -> str:
+        """A sentence that names the other models with this flag; empty if no model has it."""
+        owners = [name for name in MODELS.listed_names() if name != model and self._has(name, flag)]
+        return f"{flag} is an option of --model {', '.join(owners)}, not of {model}" if owners else ""
+
+    def _has(self, model: str, flag: str) -> bool:
+        """Whether a model has this flag; False for a model whose options can't be read."""
+        parser = self._base_parser(add_help=False)
+        try:
+            found = MODELS.options(model)
+            found.add_options(parser, self.is_train)
+        except Exception:
+            return False
+        return flag in parser.flags() and (found.trainable or not self.is_train)
+
+    def _finish(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        """Set the options that follow from others, and check combinations that belong to no single model."""
         if opt.load_iter > 0:
             opt.epoch = f"iter_{opt.load_iter}"
-        _settle_device(opt, given)
+        _set_device(opt, given)
         if opt.use_wandb and find_spec("wandb") is None:
             raise UserError("--use_wandb: the package wandb is not installed; pip install wandb")
+        if getattr(opt, "use_tensorboard", False) and find_spec("tensorboard") is None:
+            raise UserError("--use_tensorboard: the package tensorboard is not installed; pip install tensorboard")
+        if getattr(opt, "monitor", None):
+            monitors.find_outside(opt.monitor)
         if opt.conv == "winograd" and opt.precision in ("bf16", "fp16"):
-            raise UserError(f"--conv winograd computes in float32: leave it out with --precision {opt.precision}")
+            raise UserError(
+                f"--conv winograd computes in float32 only: remove it, or use --precision fp32 instead of "
+                f"{opt.precision}"
+            )
         if opt.preprocess in ("resize_and_crop", "scale_width_and_crop") and opt.load_size < opt.crop_size:
             raise UserError(
                 f"--load_size {opt.load_size} is smaller than --crop_size {opt.crop_size}, so --preprocess "
-                f"{opt.preprocess} has nothing to crop from: use --load_size {opt.crop_size} or larger"
+                f"{opt.preprocess} can't crop: use --load_size {opt.crop_size} or larger"
             )
 
 
-def usual_name(dataroot: str, model: str) -> str:
-    """The name of a run that is given none."""
+def default_name(dataroot: str, model: str) -> str:
+    """The name of a run without --name."""
     return f"{Path(dataroot).resolve().name}_{model}"
 
 
-def _settle_name(opt: argparse.Namespace) -> None:
-    """Fill in --name, with its --suffix; it is the name of a folder, which must not lead out of --checkpoints_dir."""
-    if not opt.dataroot:
-        raise UserError(
-            "--dataroot is required: the folder of your images, with trainA and trainB, or testA and testB, in it"
-        )
+def _set_name(opt: argparse.Namespace) -> None:
+    """Complete --name, with its --suffix. Raises UserError for a name that leads out of --checkpoints_dir."""
     if not opt.name:
-        opt.name = usual_name(opt.dataroot, opt.model)
+        opt.name = default_name(opt.dataroot, opt.model)
     if opt.suffix:
         try:
             opt.name = f"{opt.name}_{opt.suffix.format(**vars(opt))}"
         except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-            raise UserError(f"--suffix {opt.suffix}: names options in braces, such as {{netG}} ({error})") from error
+            raise UserError(
+                f"--suffix {opt.suffix}: braces must contain the name of an option, such as {{netG}} ({error})"
+            ) from error
         opt.suffix = ""
     if re.search(r"(^|[/\\])\.\.?([/\\]|$)|^[/\\]|^$|[\x00-\x1f]", opt.name):
-        raise UserError(f"--name {opt.name!r} is no name of a folder in --checkpoints_dir {opt.checkpoints_dir}")
-    for option in ("epoch", "phase"):  # parts of names of files and folders
-        if re.search(r"[/\\\x00-\x1f]|^\.*$", getattr(opt, option)):
-            raise UserError(f"--{option} {getattr(opt, option)!r} is no part of a file's name")
+        raise UserError(f"--name {opt.name!r} does not name a folder inside --checkpoints_dir {opt.checkpoints_dir}")
 
 
-def _settle_device(opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
-    """--gpu_ids, as the field's commands have it, says what --device is."""
+def _set_device(opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+    """Set --device from --gpu_ids, the flag of other CycleGAN code."""
     if opt.gpu_ids is None:
         return
     if "device" in given:
-        raise UserError(f"--gpu_ids {opt.gpu_ids} and --device {opt.device} say the same thing: give one of them")
+        raise UserError(f"--gpu_ids {opt.gpu_ids} and --device {opt.device} both choose the device: give only one")
     first, *others = [part.strip() for part in opt.gpu_ids.split(",")]
     if not re.fullmatch(r"-1|\d+", first):
-        raise UserError(f"--gpu_ids {opt.gpu_ids}: expected the number of a GPU, or -1 for the CPU")
+        raise UserError(f"--gpu_ids {opt.gpu_ids}: must be the number of a GPU, or -1 for the CPU")
     opt.device, opt.gpu_ids = ("cpu" if first == "-1" else f"cuda:{first}"), None
     if others:
+<<<<<<< HEAD
         print(f"note: of several --gpu_ids a single GPU is used, number {first}", file=sys.stderr)
 
 
@@ -386,3 +417,6 @@ def add_data_options(parser: OptionParser) -> None:
         default="ignore",
         help="color profiles of images other than sRGB: ignore them, or convert the colors to sRGB",
     )
+=======
+        print(f"note: --gpu_ids names several GPUs, and only GPU {first} is used", file=sys.stderr)
+>>>>>>> main

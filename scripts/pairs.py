@@ -1,10 +1,10 @@
-"""Join pairs of images side by side, as --dataset_mode aligned reads them, or take such images apart.
+"""Join pairs of images side by side, as --dataset_mode aligned reads them, or split such images.
 
     python scripts/pairs.py join --A photos --B maps --out datasets/maps/train      # same names in both folders
     python scripts/pairs.py split --AB datasets/maps/train --A photos --B maps
 
-Joining is no need: `aligned` reads two folders, such as trainA and trainB, as well. Pictures are written as PNG of 8
-bits, RGB, so that maps of class ids, for --label_nc, have to stay in a folder of their own.
+Joining is optional: `aligned` also reads two folders, such as trainA and trainB. Images are written as 8-bit RGB PNG.
+Maps of class ids (for --label_nc) must therefore stay in their own folder.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from util.files import temporary_name
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    join = commands.add_parser("join", help="two folders into one of images side by side")
+    join = commands.add_parser("join", help="join two folders into one folder of images side by side")
     join.add_argument("--A", type=Path, required=True, help="folder of the left halves")
     join.add_argument("--B", type=Path, required=True, help="folder of the right halves, with the same names")
-    join.add_argument("--out", type=Path, required=True, help="folder to make; must not exist yet or be empty")
-    split = commands.add_parser("split", help="one folder of images side by side into two")
+    join.add_argument("--out", type=Path, required=True, help="output folder; must be empty or not exist")
+    split = commands.add_parser("split", help="split one folder of images side by side into two folders")
     split.add_argument("--AB", type=Path, required=True, help="folder of images with A and B side by side")
-    split.add_argument("--A", type=Path, required=True, help="folder to make for the left halves")
-    split.add_argument("--B", type=Path, required=True, help="folder to make for the right halves")
+    split.add_argument("--A", type=Path, required=True, help="output folder of the left halves")
+    split.add_argument("--B", type=Path, required=True, help="output folder of the right halves")
     return parser.parse_args()
 
 
 def check_folders(sources: dict[str, Path], targets: dict[str, Path]) -> None:
-    """Raise UserError for a source that is no folder, or a target that holds something."""
+    """Raise UserError if a source is not a folder, or if a target is not empty."""
     for flag, folder in sources.items():
         if not folder.is_dir():
-            raise UserError(f"{flag} {folder} is no folder: expected a folder of images")
+            raise UserError(f"{flag} {folder} is not a folder: expected a folder of images")
     for flag, folder in targets.items():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{flag} {folder} is not empty: remove it or choose another folder")
@@ -54,7 +54,7 @@ def check_folders(sources: dict[str, Path], targets: dict[str, Path]) -> None:
 
 
 def read(path: Path) -> np.ndarray:
-    """The picture, uint8 (H, W, 3)."""
+    """The image, uint8 (H, W, 3). Raises UserError if it cannot be read."""
     try:
         image = read_image(path, 3)
     except UnreadableImage as error:
@@ -63,57 +63,57 @@ def read(path: Path) -> np.ndarray:
 
 
 def write(image: np.ndarray, folder: Path, name: Path) -> None:
-    """Save a picture in a folder under a name whose ending becomes .png."""
+    """Save an image in a folder, as PNG under the same name."""
     path = folder / name.with_suffix(".png")
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
 
 
 @contextmanager
-def made_whole(*folders: Path) -> Iterator[list[Path]]:
-    """Folders to fill that take their names only when all is there: a mistake half-way leaves nothing."""
-    beside = [temporary_name(folder) for folder in folders]
+def renamed_when_complete(*folders: Path) -> Iterator[list[Path]]:
+    """Temporary folders to fill, renamed to `folders` at the end: after an error, nothing is left."""
+    temporary = [temporary_name(folder) for folder in folders]
     try:
-        for folder in beside:
+        for folder in temporary:
             folder.mkdir(parents=True)
-        yield beside
-        for folder, made in zip(folders, beside, strict=True):
-            if folder.exists():  # and is empty, see check_folders
+        yield temporary
+        for folder, complete in zip(folders, temporary, strict=True):
+            if folder.exists():  # an empty folder, see check_folders
                 folder.rmdir()
-            made.rename(folder)
+            complete.rename(folder)
     finally:
-        for folder in beside:
+        for folder in temporary:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def join(folder_A: Path, folder_B: Path, out: Path) -> None:
-    """Write each pair of one name into one image. Raises UserError for two images of unequal size."""
+    """Write each pair of equal names into one image. Raises UserError if the two images differ in size."""
     check_folders({"--A": folder_A, "--B": folder_B}, {"--out": out})
-    pairs, others = match_names([folder_A, folder_B])
-    with made_whole(out) as (beside,):
+    pairs, unpaired = match_names([folder_A, folder_B])
+    with renamed_when_complete(out) as (temporary,):
         for path_A, path_B in pairs:
             A, B = read(path_A), read(path_B)
             if A.shape != B.shape:
                 sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (A, B)]
                 raise UserError(
-                    f"{path_B} has {sizes[1]} pixels, and its pair {path_A} has {sizes[0]}: scale one of them"
+                    f"{path_B} has {sizes[1]} pixels, but its partner {path_A} has {sizes[0]}: resize one of them"
                 )
-            write(np.hstack([A, B]), beside, path_A.relative_to(folder_A))
-    left_out = f", {len(others)} left out, as no other has their name, such as {others[0]}" if others else ""
-    print(f"{out}: {len(pairs)} pairs{left_out}")
+            write(np.hstack([A, B]), temporary, path_A.relative_to(folder_A))
+    skipped = f", {len(unpaired)} without a partner skipped, such as {unpaired[0]}" if unpaired else ""
+    print(f"{out}: {len(pairs)} pairs{skipped}")
 
 
 def split(folder: Path, out_A: Path, out_B: Path) -> None:
-    """Write the halves of each image. Raises UserError for one of an odd width, or two of one name."""
+    """Write the halves of each image. Raises UserError if a width is odd, or if two images have the same name."""
     check_folders({"--AB": folder}, {"--A": out_A, "--B": out_B})
     paths, _ = match_names([folder])
-    with made_whole(out_A, out_B) as (beside_A, beside_B):
+    with renamed_when_complete(out_A, out_B) as (temporary_A, temporary_B):
         for (path,) in paths:
             both = read(path)
             width = both.shape[1]
             if width % 2:
-                raise UserError(f"{path} is {width} pixels wide: A and B side by side have an even width")
-            for half, out in ((both[:, : width // 2], beside_A), (both[:, width // 2 :], beside_B)):
+                raise UserError(f"{path} is {width} pixels wide: A and B side by side need an even width")
+            for half, out in ((both[:, : width // 2], temporary_A), (both[:, width // 2 :], temporary_B)):
                 write(np.ascontiguousarray(half), out, path.relative_to(folder))
     print(f"{out_A} and {out_B}: {len(paths)} pairs")
 

@@ -1,7 +1,7 @@
-"""The files that visdom's page needs besides those in its package: what they are, and placing them.
+"""The files of other projects that visdom's page needs: a list of them, and their installation.
 
-They belong to other projects, and visdom's server downloads them when it first starts. On a machine without
-internet they can come from the npm registry instead, by way of a node_modules folder.
+Visdom's server downloads them when it first starts. For a machine without internet access, they can be installed from
+a node_modules folder of the npm registry instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from util.files import atomic_write
 
 
 class Asset(NamedTuple):
-    """A file of an npm package, and where it goes in visdom's static folder."""
+    """A file of an npm package, and its path in visdom's static folder."""
 
     package: str
     version: str
@@ -39,7 +39,7 @@ COMMON_ASSETS = (
     Asset("bootstrap", "3.3.7", "dist/js/bootstrap.min.js", "js/bootstrap.min.js"),
     Asset("bootstrap", "3.3.7", "dist/css/bootstrap.min.css", "css/bootstrap.min.css"),
     *map(_font, ("eot", "woff2", "woff", "ttf")),
-    _font("svg", "#glyphicons_halflingsregular"),  # visdom names the file so
+    _font("svg", "#glyphicons_halflingsregular"),  # the file name that visdom uses
     Asset("react", "16.2.0", "umd/react.production.min.js", "js/react-react.min.js"),
     Asset("react-dom", "16.2.0", "umd/react-dom.production.min.js", "js/react-dom.min.js"),
     Asset("react-modal", "3.1.10", "dist/react-modal.min.js", "js/react-modal.min.js"),
@@ -50,7 +50,7 @@ COMMON_ASSETS = (
     Asset("d3", "3.5.17", "d3.min.js", "js/d3.v3.min.js"),
     Asset("d3-selection-multi", "1.0.1", "build/d3-selection-multi.js", "js/d3-selection-multi.v1.js"),
     Asset("save-svg-as-png", "1.4.17", "lib/saveSvgAsPng.js", "js/saveSvgAsPng.js"),
-    Asset("classnames", "2.2.5", "index.js", "fonts/classnames"),  # visdom looks for it there
+    Asset("classnames", "2.2.5", "index.js", "fonts/classnames"),  # the path that visdom uses
 )
 ASSETS_OF_0_2 = (
     Asset("react-resizable", "1.4.6", "css/styles.css", "css/react-resizable-styles.css"),
@@ -75,27 +75,27 @@ ASSETS_OF_0_3 = (
 
 
 class Page:
-    """The page of the visdom that is installed: its static folder and the assets that belong there."""
+    """The page of the installed visdom: its static folder, and the assets that it needs there."""
 
     def __init__(self) -> None:
-        """Find it without importing it. Raises UserError if visdom is not installed."""
+        """Find visdom without importing it. Raises UserError if it is not installed."""
         spec = importlib.util.find_spec("visdom")
         if spec is None or spec.origin is None:
-            raise UserError("visdom is not installed; pip install -r requirements.txt")
+            raise UserError("visdom is not installed: pip install -r requirements.txt")
         package = Path(spec.origin).parent
         self.static = package / "static"
         self.version = (package / "VERSION").read_text(encoding="utf-8").strip()
         self.assets = COMMON_ASSETS + (ASSETS_OF_0_2 if self.version.startswith("0.2.") else ASSETS_OF_0_3)
-        self._marker = self.static / "version.built"  # visdom writes its version there when all is in place
+        self._marker = self.static / "version.built"  # visdom writes its version here after a complete download
 
     def is_complete(self) -> bool:
-        """Whether every asset is in place, for this version of visdom."""
+        """Whether every asset of this visdom version is installed."""
         if not all((self.static / asset.target).is_file() for asset in self.assets):
             return False
         return self._marker.is_file() and self._marker.read_text(encoding="utf-8").strip() == self.version
 
-    def place(self, node_modules: Path) -> None:
-        """Copy the assets out of an npm folder. Raises UserError, naming what is missing or not writable."""
+    def install(self, node_modules: Path) -> None:
+        """Copy the assets from an npm folder. Raises UserError if one is missing or cannot be written."""
         files = list(self._read(node_modules))
         try:
             for target, content in files:
@@ -103,10 +103,10 @@ class Page:
                 atomic_write(target, content)
             atomic_write(self._marker, self.version)
         except OSError as error:
-            raise UserError(f"{self.static}: visdom's page cannot be placed there ({error})") from error
+            raise UserError(f"cannot install the assets of visdom's page in {self.static} ({error})") from error
 
     def npm_command(self) -> str:
-        """The command that makes the npm folder, ~/visdom_page/node_modules."""
+        """The command that creates the npm folder ~/visdom_page/node_modules."""
         packages = dict.fromkeys(f"{asset.package}@{asset.version}" for asset in self.assets)
         return f"npm install --prefix ~/visdom_page --legacy-peer-deps {' '.join(packages)}"
 
@@ -118,11 +118,11 @@ class Page:
                 content = (folder / asset.source).read_bytes()
             except (OSError, ValueError, KeyError) as error:
                 raise UserError(
-                    f"--assets {node_modules}: {error}; make the folder with `{self.npm_command()}`"
+                    f"--assets {node_modules}: {error}; create the folder with `{self.npm_command()}`"
                 ) from error
             if version != asset.version:
                 raise UserError(
-                    f"--assets {node_modules}: holds {asset.package} {version}, but the page needs "
-                    f"{asset.version}; make the folder with `{self.npm_command()}`"
+                    f"--assets {node_modules}: contains {asset.package} {version}, but the page needs "
+                    f"{asset.version}; create the folder with `{self.npm_command()}`"
                 )
             yield self.static / asset.target, content

@@ -1,4 +1,4 @@
-"""The errors that end a program in an orderly way, and how they end it."""
+"""Errors that end a program without a traceback, and their exit codes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import NoReturn
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave: one sentence with the option or file, its value and the remedy."""
+    """A user's mistake: one sentence with the option or file, its value and the remedy."""
 
 
 class TrainingDiverged(ArithmeticError):
-    """A loss or a gradient became NaN or infinite, `steps_ago` steps before the last. No weight has changed since."""
+    """A loss or a gradient became NaN or infinite, `steps_ago` steps before the last one. No weight changed since."""
 
-    step: int | None = None  # of the run, where that is known
+    step: int | None = None  # of the run, if known
 
     def __init__(self, numbers: str, steps_ago: int = 0) -> None:
         super().__init__(numbers)
@@ -24,49 +24,49 @@ class TrainingDiverged(ArithmeticError):
     def __str__(self) -> str:
         where = "training" if self.step is None else f"step {self.step}"
         return (
-            f"{where}: {self.numbers}; stopped, and the last checkpoint is as it was: go on from there with "
-            "--continue_train and a smaller --lr; if it is always the same step, look at the images of that step"
+            f"{where}: {self.numbers}; training stopped, and the last checkpoint is unchanged: resume from it with "
+            "--continue_train and a smaller --lr; if the same step fails again, check the images of that step"
         )
 
 
 class ProcessLost(RuntimeError):
-    """Another process, without which this one can't go on, has ended."""
+    """Another process of this job, which this one needs, has ended."""
 
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:
     """Run a program's main function and exit with what it returns.
 
-    A user's mistake ends it with exit code 2 and its sentence on stderr, a diverged training and an error of the
-    system (a full disk) with 1, Ctrl-C with 130; none of them with a traceback.
+    The exit code is 2 for a UserError, 1 for a diverged training or an OSError (a full disk), 130 for Ctrl-C; the
+    message goes to stderr, without a traceback.
     """
     try:
         code = main() or 0
-        if together := sys.modules.get("util.runtime.processes"):
-            together.leave(orderly=True)
+        if processes := sys.modules.get("util.runtime.processes"):  # not imported before torch is needed
+            processes.shut_down(orderly=True)
         raise SystemExit(code)
     except UserError as error:
         message, code = f"error: {error}", 2
     except TrainingDiverged as error:
         message, code = f"error: {error}", 1
     except ProcessLost as error:
-        if not started_first():  # the first says it
+        if not is_main_by_environment():  # rank 0 prints it
             raise SystemExit(1) from error
         message, code = f"error: {error}", 1
-    except OSError as error:  # a full disk, a folder without permission: the error names the file
+    except OSError as error:  # a full disk, missing permission: the error names the file
         message, code = f"error: {error}", 1
     except KeyboardInterrupt:
         message, code = "interrupted", 130
-    if not _is_said_elsewhere(message):
+    if not _is_printed_elsewhere(message):
         print(message, file=sys.stderr)
     raise SystemExit(code)
 
 
-def _is_said_elsewhere(message: str) -> bool:
-    """Whether this is one of several processes, and another one says it."""
-    together = sys.modules.get("util.runtime.processes")
-    return together.is_said_elsewhere(message) if together else not started_first()
+def _is_printed_elsewhere(message: str) -> bool:
+    """Whether another process of this job prints this message."""
+    processes = sys.modules.get("util.runtime.processes")
+    return processes.is_reported_elsewhere(message) if processes else not is_main_by_environment()
 
 
-def started_first() -> bool:
-    """Whether this process is the only one, or the first of several; known before they are connected."""
+def is_main_by_environment() -> bool:
+    """Whether this process is rank 0, or alone; known before the processes are connected."""
     return os.environ.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a crash, never meets half of one."""
+"""Writing files so that neither a reader nor a crash ever sees a partial one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHUNK = 1 << 20  # bytes
 
 @contextmanager
 def atomic_open(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
-    """A binary file to write that takes the name `path` only when it is whole.
+    """Open a binary file for writing that is renamed to `path` once it is complete.
 
-    It is written beside its name and renamed over it; on any error the old file stays. `durable` waits until
-    the disk has it, for what must outlive a power cut.
+    It is written to a temporary file in the same folder. On any error the old file stays. With `durable`, waits until
+    the file is on disk, so that it survives a power cut.
     """
     temporary = temporary_name(path)
     try:
@@ -35,38 +35,41 @@ def atomic_open(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
 
 
 def atomic_write(path: Path, content: bytes | str, *, durable: bool = False) -> None:
-    """Write a whole file at once; text as UTF-8."""
+    """Write a complete file, see `atomic_open`; text as UTF-8."""
     with atomic_open(path, durable=durable) as file:
-        # A file name on disk may hold bytes that are no text.
+        # Text may contain a file name from disk, whose bytes need not be valid UTF-8.
         file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def temporary_name(path: Path) -> Path:
-    """The name beside `path` under which this process writes it at first."""
+    """The temporary file of this process for `path`, in the same folder."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def remove_left_over(folder: Path) -> None:
-    """Remove what a killed process was writing into a folder, or below, that nobody else is writing to."""
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the temporary files of killed processes from a folder and its subfolders.
+
+    Only for a folder that no other process is writing to.
+    """
     for temporary in folder.rglob(".*.tmp"):
         temporary.unlink(missing_ok=True)
 
 
 def to_disk(file: BinaryIO) -> None:
-    """Wait until the disk has what was written to a file."""
+    """Wait until everything written to a file is on disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def folder_to_disk(folder: Path) -> None:
-    """Wait until the disk has the names in a folder, where the system can (Windows needs no such thing)."""
+    """Wait until the file names in a folder are on disk, where the system supports it (Windows does not)."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network disks know no such thing for folders
+        if error.errno != errno.EINVAL:  # some network file systems don't support it for folders
             raise
     finally:
         os.close(descriptor)
@@ -84,12 +87,12 @@ def sha256(path: Path, length: int | None = None) -> str:
 
 
 def json_sum(values: Any) -> str:
-    """The SHA-256 sum of values that JSON knows, whatever the order of their names."""
+    """The SHA-256 sum, in hexadecimal, of values that JSON can represent; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-class Summed:
-    """A file to write into whose SHA-256 sum is taken on the way; `error` keeps what the system refused."""
+class HashingFile:
+    """A file for writing that computes the SHA-256 sum of what is written; `error` keeps an OSError of `write`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file

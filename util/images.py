@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from torchvision.utils import make_grid
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,8 +39,7 @@ def to_rgb(array: np.ndarray) -> np.ndarray:
 
 def grid(images: Tensor, columns: int) -> Tensor:
     """Images (N, C, H, W), N a multiple of `columns`, in rows of one image, (C, N / columns * H, columns * W)."""
-    rows = images.unflatten(0, (-1, columns))
-    return rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    return make_grid(images, nrow=columns, padding=0)[: images.shape[1]]  # it turns one channel into three
 
 
 def name_below(dataroot: Path, phase: str, path: str) -> str:

@@ -24,7 +24,7 @@ MOVED = {
     "models.losses": "models.objectives.losses",
     "models.perceptual_loss": "models.objectives.perceptual_loss",
     "models.winograd": "models.networks.winograd",
-    "util.checkpoint": "util.runs.checkpoint",
+    "util.checkpoint": "util.runs.weights",
     "util.image_pool": "models.image_pool",
     "util.lazy": "util.moved",
     "util.metrics": "util.evaluation.metrics",

@@ -34,6 +34,10 @@ class Registry:
         files = self.folder.glob(f"*{ending}")
         return sorted(file.name.removesuffix(ending) for file in files if file.name != f"base{ending}")
 
+    def listed_names(self) -> list[str]:
+        """The names to offer in help and error messages: without the template, which is there to be copied."""
+        return [name for name in self.names() if name != "template"]
+
     def find(self, name: str) -> Any:
         """The class of that name. Raises UserError for a name that isn't known, and lists the known ones."""
         found = import_outside(self.option, name) if ":" in name else self._find_inside(name, self.kind)
@@ -50,7 +54,7 @@ class Registry:
     def _find_inside(self, name: str, kind: str) -> Any:
         if name not in self.names():
             raise UserError(
-                f"{self.option} {name} is not known: choose one of {', '.join(self.names())}, "
+                f"{self.option} {name} is not known: choose one of {', '.join(self.listed_names())}, "
                 "or give a class of your own as package.module:Class"
             )
         module = importlib.import_module(f"{self.room}.{name}_{kind}")

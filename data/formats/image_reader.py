@@ -94,6 +94,14 @@ def _in_srgb(decoded: Decoded, icc: str, on_profile: Callable[[str], None]) -> D
     return color_profile.to_srgb(decoded, profile)
 
 
+def image_to_tensor(image: Image.Image, channels: int) -> Tensor:
+    """A PIL image as `read_image` returns a file: (channels, H, W), for 1 to 4 channels, with values in 0..255.
+
+    Raises ValueError for gray values outside the range of 16 bits, or of 0..1 for floating point.
+    """
+    return _to_tensor(_convert(_upright(image), channels, lambda: None), channels)
+
+
 def read_labels(path: Path | str, count: int) -> Tensor:
     """Class ids 0..count-1 of a file with a single channel, uint8 (1, H, W); the indices of a file with a palette.
 

@@ -1,7 +1,8 @@
-"""The networks by the names that --netG and --netD take. Needs no torch: a network's module is imported when found.
+"""Registries of the networks for --netG and --netD. Needs no torch: a network's module is imported on lookup.
 
-To add one, write a function or class that takes keyword arguments (see `create_generator` and `create_discriminator`
-for which) and returns an nn.Module, and add its name here; or keep it anywhere, and give package.module:name.
+To add a network, write a function or class that takes keyword arguments (see `create_generator` and
+`create_discriminator`) and returns an nn.Module, and add it here. A network outside this package needs no entry: use
+--netG package.module:name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A generator from noise and its mirror, a discriminator of whole images (Radford et al. 2016, section 3, figure 1)."""
+"""The generator and the discriminator of DCGAN (Radford et al. 2016, section 3 and figure 1)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from torch import Tensor, nn
 
 from models.networks.layers import NORMS, needs_bias
 
-WIDEST = 8  # times ngf or ndf: the paper's 1,024 channels at 4x4 pixels, with ngf 128
+MAX_WIDTH_FACTOR = 8  # times ngf or ndf; with ngf 128 it gives the paper's 1,024 channels at 4x4 pixels
 
 
 def widths(size: int, filters: int) -> list[int]:
-    """Channels at 4x4, 8x8, ... pixels, to half of `size`: halved at each doubling, `filters` at the last."""
-    doublings = size.bit_length() - 3
-    return [filters * min(2**k, WIDEST) for k in reversed(range(doublings))]
+    """The channels at 4x4, 8x8, ..., size/2 pixels: halved when the resolution doubles, `filters` at the last."""
+    levels = size.bit_length() - 3
+    return [filters * min(2**k, MAX_WIDTH_FACTOR) for k in reversed(range(levels))]
 
 
 class LatentGenerator(nn.Module):
-    """Latents (N, latent_size) to images (N, output_nc, size, size) in [-1, 1]; `size` is a power of two from 8 on."""
+    """Maps latents (N, latent_size) to images (N, output_nc, size, size) in [-1, 1]; `size` is a power of 2, >= 8."""
 
     def __init__(self, latent_size: int, output_nc: int, *, size: int, ngf: int, norm: str) -> None:
         super().__init__()
         bias = needs_bias(norm)
         channels, *rest = widths(size, ngf)
         layers = [
-            nn.ConvTranspose2d(latent_size, channels, 4, bias=bias),  # a pixel becomes 4x4
+            nn.ConvTranspose2d(latent_size, channels, 4, bias=bias),  # 1x1 to 4x4
             NORMS[norm](channels),
             nn.ReLU(inplace=True),
         ]
@@ -42,7 +42,7 @@ class LatentGenerator(nn.Module):
 
 
 class ImageDiscriminator(nn.Module):
-    """Images (N, input_nc, size, size) to a logit each, (N, 1, 1, 1); no norm in the first layer nor the last."""
+    """Maps images (N, input_nc, size, size) to logits (N, 1, 1, 1). The first and the last layer have no norm."""
 
     def __init__(self, input_nc: int, *, size: int, ndf: int, norm: str) -> None:
         super().__init__()

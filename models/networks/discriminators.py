@@ -1,6 +1,6 @@
-"""Discriminators: images (N, input_nc, H, W) in [-1, 1] to logits (N, 1, h, w), one for each patch.
+"""Discriminators: they map images (N, input_nc, H, W) in [-1, 1] to logits (N, 1, h, w), one for each patch.
 
-The order of the layers gives the parameter names of the field's published weight files.
+The order of the layers determines the parameter names, which match published weight files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.architectures import least_size
 from models.networks import DISCRIMINATORS
-from models.networks.layers import NORMS, halve, needs_bias
+from models.networks.layers import NORMS, downsample, needs_bias
 from util.errors import UserError
 from util.registry import call_with_accepted
 
@@ -20,10 +20,10 @@ from util.registry import call_with_accepted
 def create_discriminator(
     netD: str, *, input_nc: int, ndf: int = 64, n_layers_D: int = 3, norm: str = "instance"
 ) -> nn.Module:
-    """The discriminator that DISCRIMINATORS knows by that name, its weights not yet initialized.
+    """Build the discriminator `netD` of DISCRIMINATORS, without initializing its weights.
 
-    The discriminator's function gets those of these keyword arguments that it accepts: input_nc, the channels of the
-    image; ndf, the filters of the first layer; norm, a key of layers.NORMS; n_layers.
+    The registered function receives the keyword arguments that it accepts, out of: input_nc, channels of the image;
+    ndf, filters of the first layer; norm, a key of layers.NORMS; n_layers.
     """
     network: nn.Module = call_with_accepted(
         DISCRIMINATORS.find(netD), input_nc=input_nc, ndf=ndf, norm=norm, n_layers=n_layers_D
@@ -32,19 +32,19 @@ def create_discriminator(
 
 
 def multiscale_from_options(opt: argparse.Namespace, input_nc: int) -> MultiscaleDiscriminator:
-    """--num_D of the discriminators that the options describe, for an image and for ever coarser copies of it."""
+    """Build --num_D discriminators from the options, for an image pyramid of images with `input_nc` channels."""
     return MultiscaleDiscriminator([from_options(opt, input_nc) for _ in range(opt.num_D)])
 
 
 def from_options(opt: argparse.Namespace, input_nc: int) -> nn.Module:
-    """The discriminator that the options describe, for images of so many channels."""
+    """Build the discriminator from the options (--netD, --ndf, ...), for images with `input_nc` channels."""
     return create_discriminator(
         opt.netD, input_nc=input_nc, ndf=opt.ndf, n_layers_D=opt.n_layers_D, norm=opt.norm_D or opt.norm
     )
 
 
 class PatchDiscriminator(nn.Module):
-    """PatchGAN (Isola et al. 2017, section 3.2.2): is each patch of the image real?"""
+    """PatchGAN (Isola et al. 2017, section 3.2.2): classifies each patch of an image as real or fake."""
 
     def __init__(self, input_nc: int, *, ndf: int, n_layers: int, norm: str) -> None:
         super().__init__()
@@ -61,54 +61,54 @@ class PatchDiscriminator(nn.Module):
             channels = wider
         layers.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
         self.model = nn.Sequential(*layers)
-        self.least = least_size(n_layers)
+        self.min_size = least_size(n_layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raises UserError for images that are smaller than `least_size`."""
-        self._refuse_small(x)
+        """The logits (N, 1, h, w). Raises UserError for images smaller than `min_size`."""
+        self._require_min_size(x)
         return self.model(x)
 
-    def _refuse_small(self, x: Tensor) -> None:
-        if min(x.shape[-2:]) < self.least:
+    def _require_min_size(self, x: Tensor) -> None:
+        if min(x.shape[-2:]) < self.min_size:
             raise UserError(
-                f"an image of {x.shape[-1]}x{x.shape[-2]} pixels is too small for this discriminator, which needs "
-                f"{self.least}: use --netD n_layers with a smaller --n_layers_D, or --netD pixel"
+                f"an image of {x.shape[-1]}x{x.shape[-2]} pixels is too small for this discriminator, which needs at "
+                f"least {self.min_size}: use --netD n_layers with a smaller --n_layers_D, or --netD pixel"
             )
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """What each layer gives, after its activation, and as the last one the logits; raises as `forward` does."""
-        self._refuse_small(x)
-        found = []
+        """The activations of all layers, then the logits. Raises UserError for images smaller than `min_size`."""
+        self._require_min_size(x)
+        activations = []
         for layer in self.model:
             x = layer(x)
             if isinstance(layer, nn.LeakyReLU):
-                found.append(x)
-        return [*found, x]
+                activations.append(x)
+        return [*activations, x]
 
 
 def basic(input_nc: int, *, ndf: int, norm: str) -> PatchDiscriminator:
-    """A PatchDiscriminator with 3 layers: a receptive field of 70x70 pixels."""
+    """The 70x70 PatchGAN: 3 layers, with a receptive field of 70x70 pixels."""
     return PatchDiscriminator(input_nc, ndf=ndf, n_layers=3, norm=norm)
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """PatchDiscriminators for an image and for copies of half the size, a quarter, ... (Wang et al. 2018, 3.2)."""
+    """PatchGANs on an image pyramid: full size, half, a quarter, ... (Wang et al. 2018, section 3.2)."""
 
     def __init__(self, scales: Sequence[nn.Module]) -> None:
         super().__init__()
         self.scales = nn.ModuleList(scales)
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """Of each scale, the finest first, what PatchDiscriminator.features gives."""
-        found = []
+        """PatchDiscriminator.features of each scale, from fine to coarse."""
+        features = []
         for i, scale in enumerate(self.scales):
-            x = halve(x) if i else x
-            found.append(scale.features(x))  # type: ignore[operator]  # of a PatchDiscriminator
-        return found
+            x = downsample(x) if i else x
+            features.append(scale.features(x))  # type: ignore[operator]  # a method of PatchDiscriminator
+        return features
 
 
 class PixelDiscriminator(nn.Module):
-    """PatchGAN with patches of a single pixel (Isola et al. 2017): judges colours, not structure."""
+    """PixelGAN: classifies each pixel on its own (Isola et al. 2017), so that it sees color but no structure."""
 
     def __init__(self, input_nc: int, *, ndf: int, norm: str) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Generators: images (N, input_nc, H, W) in [-1, 1] to images (N, output_nc, H, W) in [-1, 1].
+"""Generators: they map images (N, input_nc, H, W) in [-1, 1] to images (N, output_nc, H, W) in [-1, 1].
 
-The order and the nesting of the layers give the parameter names of the field's published weight files.
+The order and nesting of the layers determine the parameter names, which match published weight files.
 """
 
 from __future__ import annotations
@@ -9,14 +9,21 @@ import argparse
 import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.networks import GENERATORS
-from models.networks.convolutions import Convolution3x3, OutputConvolution, ResizeConvolution, UpConvolution, choose_way
-from models.networks.layers import NORMS, halve, needs_bias
+from models.networks.convolutions import (
+    Convolution3x3,
+    OutputConvolution,
+    ResizeConvolution,
+    UpConvolution,
+    set_conv_algorithm,
+)
+from models.networks.layers import NORMS, downsample, needs_bias
 from util.errors import UserError
 from util.registry import call_with_accepted
 
@@ -34,15 +41,15 @@ def create_generator(
     conv: str = "auto",
     grad_checkpoint: bool = False,
 ) -> nn.Module:
-    """The generator that GENERATORS knows by that name, its weights not yet initialized.
+    """Build the generator `netG` of GENERATORS, without initializing its weights.
 
-    The generator's function gets those of these keyword arguments that it accepts:
-    input_nc, output_nc: channels of the input and the output image. ngf: filters of the outer layers. norm: a key of
-    layers.NORMS. use_dropout: whether there is dropout of 0.5. upsample: how sides are doubled, "basic" by transposed
-    convolutions as in the papers, or "bilinear". padding_type: of residual blocks, "reflect", "replicate" or "zero".
+    The registered function receives the keyword arguments that it accepts, out of: input_nc and output_nc, channels of
+    the input and output images; ngf, filters of the first and last layers; norm, a key of layers.NORMS; use_dropout,
+    whether to use dropout (0.5); upsample, "basic" (transposed convolutions, as in the papers) or "bilinear";
+    padding_type, of residual blocks, "reflect", "replicate" or "zero".
 
-    conv: the algorithm of convolutions on CPUs, see models/networks/convolutions.py. grad_checkpoint: recompute
-    residual blocks in the backward pass.
+    conv: the algorithm of convolutions on CPUs, see models/networks/convolutions.py. grad_checkpoint: gradient
+    checkpointing, which recomputes residual blocks in the backward pass.
     """
     network: nn.Module = call_with_accepted(
         GENERATORS.find(netG),
@@ -54,7 +61,7 @@ def create_generator(
         upsample=upsample,
         padding_type=padding_type,
     )
-    choose_way(network, conv)
+    set_conv_algorithm(network, conv)
     for module in network.modules():
         if isinstance(module, ResnetBlock):
             module.recompute = grad_checkpoint
@@ -62,7 +69,7 @@ def create_generator(
 
 
 def from_options(opt: argparse.Namespace, *, backwards: bool = False) -> nn.Module:
-    """The generator that the options describe; `backwards` from the output's channels to the input's."""
+    """Build the generator from the options (--netG, --ngf, ...); with `backwards`, for the direction B to A."""
     input_nc, output_nc = (opt.output_nc, opt.input_nc) if backwards else (opt.input_nc, opt.output_nc)
     return create_generator(
         opt.netG,
@@ -79,9 +86,10 @@ def from_options(opt: argparse.Namespace, *, backwards: bool = False) -> nn.Modu
 
 
 class ResnetBlock(nn.Module):
-    """Two padded 3x3 convolutions whose output is added to their input (He et al. 2016).
+    """A residual block: two padded 3x3 convolutions and a skip connection (He et al. 2016).
 
-    With `recompute`, the backward pass makes what is inside anew, instead of having kept it (Chen et al. 2016).
+    With `recompute`, the block uses gradient checkpointing: the backward pass recomputes its activations instead of
+    storing them (Chen et al. 2016).
     """
 
     recompute = False
@@ -96,31 +104,38 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(self._apply_block, x, use_reentrant=False, context_fn=self._contexts)
+            if next(self.buffers(), None) is not None:
+                return self._checkpoint_with_buffers(x)
+            return checkpoint(self._apply_block, x, use_reentrant=False)
         return self._apply_block(x)
 
+    @torch.compiler.disable  # torch.compile does not support a context function
+    def _checkpoint_with_buffers(self, x: Tensor) -> Tensor:
+        result: Tensor = checkpoint(self._apply_block, x, use_reentrant=False, context_fn=self._contexts)
+        return result
+
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """For the first time, and for the second, which leaves the statistics of norms as they are."""
-        return nullcontext(), self._kept_statistics()
+        """The contexts of the forward pass and of its recomputation, which must not update running statistics again."""
+        return nullcontext(), self._preserve_buffers()
 
     @contextmanager
-    def _kept_statistics(self) -> Iterator[None]:
-        before = [buffer.clone() for buffer in self.buffers()]
+    def _preserve_buffers(self) -> Iterator[None]:
+        saved = [buffer.clone() for buffer in self.buffers()]
         try:
             yield
-        finally:  # torch leaves by an exception once it has what it needs
-            for buffer, value in zip(self.buffers(), before, strict=True):
+        finally:  # torch stops the recomputation early with an exception
+            for buffer, value in zip(self.buffers(), saved, strict=True):
                 buffer.copy_(value)
 
     def _apply_block(self, x: Tensor) -> Tensor:
-        return self.conv_block(x) + x  # in this order the sum has the layout that the convolutions give
+        return self.conv_block(x) + x  # in this order, the sum has the memory format of the convolutions
 
 
 PADDINGS = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d}
 
 
 def padded_convolution(channels: int, norm: str, padding_type: str) -> list[nn.Module]:
-    """A 3x3 convolution that keeps the size. With "zero" it pads by itself: there is no padding layer."""
+    """A 3x3 convolution that keeps the size; for "zero" without a padding layer, as the convolution pads itself."""
     bias = needs_bias(norm)
     if padding_type == "zero":
         return [Convolution3x3(channels, channels, bias=bias, padding=1)]
@@ -128,9 +143,10 @@ def padded_convolution(channels: int, norm: str, padding_type: str) -> list[nn.M
 
 
 class ResnetGenerator(nn.Module):
-    """Down by 4, residual blocks, up by 4 (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2).
+    """ResNet generator: downsampling, residual blocks, upsampling (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2).
 
-    With 4 halvings, down and up by 16, it is the global generator of pix2pixHD (Wang et al. 2018, section 3.2).
+    It downsamples by 2 ** num_downs: by 4 as published; by 16 as the global generator of pix2pixHD (Wang et al. 2018,
+    section 3.2).
     """
 
     def __init__(
@@ -157,101 +173,111 @@ class ResnetGenerator(nn.Module):
         for channels in widths[:0:-1]:
             layers += up_layers(channels, norm, upsample)
         self.model = nn.Sequential(*layers, *last_layers(ngf, output_nc))
+        self._feature_layers = self._find_feature_layers()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Sides that are no multiples of 4 come out rounded up to such; below 5 pixels, padding fails.
+    def forward(self, x: Tensor, features: Literal["none", "also", "only"] = "none") -> Any:
+        """Translate images. With num_downs=2, output sides are rounded up to multiples of 4; sides need 5 pixels.
 
-        With more than two halvings, raises UserError for sides that are no multiples of what they make.
+        `features`: "only" for `encode`, "also" for `forward_with_features`. With more downsampling layers, raises
+        UserError for sides that are not multiples of 2 ** num_downs.
         """
         if self.multiple > 4:
             require_multiple(x, self.multiple, "generator")
-        return self.model(x)
+        if features == "none":
+            return self.model(x)
+        last = max(self._feature_layers) if features == "only" else len(self.model) - 1
+        output, found = self._run_layers(x, last)
+        return found if features == "only" else (output, found)
 
     def encode(self, x: Tensor) -> dict[str, Tensor]:
-        """The features of images by the names of `feature_channels`: (N, channels, height, width).
+        """The encoder's features (N, channels, height, width), by the names of `feature_channels`.
 
-        No layer after the last of them is computed.
+        Layers after the last feature are not computed.
         """
-        return self._walk(x, last=max(self._feature_places))[1]
+        features: dict[str, Tensor] = self(x, features="only")  # by way of __call__, which --compile compiles
+        return features
 
-    def translate(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What `forward` gives and what `encode` gives, in one pass."""
-        return self._walk(x, last=len(self.model) - 1)
+    def forward_with_features(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The results of `forward` and `encode`, in one pass."""
+        result: tuple[Tensor, dict[str, Tensor]] = self(x, features="also")
+        return result
 
     @property
     def feature_channels(self) -> dict[str, int]:
-        """The channels of the features that the first half gives as an encoder, by name, in the order of the layers.
+        """The number of channels of each feature of the encoder, the first half of the network, in layer order.
 
-        "pixels" is the image itself; "down1" and "down2" are what the convolutions that halve give, before their norm;
-        "first_block" and "middle_block" are what these residual blocks give. Of nine blocks, the fifth is the middle
-        one (Park et al. 2020, section 3).
+        "pixels" is the image itself. "down1" and "down2" are the outputs of the downsampling convolutions, before
+        normalization. "first_block" and "middle_block" are the outputs of these residual blocks; of nine blocks, the
+        fifth is the middle one (Park et al. 2020, section 3).
         """
         width = next(layer.in_channels for layer in self.model if isinstance(layer, nn.Conv2d))
         channels = {"pixels": width}
-        for place, name in self._feature_places.items():
-            if isinstance(layer := self.model[place], nn.Conv2d):  # a block leaves the width as it is
+        for index, name in self._feature_layers.items():
+            if isinstance(layer := self.model[index], nn.Conv2d):  # a residual block keeps the number of channels
                 width = layer.out_channels
             channels[name] = width
         return channels
 
-    @functools.cached_property
-    def _feature_places(self) -> dict[int, str]:
-        """Which layers of the model give features, and their names."""
-        kinds = list(enumerate(self.model))
-        downs = [place for place, layer in kinds if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)]
-        blocks = [place for place, layer in kinds if isinstance(layer, ResnetBlock)]
-        places = {place: f"down{number}" for number, place in enumerate(downs, 1)}
-        return places | {blocks[0]: "first_block", blocks[(len(blocks) - 1) // 2]: "middle_block"}
+    def _find_feature_layers(self) -> dict[int, str]:
+        """The names of the features, by the index of the layer whose output they are."""
+        layers = list(enumerate(self.model))
+        downs = [index for index, layer in layers if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)]
+        blocks = [index for index, layer in layers if isinstance(layer, ResnetBlock)]
+        names = {index: f"down{number}" for number, index in enumerate(downs, 1)}
+        return names | {blocks[0]: "first_block", blocks[(len(blocks) - 1) // 2]: "middle_block"}
 
-    def _walk(self, x: Tensor, last: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def _run_layers(self, x: Tensor, last: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The output of the layer with index `last`, and the features up to there."""
         features = {"pixels": x}
-        for place, layer in enumerate(self.model[: last + 1]):
+        for index, layer in enumerate(self.model):
+            if index > last:
+                break
             x = layer(x)
-            if name := self._feature_places.get(place):
-                # Where no norm makes a copy, the ReLU that follows would change it.
-                features[name] = x.clone() if isinstance(self.model[place + 1], nn.Identity) else x
+            if name := self._feature_layers.get(index):
+                # Without a norm, the next layer is an in-place ReLU, which would overwrite the features.
+                features[name] = x.clone() if isinstance(self.model[index + 1], nn.Identity) else x
         return x, features
 
 
 def first_layers(input_nc: int, ngf: int, norm: str) -> list[nn.Module]:
-    """A padded 7x7 convolution, norm and ReLU."""
+    """A 7x7 convolution with reflection padding, norm and ReLU."""
     convolution = nn.Conv2d(input_nc, ngf, 7, bias=needs_bias(norm))
     return [nn.ReflectionPad2d(3), convolution, NORMS[norm](ngf), nn.ReLU(inplace=True)]
 
 
 def down_layers(channels: int, norm: str) -> list[nn.Module]:
-    """Half the size, twice the channels."""
+    """A convolution with stride 2, norm and ReLU: half the resolution, twice the channels."""
     convolution = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=needs_bias(norm))
     return [convolution, NORMS[norm](2 * channels), nn.ReLU(inplace=True)]
 
 
 def up_layers(channels: int, norm: str, upsample: str) -> list[nn.Module]:
-    """Twice the size, half the channels."""
-    kind = ResizeConvolution if upsample == "bilinear" else UpConvolution
-    convolution = kind(channels, channels // 2, bias=needs_bias(norm))
+    """An upsampling convolution, norm and ReLU: twice the resolution, half the channels."""
+    up_convolution = ResizeConvolution if upsample == "bilinear" else UpConvolution
+    convolution = up_convolution(channels, channels // 2, bias=needs_bias(norm))
     return [convolution, NORMS[norm](channels // 2), nn.ReLU(inplace=True)]
 
 
 def last_layers(ngf: int, output_nc: int) -> list[nn.Module]:
-    """A padded 7x7 convolution to an image."""
+    """A 7x7 convolution with reflection padding to `output_nc` channels, and tanh."""
     return [nn.ReflectionPad2d(3), OutputConvolution(ngf, output_nc, 7), nn.Tanh()]
 
 
 def require_multiple(x: Tensor, multiple: int, network: str) -> None:
-    """Raise UserError for an image (N, C, H, W) whose sides are not multiples of that."""
+    """Raise UserError for images (N, C, H, W) whose height or width is not a multiple of `multiple`."""
     if x.shape[-1] % multiple or x.shape[-2] % multiple:
         raise UserError(
-            f"an image of {x.shape[-1]}x{x.shape[-2]} pixels does not fit this {network}, which takes multiples of "
-            f"{multiple}: choose --crop_size so, with a --preprocess that crops"
+            f"an image of {x.shape[-1]}x{x.shape[-2]} pixels does not fit this {network}, which needs multiples of "
+            f"{multiple}: use a --preprocess that crops, and a --crop_size that is a multiple of {multiple}"
         )
 
 
 class LocalEnhancer(nn.Module):
-    """The global generator at half the size, and a shallow one around it (Wang et al. 2018, section 3.2, figure 3).
+    """Local enhancer G2 of pix2pixHD around the global generator G1 (Wang et al. 2018, section 3.2, figure 3).
 
-    What the global one has before its last convolution is added to what the local one makes of the image itself.
-    The global part has 2 ngf filters and the parameter names that it has alone, so that it is trained first, at half
-    the size, and its weights are taken over.
+    G1 sees the image at half the resolution. Its features before the last convolution are added to the features of G2's
+    front end. G1 has 2 ngf filters and the same parameter names as alone, so that the weights of a trained --netG
+    global load into it.
     """
 
     LOCAL_BLOCKS = 3
@@ -271,7 +297,7 @@ class LocalEnhancer(nn.Module):
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
-        whole = ResnetGenerator(
+        global_generator = ResnetGenerator(
             input_nc,
             output_nc,
             ngf=2 * ngf,
@@ -282,21 +308,21 @@ class LocalEnhancer(nn.Module):
             upsample=upsample,
             padding_type=padding_type,
         )
-        self.model = whole.model[: -len(last_layers(ngf, output_nc))]
+        self.model = global_generator.model[: -len(last_layers(ngf, output_nc))]
         block = functools.partial(ResnetBlock, norm=norm, use_dropout=use_dropout, padding_type=padding_type)
         blocks = [block(2 * ngf) for _ in range(self.LOCAL_BLOCKS)]
-        # Named as in the published weights.
+        # Names as in published weights.
         self.model1_1 = nn.Sequential(*first_layers(input_nc, ngf, norm), *down_layers(ngf, norm))
         self.model1_2 = nn.Sequential(*blocks, *up_layers(2 * ngf, norm, upsample), *last_layers(ngf, output_nc))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raises UserError for sides that are no multiples of 2 ** num_downs."""
+        """Translate images. Raises UserError for sides that are not multiples of 2 ** num_downs."""
         require_multiple(x, self.multiple, "generator")
-        return self.model1_2(self.model1_1(x) + self.model(halve(x)))
+        return self.model1_2(self.model1_1(x) + self.model(downsample(x)))
 
 
 class UnetGenerator(nn.Module):
-    """Encoder and decoder with a skip connection at every size (Isola et al. 2017, appendix 6.1)."""
+    """U-Net: encoder and decoder with a skip connection at each resolution (Isola et al. 2017, appendix 6.1)."""
 
     def __init__(
         self,
@@ -312,7 +338,7 @@ class UnetGenerator(nn.Module):
         super().__init__()
         self.multiple = 2**num_downs
         make_level = functools.partial(UnetLevel, norm=norm, upsample=upsample)
-        # Built from the innermost level outwards: each wraps the one inside it.
+        # Built from the innermost level outwards; each level contains the next inner one.
         level = make_level(8 * ngf, 8 * ngf, None)
         for _ in range(num_downs - 5):
             level = make_level(8 * ngf, 8 * ngf, level, use_dropout=use_dropout)
@@ -321,19 +347,19 @@ class UnetGenerator(nn.Module):
         self.model = make_level(output_nc, ngf, level, input_nc=input_nc, outermost=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raises UserError for sides that are not multiples of 2 ** num_downs."""
+        """Translate images. Raises UserError for sides that are not multiples of 2 ** num_downs."""
         require_multiple(x, self.multiple, "U-Net")
         return self.model(x)
 
 
 class UnetLevel(nn.Module):
-    """One level of a U-Net: halve, go through the levels inside, double, and put the input beside the result."""
+    """One level of a U-Net: downsampling, the inner levels, upsampling, and concatenation with the level's input."""
 
     def __init__(
         self,
         outer_nc: int,
         inner_nc: int,
-        inside: UnetLevel | None,
+        inner: UnetLevel | None,
         *,
         norm: str,
         upsample: str,
@@ -346,30 +372,30 @@ class UnetLevel(nn.Module):
         bias = needs_bias(norm)
         down: list[nn.Module] = [nn.Conv2d(input_nc or outer_nc, inner_nc, 4, stride=2, padding=1, bias=bias)]
         if not outermost:
-            # Not in place: the input is still needed for the skip connection.
+            # Not in place: the skip connection needs the input.
             down.insert(0, nn.LeakyReLU(0.2))
-            if inside is not None:
+            if inner is not None:
                 down.append(NORMS[norm](inner_nc))
-        up_from = inner_nc if inside is None else 2 * inner_nc
-        doubling: nn.Module
+        up_nc = inner_nc if inner is None else 2 * inner_nc
+        up_convolution: nn.Module
         if upsample == "bilinear":
-            doubling = ResizeConvolution(up_from, outer_nc, bias=bias or outermost)
+            up_convolution = ResizeConvolution(up_nc, outer_nc, bias=bias or outermost)
         else:
-            doubling = nn.ConvTranspose2d(up_from, outer_nc, 4, stride=2, padding=1, bias=bias or outermost)
+            up_convolution = nn.ConvTranspose2d(up_nc, outer_nc, 4, stride=2, padding=1, bias=bias or outermost)
         up: list[nn.Module] = [
             nn.ReLU(),
-            doubling,
+            up_convolution,
             nn.Tanh() if outermost else NORMS[norm](outer_nc),
         ]
         if use_dropout:
             up.append(nn.Dropout(0.5))
-        self.model = nn.Sequential(*down, *([inside] if inside is not None else []), *up)
+        self.model = nn.Sequential(*down, *([inner] if inner is not None else []), *up)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x) if self.outermost else torch.cat([x, self.model(x)], dim=1)
 
 
-# What GENERATORS has by name.
+# The entries of GENERATORS.
 resnet_9blocks = functools.partial(ResnetGenerator, n_blocks=9)
 resnet_6blocks = functools.partial(ResnetGenerator, n_blocks=6)
 unet_256 = functools.partial(UnetGenerator, num_downs=8)

@@ -1,4 +1,4 @@
-"""Layers that generators and discriminators share: normalisation by name, and the initialisations."""
+"""Layers that generators and discriminators share: normalization layers by name, and weight initialization."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """Instance norm without parameters, which does not change the layout of images on a CPU.
+    """Instance norm without affine parameters that keeps the channels-last memory format on CPUs.
 
-    Torch's own copies images whose channels come last, there and back; its batch norm of a single image does not,
-    and is the same.
+    For channels-last images, torch's instance norm copies to contiguous format and back. Batch norm of a single image
+    is the same function without the copies.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-        if not (last and x.device.type == "cpu" and x.dtype == torch.float32):
+        is_channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        if not (is_channels_last and x.device.type == "cpu" and x.dtype == torch.float32):
             return super().forward(x)
         images = [F.batch_norm(image, None, None, training=True, eps=self.eps) for image in x.split(1)]
         return images[0] if len(images) == 1 else torch.cat(images)
@@ -39,26 +39,26 @@ NORMS: dict[str, Norm] = {
 
 
 def needs_bias(norm: str) -> bool:
-    """Whether a convolution before this norm has a bias: batch norms bring a shift of their own."""
+    """Whether a convolution before this norm has a bias: not before batch norm, whose shift makes it redundant."""
     return norm not in ("batch", "syncbatch")
 
 
-def halve(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) of half the size: the mean of 3x3 pixels of the image at every other one."""
+def downsample(images: Tensor) -> Tensor:
+    """Downsample images (N, C, H, W) by 2: average pooling over 3x3 pixels with stride 2, without the padding."""
     return F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
 
 
-def mixes_images(network: nn.Module) -> bool:
-    """Whether, as it is, an image's result depends on the others of its batch: by a batch norm in training mode."""
+def uses_batch_statistics(network: nn.Module) -> bool:
+    """Whether the network has a batch norm in training mode, so that a result depends on the whole batch."""
     return any(module.training and isinstance(module, _BatchNorm) for module in network.modules())
 
 
 def initialize(network: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> None:
-    """Draw a network's weights anew, from torch's global random state.
+    """Initialize a network's weights at random, with torch's global random state.
 
-    Convolutions, by `init_type`: normal N(0, gain); xavier (Glorot and Bengio 2010) with that gain;
-    kaiming (He et al. 2015), fan_in, gain ignored; orthogonal (Saxe et al. 2014) with that gain.
-    Batch norm: scale N(1, gain), shift 0. Biases are 0.
+    Convolutions and linear layers, by `init_type`: normal: N(0, gain); xavier (Glorot and Bengio 2010): normal
+    distribution with this gain; kaiming (He et al. 2015): normal distribution, fan_in, gain ignored; orthogonal (Saxe
+    et al. 2014) with this gain. Batch norm: scale N(1, gain), shift 0. Biases: 0.
     """
     draw = {
         "normal": functools.partial(init.normal_, mean=0.0, std=init_gain),

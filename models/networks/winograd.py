@@ -1,16 +1,16 @@
 """3x3 convolution with a quarter of the multiplications: Winograd's F(4x4, 3x3) (Lavin and Gray 2016).
 
-The image is cut into tiles of 6x6 that overlap by 2, each of which gives 4x4 of the output. With the matrices of the
-paper's section 4.3, the output of a tile is (its equation 13)
+The image is split into 6x6 tiles that overlap by 2; each tile gives a 4x4 tile of the output. With the matrices of
+section 4.3 of the paper, the output of a tile is (equation 13)
 
     Y = A^T [ (G g G^T) * (B^T d B) ] A
 
-where g is the 3x3 filter, d the tile, * a product element by element. A sum over channels goes inside the brackets,
-so for each of the 36 elements there is one product of matrices. A transform from both sides, P^T d P, is one matrix
-product too, of the Kronecker product of P^T with itself and the tile as a vector.
+where g is the 3x3 filter, d the input tile, and * the elementwise product. The sum over channels is inside the
+brackets, so that each of the 36 elements takes one matrix product. A two-sided transform P^T d P is one matrix product
+too: the Kronecker product of P^T with itself, times the tile as a vector.
 
-The gradients are the same steps backwards, each matrix transposed. Only the input is kept for them: what it was
-transformed to, nine times as large as its share of the output, is computed again.
+The backward pass applies the transposed transforms in reverse order. Only the input and the filters are saved for it;
+the transformed input (36 values for each 16 outputs) is recomputed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-TILE, OUT = 6, 4  # the sides of a tile and of what it gives
+TILE, OUT = 6, 4  # the sides of an input tile and of an output tile
 ELEMENTS = TILE * TILE
 
 B_T = torch.tensor(
@@ -50,22 +50,22 @@ G = torch.tensor(
 A_T = torch.tensor(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], dtype=torch.float64
 )
-# For tiles as vectors, row by row.
+# The transforms of tiles as vectors, in row-major order.
 TO_TILES, TO_FILTERS, TO_OUTPUT = (torch.kron(matrix, matrix) for matrix in (B_T, G, A_T))
-OF_ALL = TILE + 1  # element (1, 1), which A^T [] A adds to all outputs of a tile alike: the place for a bias
+BIAS_ELEMENT = TILE + 1  # element (1, 1): A^T [] A adds it to all outputs of a tile, so that the bias is added to it
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """What F.conv2d(x, weight, bias) gives, but for rounding: x (N, C, H, W), weight (K, C, 3, 3), bias (K,).
+    """Equals F.conv2d(x, weight, bias) up to rounding: x (N, C, H, W), weight (K, C, 3, 3), bias (K,); H, W at least 3.
 
-    In float32 it is within some 1e-5 of the largest value, as are its gradients. Any H, W from 3 on.
+    In float32, errors of the output and of gradients are about 1e-5 of the largest value.
     """
     y: Tensor = _Convolution.apply(x, weight, bias)
     return y
 
 
 def convolve_with(x: Tensor, filters: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The same without gradients, with the filters transformed beforehand (see `transform_filters`)."""
+    """Like `convolve`, but without gradients, and with transformed filters (see `transform_filters`)."""
     outputs = _transform(TO_OUTPUT, _products(_transform_tiles(x), filters, bias))  # (16, T, K)
     return _join_output(outputs, x.shape)
 
@@ -80,47 +80,47 @@ class _Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        of_products = _transform(TO_OUTPUT.T, _cut_output(gradients[0]))  # (36, T, K)
-        of_x = of_weight = of_bias = None
+        grad_products = _transform(TO_OUTPUT.T, _split_output(gradients[0]))  # (36, T, K)
+        grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[1]:
-            of_filters = _products(of_products.transpose(1, 2), _transform_tiles(x).transpose(1, 2))  # (36, K, C)
-            of_weight = _transform(TO_FILTERS.T, of_filters).permute(1, 2, 0).reshape(weight.shape)
+            grad_filters = _products(grad_products.transpose(1, 2), _transform_tiles(x).transpose(1, 2))  # (36, K, C)
+            grad_weight = _transform(TO_FILTERS.T, grad_filters).permute(1, 2, 0).reshape(weight.shape)
         if ctx.needs_input_grad[0]:
-            of_tiles = _products(of_products, transform_filters(weight.transpose(0, 1)))  # (36, T, C)
-            of_x = _join_tiles(_transform(TO_TILES.T, of_tiles), x.shape)
+            grad_tiles = _products(grad_products, transform_filters(weight.transpose(0, 1)))  # (36, T, C)
+            grad_x = _join_tiles(_transform(TO_TILES.T, grad_tiles), x.shape)
         if ctx.needs_input_grad[2]:
-            of_bias = of_products[OF_ALL].sum(0)
-        return of_x, of_weight, of_bias
+            grad_bias = grad_products[BIAS_ELEMENT].sum(0)
+        return grad_x, grad_weight, grad_bias
 
 
 def transform_filters(weight: Tensor) -> Tensor:
-    """G g G^T for every filter: (K, C, 3, 3) to (36, K, C)."""
+    """G g G^T of every filter: (K, C, 3, 3) to (36, K, C)."""
     K, C = weight.shape[:2]
     return _product(TO_FILTERS.to(weight), weight.reshape(K * C, 9)).view(ELEMENTS, K, C)
 
 
 def count_tiles(shape: torch.Size) -> int:
-    """How many tiles images (N, C, H, W) are cut into."""
+    """The number of tiles of images (N, C, H, W)."""
     N, _, H, W = shape
     return N * _tiles_across(H - 2) * _tiles_across(W - 2)
 
 
 def _transform_tiles(x: Tensor) -> Tensor:
-    """B^T d B for every tile: (N, C, H, W) to (36, T, C)."""
-    return _transform(TO_TILES, _cut_tiles(x))
+    """B^T d B of every tile: (N, C, H, W) to (36, T, C)."""
+    return _transform(TO_TILES, _split_tiles(x))
 
 
 def _transform(matrix: Tensor, tiles: Tensor) -> Tensor:
-    """A matrix (out, in) times tiles as vectors (in, ...): (out, ...)."""
+    """A transform (out, in) times tiles as vectors (in, ...): (out, ...)."""
     return _product(matrix.to(tiles), tiles.reshape(len(tiles), -1).T).view(len(matrix), *tiles.shape[1:])
 
 
-# Matrix products. oneDNN's are up to twice as fast as MKL's on processors that MKL was not made for. Torch calls them
-# for images; for matrices in float32 only by this operator.
+# Matrix products. oneDNN is up to twice as fast as MKL on CPUs that MKL is not optimized for. For float32 matrices,
+# torch calls it only through this operator.
 
 
 def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """(m, k) times the transposed of (n, k), plus a bias (n,)."""
+    """(m, k) times the transpose of (n, k), plus a bias (n,)."""
     if a.dtype == torch.float32 and a.device.type == "cpu" and _HAS_ONEDNN:
         return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
     return F.linear(a, b, bias)
@@ -130,30 +130,30 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 
 
 def _products(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """(36, m, k) times the transposed of (36, n, k), with a bias (n,) of the outputs."""
+    """(36, m, k) times the transposes of (36, n, k), with a bias (n,) of the convolution's output."""
     products = a.new_empty(ELEMENTS, a.shape[1], b.shape[1])
     for i in range(ELEMENTS):
-        products[i] = _product(a[i], b[i], bias if i == OF_ALL else None)
+        products[i] = _product(a[i], b[i], bias if i == BIAS_ELEMENT else None)
     return products
 
 
-# Cutting images into tiles and joining them. Channels come last, so that whole vectors of them are copied.
+# Splitting images into tiles and joining them. Channels are last, so that copies are contiguous.
 
 
 def _tiles_across(length: int) -> int:
-    """How many tiles it takes for one side of an output of that length."""
+    """The number of tiles along an output side of this length."""
     return -(-length // OUT)
 
 
 def _pad(x: Tensor, height: int, width: int) -> Tensor:
-    """Images with zeros below and to the right, up to that size; channels last."""
-    if x.shape[-2:] != (height, width):  # torch would copy them even so
+    """Pad images with zeros at the bottom and right to this size; returns channels-last format."""
+    if x.shape[-2:] != (height, width):  # F.pad copies even without padding
         x = F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _cut_tiles(x: Tensor) -> Tensor:
-    """The tiles as vectors, (36, T, C), of images (N, C, H, W); beyond their edge they are 0."""
+def _split_tiles(x: Tensor) -> Tensor:
+    """The tiles of images (N, C, H, W) as vectors (36, T, C), zero beyond the border."""
     N, C, H, W = x.shape
     rows, columns = _tiles_across(H - 2), _tiles_across(W - 2)
     x = _pad(x, OUT * rows + 2, OUT * columns + 2)
@@ -163,7 +163,7 @@ def _cut_tiles(x: Tensor) -> Tensor:
 
 
 def _join_tiles(tiles: Tensor, shape: torch.Size) -> Tensor:
-    """The reverse of `_cut_tiles`, for gradients: what tiles share is added up."""
+    """The transpose of `_split_tiles`, for gradients: overlapping values are added."""
     N, C, H, W = shape
     rows, columns = _tiles_across(H - 2), _tiles_across(W - 2)
     tiles = tiles.view(TILE, TILE, N, rows, columns, C)
@@ -172,24 +172,24 @@ def _join_tiles(tiles: Tensor, shape: torch.Size) -> Tensor:
     for i, down in ((body, 0), (edge, 1)):
         for j, right in ((body, 0), (edge, 1)):
             part = tiles[i, j]
-            place = x[:, down : down + rows, : part.shape[0], right : right + columns, : part.shape[1]]
-            place += part.permute(2, 3, 0, 4, 1, 5)
+            target = x[:, down : down + rows, : part.shape[0], right : right + columns, : part.shape[1]]
+            target += part.permute(2, 3, 0, 4, 1, 5)
     return x.view(N, OUT * (rows + 1), OUT * (columns + 1), C)[:, :H, :W].permute(0, 3, 1, 2)
 
 
-def _cut_output(y: Tensor) -> Tensor:
-    """The 4x4 squares as vectors, (16, T, K), of images (N, K, H, W); beyond their edge they are 0."""
+def _split_output(y: Tensor) -> Tensor:
+    """The 4x4 output tiles of images (N, K, H, W) as vectors (16, T, K), zero beyond the border."""
     N, K, H, W = y.shape
     rows, columns = _tiles_across(H), _tiles_across(W)
     y = _pad(y, OUT * rows, OUT * columns)
-    squares = y.permute(0, 2, 3, 1).view(N, rows, OUT, columns, OUT, K)
-    return squares.permute(2, 4, 0, 1, 3, 5).reshape(OUT * OUT, N * rows * columns, K)
+    tiles = y.permute(0, 2, 3, 1).view(N, rows, OUT, columns, OUT, K)
+    return tiles.permute(2, 4, 0, 1, 3, 5).reshape(OUT * OUT, N * rows * columns, K)
 
 
-def _join_output(squares: Tensor, shape: torch.Size) -> Tensor:
-    """The images that 4x4 squares (16, T, K) make, for inputs of that shape."""
+def _join_output(tiles: Tensor, shape: torch.Size) -> Tensor:
+    """Join 4x4 output tiles (16, T, K) to images (N, K, H - 2, W - 2); `shape` is that of the input (N, C, H, W)."""
     N, _, H, W = shape
     rows, columns = _tiles_across(H - 2), _tiles_across(W - 2)
-    squares = squares.view(OUT, OUT, N, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
-    y = squares.reshape(N, OUT * rows, OUT * columns, squares.shape[-1])
+    tiles = tiles.view(OUT, OUT, N, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
+    y = tiles.reshape(N, OUT * rows, OUT * columns, tiles.shape[-1])
     return y[:, : H - 2, : W - 2].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

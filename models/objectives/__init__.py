@@ -1,7 +1,7 @@
-"""The GAN objectives by the names that --gan_mode takes. Needs no torch: an objective is imported when found.
+"""The registry of GAN objectives for --gan_mode. Needs no torch: an objective's module is imported on lookup.
 
-To add one, write a function `loss(logits, target_is_real)` that returns a scalar, and add its name here; or keep it
-anywhere, and give package.module:name.
+To add an objective, write a function `loss(logits, target_is_real)` that returns a scalar, and add it here. A function
+outside this package needs no entry: use --gan_mode package.module:name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Differentiable augmentation of what a discriminator sees, real and generated alike (Zhao et al. 2020).
+"""Differentiable augmentation (DiffAugment) of real and generated images for discriminators (Zhao et al. 2020).
 
-With few images a discriminator learns them by heart. Were only real images augmented, the generator would learn the
-augmentation; as both are, and gradients pass through, it learns the images.
+A discriminator memorizes small datasets. If only real images were augmented, the generator would learn the distribution
+of augmented images. Augmenting both, with gradients through the augmentation, lets it learn the original distribution.
 """
 
 from __future__ import annotations
@@ -13,96 +13,98 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FARTHEST = 1 / 8  # that an image is moved, as a share of its sides
-CUT = 1 / 2  # the sides of the square that is cut out, likewise
+MAX_SHIFT = 1 / 8  # of translation, relative to the image size
+CUTOUT_SIZE = 1 / 2  # sides of the cutout, relative to the image size
 
 Augment = Callable[[Tensor], Tensor]
 
 
 def for_discriminators(augment: str) -> Augment:
-    """What --augment puts before a discriminator: `diff_augment`, or nothing."""
-    return diff_augment if augment == "diffaug" else _leave
+    """The augmentation of --augment for discriminator inputs: `diff_augment` for diffaug, otherwise the identity."""
+    return diff_augment if augment == "diffaug" else _identity
 
 
-def _leave(images: Tensor) -> Tensor:
+def _identity(images: Tensor) -> Tensor:
     return images
 
 
 def diff_augment(images: Tensor) -> Tensor:
-    """Change the colours of images (N, C, H, W), move them, and cut a part out, each by draws of its own.
+    """Apply random color jitter, translation and cutout to images (N, C, H, W), independently for each image.
 
-    The draws are from torch's global random state on the CPU. Colours may leave [-1, 1].
+    Uses torch's global random state on the CPU. Results may exceed [-1, 1].
     """
-    return apply(images, Draws.draw(len(images), images.shape[-2], images.shape[-1]))
+    return apply(images, AugmentationParameters.draw(len(images), images.shape[-2], images.shape[-1]))
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The random choices for a batch, a value for each image (N,), on the CPU."""
+class AugmentationParameters:
+    """The random parameters for a batch: tensors (N,) on the CPU, one value for each image."""
 
-    brightness: Tensor  # -0.5..0.5: is added
-    saturation: Tensor  # 0..2: factor of the distance from the pixel's grey
-    contrast: Tensor  # 0.5..1.5: factor of the distance from the image's mean
-    down: Tensor  # whole pixels that the image is moved, as is `right`
-    right: Tensor
-    top: Tensor  # of the part cut out, in pixels; may begin or end outside the image, as may `left`
-    left: Tensor
+    brightness: Tensor  # -0.5..0.5, added to all channels
+    saturation: Tensor  # 0..2, multiplies the difference from the pixel's mean over channels
+    contrast: Tensor  # 0.5..1.5, multiplies the difference from the image's mean
+    down: Tensor  # translation in whole pixels
+    right: Tensor  # translation in whole pixels
+    top: Tensor  # of the cutout, in pixels; the cutout may extend beyond the image
+    left: Tensor  # of the cutout, in pixels
 
     @staticmethod
-    def draw(count: int, height: int, width: int) -> Draws:
-        def place(length: int) -> Tensor:
-            cut = round(length * CUT)
-            return torch.randint(-(cut // 2), length - cut // 2 + 1 - cut % 2, (count,))
+    def draw(count: int, height: int, width: int) -> AugmentationParameters:
+        """Random parameters for `count` images of this size in pixels."""
 
-        def way(length: int) -> Tensor:
-            farthest = round(length * FARTHEST)
-            return torch.randint(-farthest, farthest + 1, (count,))
+        def cutout_start(length: int) -> Tensor:
+            size = round(length * CUTOUT_SIZE)
+            return torch.randint(-(size // 2), length - size // 2 + 1 - size % 2, (count,))
 
-        return Draws(
+        def shift(length: int) -> Tensor:
+            limit = round(length * MAX_SHIFT)
+            return torch.randint(-limit, limit + 1, (count,))
+
+        return AugmentationParameters(
             brightness=torch.rand(count) - 0.5,
             saturation=2 * torch.rand(count),
             contrast=0.5 + torch.rand(count),
-            down=way(height),
-            right=way(width),
-            top=place(height),
-            left=place(width),
+            down=shift(height),
+            right=shift(width),
+            top=cutout_start(height),
+            left=cutout_start(width),
         )
 
 
-def apply(images: Tensor, draws: Draws) -> Tensor:
-    """The images with these choices; gradients pass through all of it."""
-    images = change_colours(images, draws.brightness, draws.saturation, draws.contrast)
-    return cut_out(move(images, draws.down, draws.right), draws.top, draws.left)
+def apply(images: Tensor, parameters: AugmentationParameters) -> Tensor:
+    """Augment images (N, C, H, W) with these parameters; differentiable with respect to the images."""
+    images = jitter_colors(images, parameters.brightness, parameters.saturation, parameters.contrast)
+    return cutout(translate(images, parameters.down, parameters.right), parameters.top, parameters.left)
 
 
-def change_colours(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
-    """Brightness, then saturation, then contrast, as `Draws` has them."""
+def jitter_colors(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+    """Change brightness, then saturation, then contrast, see `AugmentationParameters`."""
 
-    def each(values: Tensor) -> Tensor:
+    def per_image(values: Tensor) -> Tensor:
         return values.to(images.device, images.dtype)[:, None, None, None]
 
-    images = images + each(brightness)
-    grey = images.mean(dim=1, keepdim=True)
-    images = grey + each(saturation) * (images - grey)
+    images = images + per_image(brightness)
+    gray = images.mean(dim=1, keepdim=True)
+    images = gray + per_image(saturation) * (images - gray)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + each(contrast) * (images - mean)
+    return mean + per_image(contrast) * (images - mean)
 
 
-def move(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Each image moved by whole pixels; what comes in from outside is 0."""
+def translate(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Shift each image by whole pixels; uncovered pixels are 0."""
     height, width = images.shape[-2:]
     rows, columns = int(down.abs().max()), int(right.abs().max())
     padded = F.pad(images, (columns, columns, rows, rows))
     corners = zip((rows - down).tolist(), (columns - right).tolist(), strict=True)
-    moved = [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)]
-    return torch.stack(moved)
+    shifted = [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)]
+    return torch.stack(shifted)
 
 
-def cut_out(images: Tensor, top: Tensor, left: Tensor) -> Tensor:
-    """A part of half the height and width of each image set to 0."""
+def cutout(images: Tensor, top: Tensor, left: Tensor) -> Tensor:
+    """Set a region of half the height and half the width of each image to 0 (DeVries and Taylor 2017)."""
     height, width = images.shape[-2:]
     rows, columns = torch.arange(height) - top[:, None], torch.arange(width) - left[:, None]
-    in_rows = (rows >= 0) & (rows < round(height * CUT))
-    in_columns = (columns >= 0) & (columns < round(width * CUT))
-    kept = ~(in_rows[:, None, :, None] & in_columns[:, None, None, :])
-    return images * kept.to(images.device, images.dtype)
+    in_rows = (rows >= 0) & (rows < round(height * CUTOUT_SIZE))
+    in_columns = (columns >= 0) & (columns < round(width * CUTOUT_SIZE))
+    mask = ~(in_rows[:, None, :, None] & in_columns[:, None, None, :])
+    return images * mask.to(images.device, images.dtype)

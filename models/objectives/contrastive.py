@@ -1,4 +1,4 @@
-"""Patchwise contrast (Park et al. 2020, section 3): a patch should be nearer to its own source than to others."""
+"""The patchwise contrastive loss PatchNCE of CUT, and its projection network (Park et al. 2020, section 3)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.objectives.losses import in_full
+from models.objectives.losses import upcast
 
-Features = Mapping[str, Tensor]  # of a batch of images, by name: (N, channels, height, width)
-Positions = Mapping[str, Tensor]  # in these, by the same names: indices into height * width
+Features = Mapping[str, Tensor]  # feature maps by name: (N, channels, height, width)
+Positions = Mapping[str, Tensor]  # patch positions by the same names: indices into height * width
 
 
 def draw_positions(features: Features, count: int) -> dict[str, Tensor]:
-    """Different positions in each feature map, `count` or all there are, the same for all images of the batch.
+    """`count` distinct random positions in each feature map (all if it has fewer), the same for all images of a batch.
 
-    Drawn from torch's global random state.
+    Uses torch's global random state.
     """
-    drawn = {}
+    positions = {}
     for name, values in features.items():
-        drawn[name] = torch.randperm(values.shape[-2] * values.shape[-1], device=values.device)[:count]
-    return drawn
+        positions[name] = torch.randperm(values.shape[-2] * values.shape[-1], device=values.device)[:count]
+    return positions
 
 
 class PatchProjection(nn.Module):
-    """From the features of single patches to directions, by a perceptron of two layers for each feature map."""
+    """The projection network F: a two-layer MLP for each feature map, from patch features to unit vectors."""
 
     def __init__(self, feature_channels: Mapping[str, int], *, width: int) -> None:
         super().__init__()
@@ -38,20 +38,21 @@ class PatchProjection(nn.Module):
         )
 
     def forward(self, features: Features, positions: Positions) -> dict[str, Tensor]:
-        """By the names of the feature maps, the patches at these positions: (N, patches, width), of length 1."""
-        directions = {}
+        """The projections of the patches at these positions, by feature map: unit vectors (N, patches, width)."""
+        projections = {}
         for name, mlp in self.mlp.items():
             patches = features[name].flatten(2)[:, :, positions[name]].transpose(1, 2)
-            directions[name] = F.normalize(in_full(mlp(patches)), dim=-1)
-        return directions
+            projections[name] = F.normalize(upcast(mlp(patches)), dim=-1)
+        return projections
 
 
 def patch_nce_loss(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of finding each query's key, that of the same place, among the keys of the same image.
+    """PatchNCE (Park et al. 2020, equations 2 and 3): the mean InfoNCE loss of all queries.
 
-    `queries` and `keys` are (N, patches, width), of length 1; their scalar products, divided by the temperature, are
-    the logits. A mean over all patches; no gradient flows into the keys (Park et al. 2020, equations 2 and 3).
+    `queries` and `keys` are unit vectors (N, patches, width). The logits are their scalar products divided by the
+    temperature. A query's positive is the key with the same index, its negatives are the other keys of the same image.
+    No gradient flows into the keys.
     """
-    logits = in_full(queries @ keys.detach().transpose(1, 2)) / temperature  # (N, query, key)
-    places = torch.arange(logits.shape[1], device=logits.device).expand(logits.shape[:2])
-    return F.cross_entropy(logits.flatten(0, 1), places.flatten())
+    logits = upcast(queries @ keys.detach().transpose(1, 2)) / temperature  # (N, query, key)
+    targets = torch.arange(logits.shape[1], device=logits.device).expand(logits.shape[:2])
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())

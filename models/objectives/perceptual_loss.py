@@ -1,4 +1,4 @@
-"""The distance between two images in the features of VGG19 (Johnson et al. 2016; Wang et al. 2018, section 3.5)."""
+"""The perceptual loss: L1 distance of VGG19 features (Johnson et al. 2016; Wang et al. 2018, section 3.5)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torchvision.models import VGG19_Weights, vgg19
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.v2 import functional
 
-from models.objectives.losses import in_full, l1_loss
+from models.objectives.losses import l1_loss, upcast
 from util.errors import UserError
 
 WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of relu1_1, relu2_1, ..., relu5_1
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of ImageNet's images, with values in 0..1
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of ImageNet images in [0, 1]
 
 
 def load_vgg19() -> nn.Sequential:
-    """The convolutional layers of VGG19 with torchvision's ImageNet weights, downloaded the first time.
+    """The convolutional layers of VGG19 with torchvision's ImageNet weights, downloaded on first use.
 
     Raises UserError if the weights can't be loaded.
     """
@@ -31,7 +31,7 @@ def load_vgg19() -> nn.Sequential:
 
 
 class PerceptualLoss(nn.Module):
-    """The weighted mean absolute differences in five layers of VGG19, which stays frozen."""
+    """The weighted sum of L1 losses of five feature maps of a frozen VGG19, one for each resolution."""
 
     def __init__(self, convolutions: nn.Sequential) -> None:
         super().__init__()
@@ -39,16 +39,16 @@ class PerceptualLoss(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        """A scalar for images (N, 3, H, W) in [-1, 1], of at least 16 pixels; no gradient flows into `real`."""
-        of_fake, of_real = self.features(standardize(fake)), self.features(standardize(real.detach()))
-        loss = fake.new_zeros((), dtype=in_full(fake).dtype)
-        for weight, name in zip(WEIGHTS, of_fake, strict=True):
-            loss = loss + weight * l1_loss(of_fake[name], in_full(of_real[name]))
+        """The loss of images (N, 3, H, W) in [-1, 1], at least 16 pixels a side; no gradient flows into `real`."""
+        fake_features, real_features = self.features(normalize(fake)), self.features(normalize(real.detach()))
+        loss = fake.new_zeros((), dtype=upcast(fake).dtype)
+        for weight, name in zip(WEIGHTS, fake_features, strict=True):
+            loss = loss + weight * l1_loss(fake_features[name], upcast(real_features[name]))
         return loss
 
 
 def first_relus(convolutions: nn.Sequential) -> list[str]:
-    """The names of the first ReLU at each resolution of VGG19."""
+    """The names of the first ReLU layers at each resolution: relu1_1, relu2_1, ..., relu5_1 of VGG19."""
     names: list[str] = []
     is_first = True
     for name, layer in convolutions.named_children():
@@ -59,6 +59,6 @@ def first_relus(convolutions: nn.Sequential) -> list[str]:
     return names
 
 
-def standardize(images: Tensor) -> Tensor:
-    """Images in [-1, 1] with the mean and the standard deviation that VGG19 expects."""
-    return functional.normalize((in_full(images) + 1) / 2, MEAN, STD)
+def normalize(images: Tensor) -> Tensor:
+    """Normalize images in [-1, 1] to the mean and standard deviation that VGG19 was trained with."""
+    return functional.normalize((upcast(images) + 1) / 2, MEAN, STD)

@@ -1,4 +1,4 @@
-"""Images a second through the loader and through test.py, beside the plain way of doing it, in the same run."""
+"""Images per second of the loader and of test.py, against plain implementations, in the same run."""
 
 from __future__ import annotations
 
@@ -38,26 +38,31 @@ def write_jpegs(root: Path, phase: str, size: int, count: int) -> None:
             tile.save(root / f"{phase}{domain}" / f"y{y:04}_x{x:04}.jpg", quality=90)
 
 
-def in_alternation(ways: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """The median of what each way measures, one after the other, again and again."""
-    measured: dict[str, list[float]] = {name: [] for name in ways}
+def in_alternation(functions: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """The median measurement of each function; they run alternately, `repeats` times."""
+    measured: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
-        for name, way in ways.items():
-            measured[name].append(way())
+        for name, function in functions.items():
+            measured[name].append(function())
     return {name: median(values) for name, values in measured.items()}
 
 
 def compare(rates: dict[str, float]) -> Figures:
-    """Each rate beside that of "plain"."""
+    """Each rate with that of "plain", and their ratio."""
     plain = rates.pop("plain")
     return {name: {"plain": plain, "ours": rate, "ratio": rate / plain} for name, rate in rates.items()}
 
 
 def plain_image(path: Path, load_size: int, crop_size: int, random: np.random.Generator) -> Tensor:
+<<<<<<< HEAD
     """The textbook's way: Pillow, image by image; load_size = crop_size without chance."""
     image = (
         Image.open(path, formats=list(FORMATS)).convert("RGB").resize((load_size, load_size), Image.Resampling.BICUBIC)
     )
+=======
+    """The textbook way: Pillow, one image at a time; no random crop or flip if load_size equals crop_size."""
+    image = Image.open(path).convert("RGB").resize((load_size, load_size), Image.Resampling.BICUBIC)
+>>>>>>> main
     if load_size > crop_size:
         left, top = random.integers(load_size - crop_size + 1, size=2).tolist()
         image = image.crop((left, top, left + crop_size, top + crop_size))
@@ -78,9 +83,10 @@ def plain_epoch(root: Path) -> float:
 
 
 def measure_loader(size: int = 256, count: int = 100, repeats: int = 5) -> Figures:
-    """Images a second on one core, loaded in the main process: batch 1, load_size 286, crop_size 256.
+    """Images per second on one core, loaded in the main process: batch 1, load_size 286, crop_size 256.
 
-    "cached": after the first epoch, which fills the cache. Names are "loader", "loader, cache ram", and disk.
+    Rows are "loader", "loader, cache ram" and "loader, cache disk". The first epoch, which fills the cache, is not
+    counted.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -88,7 +94,7 @@ def measure_loader(size: int = 256, count: int = 100, repeats: int = 5) -> Figur
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             write_jpegs(root, "train", size, count)
-            ways = {"plain": lambda: plain_epoch(root)}
+            functions = {"plain": lambda: plain_epoch(root)}
             for cache in ("none", "ram", "disk"):
                 flags = ["--dataroot", folder, "--num_threads", "0", "--seed", "1", "--cache", cache]
                 loader = create_dataset(TrainOptions().parse([*flags, "--serial_batches"]))
@@ -99,14 +105,14 @@ def measure_loader(size: int = 256, count: int = 100, repeats: int = 5) -> Figur
                     loaded = sum(len(batch["A"]) + len(batch["B"]) for batch in loader)
                     return loaded / (time.perf_counter() - start)
 
-                ways["loader" if cache == "none" else f"loader, cache {cache}"] = epoch
-            return compare(in_alternation(ways, repeats))
+                functions["loader" if cache == "none" else f"loader, cache {cache}"] = epoch
+            return compare(in_alternation(functions, repeats))
     finally:
         torch.set_num_threads(threads)
 
 
 def plain_test(opt: argparse.Namespace, generators: list[torch.nn.Module], folder: Path) -> float:
-    """Both ways and both reconstructions of one pair after the other, every picture as Pillow saves it by default."""
+    """Translate and reconstruct both images of one pair after another; save images with Pillow's defaults."""
     paths = [sorted(Path(opt.dataroot, f"test{domain}").iterdir()) for domain in "AB"]
     folder.mkdir(parents=True, exist_ok=True)
     G_A, G_B = generators
@@ -123,7 +129,7 @@ def plain_test(opt: argparse.Namespace, generators: list[torch.nn.Module], folde
 
 
 def measure_test(count: int = 4, repeats: int = 3) -> Figures:
-    """Images of testA a second from folder to gallery at 256 px: one direction, against the plain loop."""
+    """Images of testA per second, from folder to gallery, at 256 px: one direction, against the plain loop."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_jpegs(root / "data", "test", 256, count)
@@ -131,7 +137,7 @@ def measure_test(count: int = 4, repeats: int = 3) -> Figures:
         (root / "run").mkdir()
         flags += ["--model", "cycle_gan", "--translate", "A", "--no_reconstruction"]
         opt = TestOptions().parse([*flags, "--num_threads", str(min(4, os.cpu_count() or 1))])
-        model = create_model(opt)  # of any weights: they take the same time
+        model = create_model(opt)  # with random weights: the time does not depend on them
 
         def ours() -> float:
             start = time.perf_counter()
@@ -139,14 +145,15 @@ def measure_test(count: int = 4, repeats: int = 3) -> Figures:
             for batch in create_dataset(opt):
                 model.set_input(batch)
                 model.test()
-                for made in model.translations(batch):
-                    gallery.add_row(made.path, {name: images.to_array(image) for name, image in made.visuals.items()})
+                for translation in model.translations(batch):
+                    arrays = {name: images.to_array(image) for name, image in translation.visuals.items()}
+                    gallery.add_row(translation.path, arrays)
             gallery.close()
             return count / (time.perf_counter() - start)
 
         networks = list(model.networks().values())
-        ways = {"plain": lambda: plain_test(opt, networks, root / "plain"), "test, one direction": ours}
-        return compare(in_alternation(ways, repeats))
+        functions = {"plain": lambda: plain_test(opt, networks, root / "plain"), "test, one direction": ours}
+        return compare(in_alternation(functions, repeats))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The most memory that a computation takes at one moment, in tensors.
+"""Peak tensor memory of a computation.
 
-On a CPU it is what torch's allocator was asked for, as torch's profiler records it, request by request: buffers that
-operators take for a moment count, and what the C library keeps of freed memory does not. On CUDA it is the allocator's
-own count.
+On a CPU, this is the sum of the live allocations of torch's allocator, as torch's profiler records them. Temporary
+buffers of operators count; freed memory that the C library keeps does not. On CUDA, it is the allocator's own count.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def peak_bytes(run: Callable[[], object], kept: Callable[[], Iterable[Tensor]], device: torch.device) -> int:
-    """The most bytes that tensors made by `run` take at one moment, without those of `kept`, asked when it is over.
+    """Peak bytes of tensors allocated by `run`, without the tensors in `kept`, which is called after `run`.
 
-    On CUDA what was there before counts as well, and of `kept` all counts as there from the start.
+    On CUDA, tensors from before `run` also count, and all of `kept` is treated as allocated from the start.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -27,13 +26,13 @@ def peak_bytes(run: Callable[[], object], kept: Callable[[], Iterable[Tensor]], 
         return torch.cuda.max_memory_allocated(device) - sum(tensor.nbytes for tensor in kept())
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         run()
-    left_out = {tensor.untyped_storage().data_ptr() for tensor in kept()}
+    excluded = {tensor.untyped_storage().data_ptr() for tensor in kept()}
     assert record.profiler is not None and record.profiler.kineto_results is not None
     requests = _requests(record.profiler.kineto_results.experimental_event_tree())
-    return _most_at_once(sorted(requests, key=lambda request: request[0]), left_out)
+    return _peak(sorted(requests, key=lambda request: request[0]), excluded)
 
 
-Request = tuple[int, int, int]  # when, the address, how many bytes; negative: given back
+Request = tuple[int, int, int]  # time in ns, address, bytes (negative: freed)
 
 
 def _requests(events: Iterable[Any]) -> Iterator[Request]:
@@ -44,16 +43,16 @@ def _requests(events: Iterable[Any]) -> Iterator[Request]:
         yield from _requests(event.children)
 
 
-def _most_at_once(requests: list[Request], left_out: set[int]) -> int:
-    """What is live at an address of `left_out` when all is over does not count."""
-    last = {address: place for place, (_, address, size) in enumerate(requests) if size > 0 and address in left_out}
+def _peak(requests: list[Request], excluded: set[int]) -> int:
+    """Peak bytes; tensors that are still live at the end, at an address in `excluded`, do not count."""
+    last = {address: place for place, (_, address, size) in enumerate(requests) if size > 0 and address in excluded}
     live: dict[int, int] = {}
-    now = most = 0
+    now = peak = 0
     for place, (_, address, size) in enumerate(requests):
         if size < 0:
-            now -= live.pop(address, 0)  # 0: from before
+            now -= live.pop(address, 0)  # 0: allocated before the recording
         elif last.get(address) != place:
             live[address] = size
             now += size
-            most = max(most, now)
-    return most
+            peak = max(peak, now)
+    return peak

@@ -1,4 +1,4 @@
-"""What training takes beyond its steps: loading, progress, losses, pages, monitors and checkpoints."""
+"""The time of training beyond its steps: loading, progress, losses, pages, monitors and checkpoints."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from util.runtime.stop_signal import StopSignal
 
 Figures = dict[str, dict[str, float]]
 
-EPOCH_IMAGES = 1334  # of horse2zebra, for what happens once in some epochs
-SMALL_WIDTH = 4  # --ngf and --ndf of a network whose steps are so short that what is beside them can be told
-NOBODY = "1"  # a port where no visdom server listens
+EPOCH_IMAGES = 1334  # images per epoch of horse2zebra, for events that happen once in some epochs
+SMALL_WIDTH = 4  # --ngf and --ndf of a network with steps so short that their noise does not hide the loop
+UNUSED_PORT = "1"  # no visdom server listens here
 
 
 def write_photos(root: Path, count: int = 40, size: int = 256) -> None:
-    """Soft random JPEGs in trainA and trainB, of about the size in bytes that photographs have."""
+    """Write smooth random JPEGs to trainA and trainB, with about the file size of photographs."""
     random = np.random.default_rng(0)
     for folder in ("trainA", "trainB"):
         (root / folder).mkdir(parents=True)
@@ -48,21 +48,21 @@ def timed(action: Callable[[], Any]) -> float:
 
 
 class Training:
-    """The loop of train.py and all that belongs to it, to be taken step by step."""
+    """The loop of train.py with all its parts, one step at a time."""
 
     def __init__(self, opt: argparse.Namespace, name: str, dataset: Any, model: Any, epoch: int, stack: ExitStack):
-        """`epoch`: how far the run pretends to be, with the records and the page that it has by then."""
+        """`epoch`: the simulated epoch of the run; the log gets the records of a run that long."""
         self.opt = argparse.Namespace(**vars(opt) | {"name": name})
         self.dataset, self.model = dataset, model
         self.run = Run(self.opt)
-        self.run.hold(model, dataset)
+        self.run.attach(model, dataset)
         self.progress = self.run.progress
-        self._pretend(epoch)
+        self._simulate_history(epoch)
         self.reporter = stack.enter_context(Reporter(self.opt, self.run, dataset, model))
         self.stop = stack.enter_context(StopSignal(None))
         stack.enter_context(self.run)
 
-    def _pretend(self, epoch: int) -> None:
+    def _simulate_history(self, epoch: int) -> None:
         self.progress.epoch, self.progress.images = epoch, (epoch - 1) * EPOCH_IMAGES
         random = np.random.default_rng(0)
         names = ["G_A", "cycle_A", "idt_A", "G_B", "cycle_B", "idt_B", "D_A", "D_B"]
@@ -72,7 +72,7 @@ class Training:
             self.run.log.append(place | losses | {"lr": 0.0002})
 
     def add_rows(self, epochs: int) -> None:
-        """Give the page a row for each of these epochs, all with the pictures of its newest."""
+        """Give the page one row per epoch, all with the images of its newest row."""
         assert self.reporter.page is not None
         record = self.run.folder / "web" / "samples.jsonl"
         newest = Samples.from_line(record.read_text().splitlines()[-1])
@@ -81,7 +81,7 @@ class Training:
         self.reporter.page = type(self.reporter.page)(record.parent, self.opt.name, vars(self.opt))
 
     def steps(self) -> Iterator[Any]:
-        """The loop of train.py; gives each batch once its step is over."""
+        """The loop of train.py; yields each batch after its step."""
         while True:
             self.dataset.set_epoch(self.progress.epoch, start=0)
             for batch in self.dataset:
@@ -96,13 +96,13 @@ class Training:
             self.progress.end_epoch()
 
     def report_at(self, every: int) -> float:
-        """Seconds of what the reporter does after a step at the next multiple of so many images."""
+        """Seconds of the reporter after a step, at the next multiple of `every` images."""
         self.progress.images += every - self.progress.images % every - 1
         self.progress.count(1)
         return timed(self.reporter.step)
 
     def save(self) -> tuple[float, float]:
-        """Seconds that a save stops training, and seconds of a processor that it takes beside training."""
+        """Seconds for which a save stops training, and CPU seconds of the save in the background."""
         self.model.folder = self.run.folder
         stopped = timed(lambda: self.run.save("latest"))
         begun = time.process_time()
@@ -111,73 +111,76 @@ class Training:
 
 
 def measure_events(trainings: dict[str, Training], repeats: int) -> Figures:
-    """Seconds of each thing that happens now and then, for each training; in alternation, the median of several."""
+    """Median seconds of each kind of event, for each training; the trainings take turns."""
     measured: dict[str, dict[str, list[float]]] = {name: {} for name in trainings}
     for _ in range(repeats):
         for name, training in trainings.items():
             opt = training.opt
             losses = training.report_at(opt.print_freq)
-            seen = {
+            seconds = {
                 "losses": losses,
                 "monitors": max(0.0, training.report_at(opt.display_freq) - losses),
                 "page": max(0.0, training.report_at(opt.update_html_freq) - losses),
             }
-            seen["save"], seen["save, beside"] = training.save()
-            for event, seconds in seen.items():
-                measured[name].setdefault(event, []).append(seconds)
+            seconds["save"], seconds["save, background"] = training.save()
+            for event, value in seconds.items():
+                measured[name].setdefault(event, []).append(value)
     return {name: {event: median(values) for event, values in events.items()} for name, events in measured.items()}
 
 
-def seconds_an_image(events: dict[str, float], opt: argparse.Namespace) -> float:
-    """What these events come to at the frequencies of the options; a save counts as if all of it stopped training."""
+def seconds_per_image(events: dict[str, float], opt: argparse.Namespace) -> float:
+    """Seconds of these events per image, at the options' frequencies; all of a save counts as stopped training."""
     saves = 1 / opt.save_latest_freq + 1 / (opt.save_epoch_freq * EPOCH_IMAGES)
     return (
         events["losses"] / opt.print_freq
         + events["monitors"] / opt.display_freq
         + events["page"] / opt.update_html_freq
-        + (events["save"] + events["save, beside"]) * saves
+        + (events["save"] + events["save, background"]) * saves
     )
 
 
 def measure_overheads(flags: Sequence[str] = (), pairs: int = 60, repeats: int = 3) -> Figures:
-    """The share of training time at 128 px that is no step, for the published defaults, in epoch 1 and in epoch 200.
+    """The overhead of the training loop at 128 px with the default options, in epoch 1 and in epoch 200.
 
-    A whole run would take days, so it is put together of three measurements. By how many seconds a step of train.py's
-    loop, in which nothing of the following is due, is longer than a bare step on the same batch, in alternation: this
-    on a small network, as the noise of long steps would hide it. A bare step of the real model (or that of `flags`):
-    "step" has it, and "loop" is it with that difference, which is loading and counting. "epoch 1" and
-    "epoch 200": seconds of each event that the default frequencies bring, losses and page with the history that a run
-    has by then (horse2zebra's 1334 images an epoch), one visdom client that finds no server, saves with their
-    writing; and "share", of all these together, an image, in the time of a bare step; "ratio": bare steps to the loop.
+    A whole run would take days, so the result combines three measurements:
+
+    1. The extra time of a step in train.py's loop, when no event is due, over a bare step on the same batch. This is
+       loading and counting. It is measured on a small network, since the noise of long steps would hide it.
+    2. A bare step of the real model with `flags`: "bare" in the row "step". "loop" is "bare" plus the extra time.
+    3. The events at the default frequencies, in rows "epoch 1" and "epoch 200": losses and page with the history of a
+       run that long (1334 images per epoch, as horse2zebra), a visdom client without a server, and saves.
+
+    "share" is the overhead per image, divided by the time of a bare step. "ratio" is the time of bare steps, divided
+    by the time of the loop.
     """
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         stack.enter_context(redirect_stdout(io.StringIO()))
         stack.enter_context(redirect_stderr(io.StringIO()))
         write_photos(Path(folder) / "photos")
-        where = ["--dataroot", f"{folder}/photos", "--checkpoints_dir", folder, "--display_port", NOBODY]
+        where = ["--dataroot", f"{folder}/photos", "--checkpoints_dir", folder, "--display_port", UNUSED_PORT]
         opt = TrainOptions().parse([*where, "--load_size", "143", "--crop_size", "128", "--seed", "1", *flags])
         dataset, model = create_dataset(opt), create_model(opt)
         model.setup(opt)
         small = create_model(argparse.Namespace(**vars(opt) | {"ngf": SMALL_WIDTH, "ndf": SMALL_WIDTH}))
         small.setup(opt)
-        longer, batch = measure_difference(Training(opt, "small", dataset, small, epoch=1, stack=stack), pairs)
+        extra, batch = measure_difference(Training(opt, "small", dataset, small, epoch=1, stack=stack), pairs)
         bare = measure_step(model, batch)
-        young = Training(opt, "young", dataset, model, epoch=1, stack=stack)
-        old = Training(opt, "old", dataset, model, epoch=200, stack=stack)
+        early = Training(opt, "early", dataset, model, epoch=1, stack=stack)
+        late = Training(opt, "late", dataset, model, epoch=200, stack=stack)
 
-        for training in (young, old):
-            training.report_at(opt.print_freq)  # what the first time takes longer is not of interest
-        old.report_at(opt.update_html_freq)
-        old.add_rows(200)
-        found = measure_events({"epoch 1": young, "epoch 200": old}, repeats)
-        for events in found.values():
-            overhead = max(0.0, longer) + seconds_an_image(events, opt)
+        for training in (early, late):
+            training.report_at(opt.print_freq)  # warm-up: the first call takes longer
+        late.report_at(opt.update_html_freq)
+        late.add_rows(200)
+        figures = measure_events({"epoch 1": early, "epoch 200": late}, repeats)
+        for events in figures.values():
+            overhead = max(0.0, extra) + seconds_per_image(events, opt)
             events |= {"share": overhead / bare, "ratio": bare / (bare + overhead)}
-        return {"step": {"bare": bare, "loop": bare + longer, "ratio": bare / (bare + longer)}, **found}
+        return {"step": {"bare": bare, "loop": bare + extra, "ratio": bare / (bare + extra)}, **figures}
 
 
 def measure_difference(training: Training, pairs: int) -> tuple[float, Any]:
-    """By how many seconds a step in the loop is longer than a bare one, the median of pairs; and a batch."""
+    """The extra seconds of a step in the loop over a bare step, the median of `pairs`; and the last batch."""
     model, steps = training.model, training.steps()
     batch: Any = None
 
@@ -210,4 +213,4 @@ def bare_step(model: Any, batch: Any) -> None:
 
 if __name__ == "__main__":
     for name, figures in measure_overheads().items():
-        print(name, "  ".join(f"{what} {value:.4g}" for what, value in figures.items()))
+        print(name, "  ".join(f"{column} {value:.4g}" for column, value in figures.items()))

@@ -1,4 +1,4 @@
-"""What a machine can do: floating-point operations a second of its matrix products and convolutions in float32."""
+"""Peak rates of a machine: float32 operations per second of matrix products and convolutions."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SIDE = 2048  # of the matrices
-CHANNELS, PIXELS = 256, 64  # of the convolution, which is that of the residual blocks for images of 256 pixels
+CHANNELS, PIXELS = 256, 64  # of the convolution: a residual block for images of 256 pixels
 REPEATS = 5
 
 
 def gigaflops(device: torch.device) -> dict[str, float]:
-    """The best of several, in 10^9 operations a second, by name."""
+    """The best of REPEATS measurements, in 10^9 operations per second, by name."""
     a, b = (torch.randn(SIDE, SIDE, device=device) for _ in range(2))
-    ways: dict[str, tuple[Callable[[], object], float]] = {"matrix product": (lambda: a @ b, 2 * SIDE**3)}
+    products: dict[str, tuple[Callable[[], object], float]] = {"matrix product": (lambda: a @ b, 2 * SIDE**3)}
     if device.type == "cpu" and torch.backends.mkldnn.is_available():
         onednn = torch.ops.mkldnn._linear_pointwise
-        ways["matrix product, oneDNN"] = (lambda: onednn(a, b, None, "none", [], ""), 2 * SIDE**3)
+        products["matrix product, oneDNN"] = (lambda: onednn(a, b, None, "none", [], ""), 2 * SIDE**3)
     operations = 2 * 9 * CHANNELS**2 * PIXELS**2
     forward, both = [], []
     for layout in (torch.contiguous_format, torch.channels_last):
@@ -29,21 +29,21 @@ def gigaflops(device: torch.device) -> dict[str, float]:
         forward.append(_rate(lambda x=x, weight=weight: F.conv2d(x, weight), operations, device))  # type: ignore[misc]
         x, weight = x.requires_grad_(), weight.requires_grad_()
         gradient = torch.randn(1, CHANNELS, PIXELS, PIXELS, device=device).to(memory_format=layout)
-        both.append(_rate(lambda x=x, w=weight, g=gradient: _there_and_back(x, w, g), 3 * operations, device))  # type: ignore[misc]
-    rates = {name: _rate(way, operations, device) for name, (way, operations) in ways.items()}
+        both.append(_rate(lambda x=x, w=weight, g=gradient: _forward_and_backward(x, w, g), 3 * operations, device))  # type: ignore[misc]
+    rates = {name: _rate(product, operations, device) for name, (product, operations) in products.items()}
     return rates | {"convolution": max(forward), "convolution, forward and backward": max(both)}
 
 
-def _there_and_back(x: Tensor, weight: Tensor, gradient: Tensor) -> None:
+def _forward_and_backward(x: Tensor, weight: Tensor, gradient: Tensor) -> None:
     torch.autograd.grad(F.conv2d(x, weight), (x, weight), gradient)
 
 
-def _rate(way: Callable[[], object], operations: float, device: torch.device) -> float:
-    way()
+def _rate(run: Callable[[], object], operations: float, device: torch.device) -> float:
+    run()
     best = float("inf")
     for _ in range(REPEATS):
         start = time.perf_counter()
-        way()
+        run()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - start)

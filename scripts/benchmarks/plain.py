@@ -1,8 +1,8 @@
-"""CycleGAN's training step as the textbook has it (Zhu et al. 2017): what everything else is compared with.
+"""A textbook training step of CycleGAN (Zhu et al. 2017): the baseline of all benchmarks.
 
 The same networks and losses as models/cycle_gan_model.py, but one graph for the whole objective of the generators,
-direct convolution, torch's defaults, and every loss read after every step. Nothing here asks util/runtime for a device,
-which would change how the process allocates memory.
+direct convolution, torch's defaults, and every loss read after every step. This module does not use util/runtime, which
+would change how the process allocates memory.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from models.networks.layers import initialize
 
 
 class PlainCycleGAN:
-    """`opt`: resolved options of a training run, for the sizes of the networks, the rates and the weights of losses."""
+    """`opt`: resolved options of a training run: network sizes, learning rate and loss weights are used."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         self.opt = opt
         device = torch.device(opt.device)
         torch.manual_seed(opt.seed)
-        # Drawn in the order of models/cycle_gan_model.py: then one seed gives both the same weights.
+        # Initialized in the order of models/cycle_gan_model.py, so that one seed gives both the same weights.
         self.netG_A, self.netG_B = (self._generator().to(device) for _ in range(2))
         self.netD_A, self.netD_B = (self._discriminator().to(device) for _ in range(2))
         self.optimizer_G = self._adam(self.netG_A, self.netG_B)
@@ -51,7 +51,7 @@ class PlainCycleGAN:
         return self.mse(logits, torch.full_like(logits, float(real)))
 
     def step(self, real_A: Tensor, real_B: Tensor) -> dict[str, float]:
-        """One training step on images (N, 3, H, W) in [-1, 1]; the weighted losses by name."""
+        """One training step on images (N, 3, H, W) in [-1, 1]. Returns the weighted losses by name."""
         opt = self.opt
         fake_B = self.netG_A(real_A)
         rec_A = self.netG_B(fake_B)
@@ -73,8 +73,8 @@ class PlainCycleGAN:
 
         discriminators.requires_grad_(True)
         self.optimizer_D.zero_grad()
-        for name, judge, real, fake in (("D_A", self.netD_A, real_B, fake_B), ("D_B", self.netD_B, real_A, fake_A)):
-            losses[name] = 0.5 * (self.gan(judge(real), True) + self.gan(judge(fake.detach()), False))
+        for name, netD, real, fake in (("D_A", self.netD_A, real_B, fake_B), ("D_B", self.netD_B, real_A, fake_A)):
+            losses[name] = 0.5 * (self.gan(netD(real), True) + self.gan(netD(fake.detach()), False))
             losses[name].backward()
         self.optimizer_D.step()
         return {name: loss.item() for name, loss in losses.items()}

@@ -1,4 +1,4 @@
-"""Two processes on one machine against one, by the commands that a user gives."""
+"""Two processes on one machine against one, started with the commands of a user."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from PIL import Image
 from scripts.benchmarks.workers import ROOT, Figures, Plan, name_of
 from util.errors import UserError
 
-STEPS, FIRST = 8, 2  # of a run, and after how many of them the clock starts
+STEPS, FIRST = 8, 2  # steps of a run; steps before the measurement starts
 
 
 def measure_processes(plan: Plan) -> Figures:
-    """Images a second of train.py, from its own log, with batches of two: "one" process, and "two"."""
+    """Images per second of train.py, from its log, with a total batch of 2: "one" process and "two"."""
     size = min(plan.sizes)
     images: dict[str, list[float]] = {"one": [], "two": []}
     with TemporaryDirectory() as folder:
@@ -32,7 +32,7 @@ def measure_processes(plan: Plan) -> Figures:
 
 
 def write_noise(root: Path, size: int, count: int) -> None:
-    """Images of noise in trainA and trainB."""
+    """Write images of random noise to trainA and trainB."""
     random = np.random.default_rng(0)
     for domain in "AB":
         (root / f"train{domain}").mkdir()
@@ -42,30 +42,21 @@ def write_noise(root: Path, size: int, count: int) -> None:
 
 
 def train(root: Path, processes: int, size: int, plan: Plan) -> float:
-    """Train for an epoch, two images a step in all; images a second, without its beginning."""
+    """Train for an epoch, two images per step in total. Returns images per second, without the first steps."""
     launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"] if processes > 1 else []
     flags = ["--dataroot", str(root), "--checkpoints_dir", str(root), "--name", "run", "--overwrite", "--seed", "1"]
     flags += ["--n_epochs", "1", "--n_epochs_decay", "0", "--batch_size", str(2 // processes), "--print_freq", "1"]
-    flags += [
-        "--num_threads",
-        "0",
-        "--load_size",
-        str(size),
-        "--crop_size",
-        str(size),
-        "--no_html",
-        "--display_id",
-        "0",
-    ]
+    flags += ["--load_size", str(size), "--crop_size", str(size)]
+    flags += ["--num_threads", "0", "--no_html", "--display_id", "0"]
     command = [sys.executable, *launcher, str(ROOT / "train.py"), *flags, "--device", plan.device, *plan.networks]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{' '.join(command)}: failed with exit code {done.returncode}: {done.stderr.strip()[-500:]}")
-    return images_a_second(root / "run" / "losses.jsonl")
+    return images_per_second(root / "run" / "losses.jsonl")
 
 
-def images_a_second(log: Path) -> float:
-    """From the first record of a run that counts to its last."""
+def images_per_second(log: Path) -> float:
+    """The rate between record FIRST of a log and its last record."""
     records = [json.loads(line) for line in log.read_text().splitlines()]
     first, last = records[FIRST - 1], records[-1]
     return (last["images"] - first["images"]) / (last["seconds"] - first["seconds"])

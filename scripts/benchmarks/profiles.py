@@ -1,4 +1,4 @@
-"""Where the time of a computation goes, by kinds of operators."""
+"""The time of a computation by kind of operator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-# The first kind that has a word which the operator's name contains.
+# An operator belongs to the first kind with a word that its name contains.
 KINDS = {
     "direct convolution": ("conv",),
     "norms": ("norm",),
@@ -18,12 +18,12 @@ KINDS = {
     "optimizers": ("adam",),
 }
 OTHERS = "others"
-TRANSFORMS, PRODUCTS = "transforms of Winograd", "products of Winograd"
-MOST_OF_TRANSFORM = 36  # rows of the matrix that a transform of models/winograd.py multiplies with
+TRANSFORMS, PRODUCTS = "Winograd transforms", "Winograd products"
+MAX_TRANSFORM_ROWS = 36  # rows of the largest transform matrix in models/networks/winograd.py
 
 
 def seconds_by_kind(run: Callable[[], object]) -> dict[str, float]:
-    """The seconds that operators took themselves, by kind; on a GPU, those of its own clock."""
+    """Seconds of operators, without those that they call, by kind; on a GPU, device time."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     with profile(activities=activities, record_shapes=True) as record:
         run()
@@ -37,8 +37,8 @@ def seconds_by_kind(run: Callable[[], object]) -> dict[str, float]:
 
 
 def kind_of(operator: str, shapes: Sequence[Sequence[int]]) -> str:
-    """The kind of an operator by its name and the shapes of its inputs."""
+    """The kind of an operator, from its name and the shapes of its inputs."""
     name = operator.lower()
     if "linear_pointwise" in name:
-        return TRANSFORMS if shapes[0][0] <= MOST_OF_TRANSFORM else PRODUCTS
+        return TRANSFORMS if shapes[0][0] <= MAX_TRANSFORM_ROWS else PRODUCTS
     return next((kind for kind, words in KINDS.items() if any(word in name for word in words)), OTHERS)

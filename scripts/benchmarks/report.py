@@ -1,4 +1,4 @@
-"""Figures as tables in Markdown, and beside what was aimed at."""
+"""Markdown tables of figures, and of goals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from scripts.benchmarks.workers import Figures
 
 @dataclass
 class Goal:
-    """A ratio to the plain implementation that was to be reached."""
+    """A ratio to the plain implementation that this project aims at."""
 
-    what: str
+    title: str
     section: str
     row: str
     ratio: float
@@ -34,7 +34,7 @@ GOALS = [
 
 
 def table(figures: Figures) -> str:
-    """A line for each row, with all columns that one of them has."""
+    """One line per row, with the columns of all rows."""
     columns = list(dict.fromkeys(column for row in figures.values() for column in row))
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for name, row in figures.items():
@@ -44,19 +44,19 @@ def table(figures: Figures) -> str:
 
 
 def number(value: float) -> str:
-    """With three digits that matter; whole numbers from 100 on."""
+    """Three significant digits; integers from 100 on."""
     if value == 0 or 1e-3 <= abs(value) < 100:
         return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.0e}"
 
 
 def goals(sections: Mapping[str, Figures]) -> str:
-    """Those of the goals that were measured; empty if none was."""
+    """A table of the goals that were measured; empty if there are none."""
     lines = ["| | goal | reached | |", "|---|---:|---:|---|"]
     for goal in GOALS:
         ratio = sections.get(goal.section, {}).get(goal.row, {}).get("ratio")
         if ratio is not None:
             reached = ratio <= goal.ratio if goal.at_most else ratio >= goal.ratio
             bound = f"at {'most' if goal.at_most else 'least'} {goal.ratio:g}"
-            lines.append(f"| {goal.what} | {bound} | {number(ratio)} | {'yes' if reached else 'no'} |")
+            lines.append(f"| {goal.title} | {bound} | {number(ratio)} | {'yes' if reached else 'no'} |")
     return "\n".join(lines) if len(lines) > 2 else ""

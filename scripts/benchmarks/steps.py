@@ -1,4 +1,4 @@
-"""Seconds and memory of a training step, and seconds of a generator alone, beside the plain implementation."""
+"""Seconds and memory of a training step, and seconds of a generator alone, against the plain implementation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scripts.benchmarks.workers import Figures, Plan, name_of, seconds_in_altern
 
 
 def measure_step(plan: Plan) -> Figures:
-    """Seconds of a step; "ratio": how many times the speed; "losses": their largest relative difference at first."""
+    """Seconds of a step; "ratio": speedup; "losses": largest relative difference of the losses of the first step."""
     figures: Figures = {}
     for size, batch, variants in plan.cases():
         jobs = {"plain": ("plain step", []), **_jobs("step", size, batch, variants)}
@@ -24,7 +24,7 @@ def measure_step(plan: Plan) -> Figures:
 
 
 def measure_forward(plan: Plan) -> Figures:
-    """Seconds of a generator for the largest images, with nothing kept for going backward."""
+    """Seconds of a generator without gradients, for the largest image size."""
     size = max(plan.sizes)
     jobs = {"plain": ("plain forward", []), **_jobs("forward", size, 1, plan.variants_for(1))}
     with workers(plan, size, 1, jobs) as asked:
@@ -34,13 +34,13 @@ def measure_forward(plan: Plan) -> Figures:
 
 
 def measure_memory(plan: Plan) -> Figures:
-    """The most megabytes that a step takes at one moment beyond weights, gradients and optimizers' states."""
+    """Peak megabytes of a step beyond weights, gradients and optimizer states."""
     figures: Figures = {}
     for size, batch, variants in plan.cases():
         megabytes = {}
         for name, job in {"plain": ("plain step", []), **_jobs("step", size, batch, variants)}.items():
             with workers(plan, size, batch, {name: job}) as asked:
-                asked[name].ask("time")  # makes the optimizers' states
+                asked[name].ask("time")  # creates the optimizer states
                 megabytes[name] = asked[name].ask("memory")["bytes"] / 1e6
         plain = megabytes.pop("plain")
         figures |= {name: {"plain": plain, "ours": ours, "ratio": ours / plain} for name, ours in megabytes.items()}
@@ -52,12 +52,12 @@ def _jobs(job: str, size: int, batch: int, variants: Sequence[Sequence[str]]) ->
 
 
 def compared(seconds: Mapping[str, float]) -> Figures:
-    """Each beside "plain"."""
+    """Each time with that of "plain", and the speedup."""
     plain = seconds["plain"]
     ours = {name: value for name, value in seconds.items() if name != "plain"}
     return {name: {"plain": plain, "ours": value, "ratio": plain / value} for name, value in ours.items()}
 
 
 def largest_difference(plain: Mapping[str, float], ours: Mapping[str, float]) -> float:
-    """The largest relative difference of losses of one name."""
+    """The largest relative difference between losses of the same name."""
     return max(abs(ours[name] - loss) / abs(loss) for name, loss in plain.items())

@@ -1,7 +1,7 @@
-"""A process that does one kind of computation, each time a line on its input asks for it, and answers in JSON.
+"""A process that runs one kind of computation for each line on its standard input, and answers in JSON.
 
-What is compared runs in processes of its own, as util/runtime changes how a process allocates memory. One is asked
-after the other, so that they alternate and never compute at the same time. Started by scripts/benchmarks/workers.py.
+Each implementation has its own process, since util/runtime changes how a process allocates memory. The processes take
+turns and never compute at the same time. scripts/benchmarks/workers.py starts them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from util.runtime import random_state
 
 
 class Job(ABC):
-    """Something to be done again and again, on always the same images (batch, 3, crop_size, crop_size)."""
+    """A computation to repeat on fixed images (batch, 3, crop_size, crop_size)."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         self.device = torch.device(opt.device)
@@ -43,11 +43,11 @@ class Job(ABC):
     def run(self) -> None: ...
 
     def losses(self) -> dict[str, float]:
-        """Of the last time."""
+        """The losses of the last run."""
         return {}
 
     def kept(self) -> Iterator[Tensor]:
-        """Weights, gradients and states of optimizers."""
+        """Weights, gradients and optimizer states."""
         for optimizer in self.optimizers():
             for group in optimizer.param_groups:
                 for weight in group["params"]:
@@ -75,7 +75,7 @@ class PlainStep(Job):
 
 
 class Step(Job):
-    """What train.py does with a batch between two shown losses."""
+    """The work of train.py for one batch, without logging."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
@@ -97,7 +97,7 @@ class Step(Job):
 
 
 class PlainForward(Job):
-    """A generator alone."""
+    """The plain generator alone."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
@@ -109,6 +109,8 @@ class PlainForward(Job):
 
 
 class Forward(Job):
+    """The generator of this project alone."""
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.model: Any = create_model(opt)
@@ -128,7 +130,7 @@ JOBS: dict[str, Callable[[argparse.Namespace], Job]] = {
 
 
 def timed(job: Job) -> dict[str, float]:
-    """Do it once."""
+    """Seconds of one run."""
     start = time.perf_counter()
     job.run()
     if job.device.type == "cuda":
@@ -137,7 +139,7 @@ def timed(job: Job) -> dict[str, float]:
 
 
 def counted(job: Job) -> dict[str, float]:
-    """Floating-point operations of doing it once: twice the multiplications of convolutions and matrix products."""
+    """Floating-point operations of one run: twice the multiplications of convolutions and matrix products."""
     with FlopCounterMode(display=False) as counter:
         job.run()
     return {"flop": counter.get_total_flops()}
@@ -155,7 +157,7 @@ COMMANDS: dict[str, Callable[[Job], dict[str, float]]] = {
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what else is printed must not come between
+    os.dup2(2, 1)  # other output must not mix with the answers
     kind, *flags = sys.argv[1:]
     job = JOBS[kind](TrainOptions().parse(flags))
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""Starting and asking the processes of scripts/benchmarks/worker.py; what is measured with them, and the variants."""
+"""Start and query the processes of scripts/benchmarks/worker.py; the plan and the variants of a benchmark."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-QUIET = os.environ | {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}  # the profiler is talkative
+QUIET = os.environ | {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}  # silences the profiler
 Figures = dict[str, dict[str, float]]
 
-# What is compared with the plain implementation; the first is what users get who say nothing.
+# Flags to compare with the plain implementation; the first variant has the defaults.
 VARIANTS: dict[str, list[list[str]]] = {
     "cpu": [
         [],
@@ -45,38 +45,38 @@ VARIANTS: dict[str, list[list[str]]] = {
 
 @dataclass
 class Plan:
-    """What is to be measured."""
+    """What to measure."""
 
     sizes: Sequence[int] = (128, 256)
     batches: Sequence[int] = (1, 4)
     repeats: int = 5
     device: str = "cpu"
-    variants: Sequence[Sequence[str]] | None = None  # None: the usual ones
-    networks: Sequence[str] = ()  # flags of the networks, for the plain step too
+    variants: Sequence[Sequence[str]] | None = None  # None: VARIANTS of the device
+    networks: Sequence[str] = ()  # network flags, also for the plain step
 
     def cases(self) -> Iterator[tuple[int, int, Sequence[Sequence[str]]]]:
-        """Size, batch and variants of what is compared with one plain step."""
+        """Size, batch and variants of each comparison with a plain step."""
         for size in self.sizes:
             for batch in self.batches:
                 yield size, batch, self.variants_for(batch)
 
     def variants_for(self, batch: int = 1) -> Sequence[Sequence[str]]:
-        """Command lines to compare with the plain implementation."""
+        """The flags to compare with the plain implementation."""
         if self.variants is not None:
             return self.variants
         return VARIANTS[self.device] if batch == 1 else [[], ["--accumulate", str(batch)]]
 
 
 def name_of(size: int, batch: int = 1, flags: Sequence[str] = ()) -> str:
-    """A row's name."""
+    """The name of a table row."""
     return " ".join([f"{size} px", *([f"batch {batch}"] if batch > 1 else []), *flags])
 
 
 class Worker:
-    """A process with a job that waits to be asked."""
+    """A process with a job that waits for commands."""
 
     def __init__(self, job: str, flags: Sequence[str]) -> None:
-        self.what = " ".join([job, *flags])
+        self.title = " ".join([job, *flags])
         command = [sys.executable, str(ROOT / "scripts" / "benchmarks" / "worker.py"), job, *flags]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=QUIET)
 
@@ -86,10 +86,10 @@ class Worker:
             self.process.stdin.write(f"{command}\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer will be missing
+            pass  # readline below returns nothing
         answer = self.process.stdout.readline()
         if not answer:
-            raise UserError(f"{self.what}: failed with exit code {self.process.wait()}, see above")
+            raise UserError(f"{self.title}: failed with exit code {self.process.wait()}, see above")
         return json.loads(answer)
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Worker:
 def workers(
     plan: Plan, size: int, batch: int, jobs: Mapping[str, tuple[str, Sequence[str]]]
 ) -> Iterator[dict[str, Worker]]:
-    """A process for each job and its flags, by name."""
+    """One process for each job and its flags, by name."""
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory())
         common = ["--dataroot", folder, "--checkpoints_dir", folder, "--device", plan.device, "--seed", "1"]
@@ -114,7 +114,7 @@ def workers(
 
 
 def seconds_in_alternation(asked: Mapping[str, Worker], repeats: int) -> dict[str, float]:
-    """The median seconds of each, one after the other, again and again."""
+    """The median seconds of each worker; they take turns, `repeats` times."""
     seconds: dict[str, list[float]] = {name: [] for name in asked}
     for _ in range(repeats):
         for name, worker in asked.items():

@@ -1,4 +1,4 @@
-"""Pairs: how they are found, that both images of one are treated alike, and what is said of those that do not fit."""
+"""Pairs: how they are found, that both images are transformed alike, and errors for pairs that do not fit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def picture(number: int, width: int = 40, height: int = 36) -> np.ndarray:
 
 
 def negative(image: np.ndarray) -> np.ndarray:
-    """The B of every pair here: it tells whether A and B were cut out at one place."""
+    """The B of every pair here, which shows whether A and B were cropped at the same position."""
     return 255 - image
 
 
@@ -64,16 +64,16 @@ def samples(opt: argparse.Namespace, epochs: int = 3) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("form", ["side_by_side", "two_folders"])
 @pytest.mark.parametrize("preprocess", PREPROCESS)
-def test_a_pair_is_cut_and_mirrored_alike(
+def test_both_images_of_a_pair_are_cropped_and_flipped_alike(
     form: str, preprocess: str, options: Options, request: pytest.FixtureRequest
 ) -> None:
     root = request.getfixturevalue(form)
     seen = samples(resolved(options, root, "--preprocess", preprocess, "--load_size", "44"), epochs=4)
     assert len(seen) == 16 and all(not sample["unreadable"] for sample in seen)
     for sample in seen:
-        # Bicubic overshoots are cut off at 0 and 255, which the negative has the other way round.
+        # Bicubic overshoots are clipped at 0 and 255; the negative overshoots in the opposite direction.
         assert (sample["A"] + sample["B"]).abs().max() <= 2.5 / 127.5
-    assert len({sample["A"].numpy().tobytes() for sample in seen if "0." in sample["A_paths"]}) > 1  # by chance
+    assert len({sample["A"].numpy().tobytes() for sample in seen if "0." in sample["A_paths"]}) > 1  # random crops
 
 
 def test_both_forms_give_the_same(options: Options, side_by_side: Path, two_folders: Path) -> None:
@@ -86,22 +86,22 @@ def test_both_forms_give_the_same(options: Options, side_by_side: Path, two_fold
 
 def test_each_side_has_its_channels(options: Options, side_by_side: Path) -> None:
     flags = ["--input_nc", "1", "--output_nc", "3", "--preprocess", "none", "--no_flip"]
-    grey = torch.from_numpy(np.array(Image.fromarray(picture(0)).convert("L")))
+    gray = torch.from_numpy(np.array(Image.fromarray(picture(0)).convert("L")))
     A, B = (samples(resolved(options, side_by_side, *flags))[0][domain] for domain in "AB")
     assert A.shape == (1, 36, 40) and B.shape == (3, 36, 40)
-    torch.testing.assert_close((A[0] + 1) * 127.5, grey.float())
+    torch.testing.assert_close((A[0] + 1) * 127.5, gray.float())
     back = samples(resolved(options, side_by_side, *flags, "--direction", "BtoA"))[0]
     assert back["A"].shape == (3, 36, 40) and back["B"].shape == (1, 36, 40)  # the input is B
 
 
-def test_images_without_a_partner_are_counted(options: Options, two_folders: Path) -> None:
+def test_unpaired_images_are_counted(options: Options, two_folders: Path) -> None:
     save(two_folders / "trainA" / "lonely.png", picture(9))
     (two_folders / "trainB" / "sub" / "2.bmp").unlink()
     dataset = create_dataset(resolved(options, two_folders))
     assert len(dataset) == 3
     assert dataset.summary() == (
-        f"3 pairs in {two_folders}/trainA and {two_folders}/trainB (2 images skipped, since no other has their "
-        f"name, such as {two_folders}/trainA/lonely.png)"
+        f"3 pairs in {two_folders}/trainA and {two_folders}/trainB (2 unpaired images skipped, such as "
+        f"{two_folders}/trainA/lonely.png)"
     )
     assert [len(paths) for paths in dataset.dataset.files().values()] == [3, 3]
     assert len(create_dataset(resolved(options, two_folders, "--max_dataset_size", 2))) == 2
@@ -121,33 +121,33 @@ def test_one_name_for_two_images_is_an_error(options: Options, two_folders: Path
 
 
 @pytest.mark.parametrize("fault", ["size", "damage"])
-def test_a_pair_that_does_not_fit_is_a_bad_image(fault: str, options: Options, two_folders: Path) -> None:
-    bad = two_folders / "trainB" / "sub" / "1.bmp"
+def test_a_pair_that_does_not_fit_is_unreadable(fault: str, options: Options, two_folders: Path) -> None:
+    file = two_folders / "trainB" / "sub" / "1.bmp"
     if fault == "size":
-        save(bad, picture(1, width=38))
+        save(file, picture(1, width=38))
     else:
-        bad.write_bytes(b"BM")
+        file.write_bytes(b"BM")
     with pytest.raises(UnreadableImage) as caught:
         AlignedDataset(resolved(options, two_folders), Stage.TRAIN).load(1, np.random.default_rng(0))
-    assert caught.value.path == str(bad)
+    assert caught.value.path == str(file)
     if fault == "size":
         assert caught.value.reason == f"has 38x36 pixels, but its pair {two_folders}/trainA/sub/1.png has 40x36"
 
 
-def test_an_odd_width_is_no_pair(options: Options, side_by_side: Path) -> None:
+def test_a_pair_of_odd_width_is_unreadable(options: Options, side_by_side: Path) -> None:
     save(side_by_side / "train" / "2.png", picture(2, width=41))
     with pytest.raises(UnreadableImage, match=r"/2\.png: is 41 pixels wide: A and B side by side need an even width$"):
         AlignedDataset(resolved(options, side_by_side), Stage.TRAIN).load(2, np.random.default_rng(0))
 
 
-def test_a_half_that_is_too_thin_is_refused(options: Options, side_by_side: Path) -> None:
+def test_a_half_that_is_too_elongated_is_unreadable(options: Options, side_by_side: Path) -> None:
     save(side_by_side / "train" / "2.png", picture(2, width=2, height=200_000))
     dataset = AlignedDataset(resolved(options, side_by_side, "--preprocess", "scale_width"), Stage.TRAIN)
     with pytest.raises(UnreadableImage, match=r"would be resized to 32x6400000 pixels: too elongated$"):
         dataset.load(2, np.random.default_rng(0))
 
 
-def test_folders_within_the_folder_are_no_pairs(options: Options, tmp_path: Path) -> None:
+def test_subfolders_are_not_pairs(options: Options, tmp_path: Path) -> None:
     for domain in "AB":
         save(tmp_path / "train" / domain / "1.png", picture(1))
     with pytest.raises(UserError, match=r"train/A and train/B: rename them to trainA and trainB; or .*/train, where"):
@@ -162,22 +162,22 @@ def ids(number: int = 0, height: int = 36, width: int = 40) -> np.ndarray:
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> Path:
-    """Maps of class ids, and images whose grey is seven times the id."""
+def labeled(tmp_path: Path) -> Path:
+    """Maps of class ids, and images whose gray is seven times the id."""
     for i in range(3):
-        save(tmp_path / "labelled" / "trainA" / f"{i}.png", ids(i))
-        save(tmp_path / "labelled" / "trainB" / f"{i}.png", np.repeat(7 * ids(i)[:, :, None], 3, axis=2))
-    return tmp_path / "labelled"
+        save(tmp_path / "labeled" / "trainA" / f"{i}.png", ids(i))
+        save(tmp_path / "labeled" / "trainB" / f"{i}.png", np.repeat(7 * ids(i)[:, :, None], 3, axis=2))
+    return tmp_path / "labeled"
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_class_ids_go_with_their_image(direction: str, options: Options, labelled: Path) -> None:
+def test_class_ids_stay_aligned_with_their_image(direction: str, options: Options, labeled: Path) -> None:
     if direction == "BtoA":
         for old, new in (("trainA", "x"), ("trainB", "trainA"), ("x", "trainB")):
-            (labelled / old).rename(labelled / new)
-    # Cropped and mirrored, but not scaled: there the image tells which ids belong to it.
+            (labeled / old).rename(labeled / new)
+    # Cropped and flipped, but not scaled, so that each pixel of the image determines its id.
     flags = ["--label_nc", 35, "--preprocess", "crop", "--direction", direction]
-    opt = resolved(options, labelled, *flags)
+    opt = resolved(options, labeled, *flags)
     assert opt.input_nc == 35
     source, target = ("A", "B") if direction == "AtoB" else ("B", "A")
     for sample in samples(opt):
@@ -189,16 +189,16 @@ def test_class_ids_go_with_their_image(direction: str, options: Options, labelle
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 @pytest.mark.parametrize("stage", [Stage.VALIDATE, Stage.TEST])
 def test_unless_training_the_folder_of_the_input_may_be_alone(
-    stage: Stage, direction: str, options: Options, labelled: Path
+    stage: Stage, direction: str, options: Options, labeled: Path
 ) -> None:
     source, target = ("A", "B") if direction == "AtoB" else ("B", "A")
-    (labelled / "trainA").rename(labelled / f"test{source}")
-    opt = resolved(options, labelled, "--label_nc", 35, "--direction", direction, "--preprocess", "none", "--no_flip")
+    (labeled / "trainA").rename(labeled / f"test{source}")
+    opt = resolved(options, labeled, "--label_nc", 35, "--direction", direction, "--preprocess", "none", "--no_flip")
     (batch, *others) = create_dataset(opt, stage, "test")
     assert batch.keys() >= {source, f"{source}_paths"} and not batch.keys() & {target, f"{target}_paths"}
     assert len(others) == 2 and torch.equal(batch[source][0, 0], torch.from_numpy(ids(0)))
     dataset = AlignedDataset(opt, stage, "test")
-    assert dataset.summary() == f"3 images in {labelled}/test{source}, without ground truth"
+    assert dataset.summary() == f"3 images in {labeled}/test{source}, without ground truth"
     assert [path.name for path in dataset.files()[f"test{source}"]] == ["0.png", "1.png", "2.png"]
     with pytest.raises(UserError, match=r"expected testA and testB in it"):
         AlignedDataset(opt, Stage.TRAIN, "test")
@@ -213,21 +213,21 @@ def test_scaling_mixes_no_ids() -> None:
     for size in (3, 7, 20):
         scaled = resize_labels(two, size, size)
         assert scaled.dtype == torch.uint8 and set(scaled.unique().tolist()) == {0, 34}
-    # Where pixel i of n has its centre, as in the resizing of the image: at (i + 1/2) 9 / n.
+    # The center of pixel i of n, as when an image is resized: (i + 1/2) 9 / n.
     rows = torch.arange(9, dtype=torch.uint8).view(1, 9, 1).expand(1, 9, 9)
     assert resize_labels(rows, 3, 3)[0, :, 0].tolist() == [1, 4, 7]
     assert resize_labels(rows, 6, 9)[0, :, 0].tolist() == [int((i + 0.5) * 1.5) for i in range(6)]
 
 
-def test_labels_are_transformed_as_images_are(options: Options, labelled: Path) -> None:
-    transform = AlignedDataset(resolved(options, labelled, "--load_size", 32), Stage.TRAIN).transform
+def test_labels_are_transformed_as_images_are(options: Options, labeled: Path) -> None:
+    transform = AlignedDataset(resolved(options, labeled, "--load_size", 32), Stage.TRAIN).transform
     columns = torch.arange(32, dtype=torch.uint8).expand(1, 32, 32)
     for choices in (Choices(0.3, 0.9, True), Choices(0.1, 0.2, False)):
         image: Tensor = (transform.apply(columns, choices) + 1) * 127.5
         assert torch.equal(transform.apply_to_labels(columns, choices).float(), image.round())
 
 
-def test_class_ids_of_a_palette_are_its_indices(tmp_path: Path) -> None:
+def test_class_ids_of_a_palette_image_are_its_indices(tmp_path: Path) -> None:
     image = Image.new("P", (40, 36))
     image.putdata(ids().flatten().tolist())
     image.putpalette([255 - value for value in range(256) for _ in range(3)])
@@ -236,25 +236,25 @@ def test_class_ids_of_a_palette_are_its_indices(tmp_path: Path) -> None:
     assert torch.equal(read_labels(tmp_path / "p.png", 35)[0], torch.from_numpy(ids()))
 
 
-def test_class_ids_in_sixteen_bits_are_the_same(tmp_path: Path) -> None:
+def test_class_ids_may_have_sixteen_bits(tmp_path: Path) -> None:
     Image.fromarray(ids().astype(np.uint16)).save(tmp_path / "deep.png")
     assert torch.equal(read_labels(tmp_path / "deep.png", 35)[0], torch.from_numpy(ids()))
 
 
-def test_ids_out_of_range_name_their_file(options: Options, labelled: Path) -> None:
+def test_the_error_for_ids_out_of_range_names_the_file(options: Options, labeled: Path) -> None:
     odd = ids()
     odd[3, 4] = 200
-    save(labelled / "trainA" / "1.png", odd)
-    opt = resolved(options, labelled, "--label_nc", 35, "--on_bad_image", "error")
+    save(labeled / "trainA" / "1.png", odd)
+    opt = resolved(options, labeled, "--label_nc", 35, "--on_bad_image", "error")
     with pytest.raises(UserError) as caught:
         list(create_dataset(opt))
     assert str(caught.value) == (
-        f"{labelled}/trainA/1.png: contains class ids 0 to 200, but --label_nc 35 allows 0 to 34 (--on_bad_image "
+        f"{labeled}/trainA/1.png: contains class ids 0 to 200, but --label_nc 35 allows 0 to 34 (--on_bad_image "
         "skip continues without it)"
     )
 
 
-def test_a_picture_is_no_map_of_class_ids(tmp_path: Path) -> None:
+def test_a_color_image_is_not_a_map_of_class_ids(tmp_path: Path) -> None:
     save(tmp_path / "rgb.png", picture(0))
     with pytest.raises(UnreadableImage, match=r"is not a map of class ids, .* its pixels are RGB"):
         read_labels(tmp_path / "rgb.png", 35)

@@ -1,4 +1,4 @@
-"""Images out of the cache: the same as without, whoever reads them, and whatever happens to the cache."""
+"""The cache changes no image: with any reader, any kind of image, and after failures of the cache."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cache(request: pytest.FixtureRequest, tmp_path: Path) -> ImageCache:
 
 @pytest.fixture
 def mixed(two_domains: Path) -> Path:
-    """Images of every sort: bad, transparent, deep grey, of another size."""
+    """Images of every kind: unreadable, transparent, 16-bit gray, of another size."""
     spoil(two_domains / "trainA" / "02.png", two_domains / "trainB" / "01.png")
     Image.new("RGBA", (40, 40), (255, 0, 0, 100)).save(two_domains / "trainA" / "04.png")
     Image.new("I;16", (60, 44), 40000).save(two_domains / "trainA" / "05.png")
@@ -66,18 +66,18 @@ def test_a_cache_changes_nothing(
     options: Options, mixed: Path, tmp_path: Path, kind: str, num_threads: int, preprocess: str
 ) -> None:
     flags = ("--preprocess", preprocess, "--load_size", 38)
-    expected, told = load(options(*flags), epochs=3)
+    expected, messages = load(options(*flags), epochs=3)
     opt = options(*flags, "--cache", kind, "--cache_dir", tmp_path / "cache")
     for _ in range(2):  # the second finds the disk's entries
-        batches, said = load(with_workers(opt, num_threads), epochs=3)
-        assert same(batches, expected) and said == told
+        batches, printed = load(with_workers(opt, num_threads), epochs=3)
+        assert same(batches, expected) and printed == messages
 
 
 @pytest.mark.parametrize("kind", ["ram", "disk"])
 def test_spawned_workers_share_it(options: Options, mixed: Path, spawn: None, kind: str) -> None:  # noqa: F811
-    expected, told = load(options(), epochs=2)
-    batches, said = load(with_workers(options("--cache", kind), 2), epochs=2)
-    assert same(batches, expected) and said == told
+    expected, messages = load(options(), epochs=2)
+    batches, printed = load(with_workers(options("--cache", kind), 2), epochs=2)
+    assert same(batches, expected) and printed == messages
 
 
 @pytest.mark.parametrize("kind", ["ram", "disk"])
@@ -87,7 +87,7 @@ def test_an_image_is_decoded_once(options: Options, monkeypatch: pytest.MonkeyPa
     assert sorted(decoded) == sorted([f"{i:02}.png" for i in range(6)] + [f"{i:02}.png" for i in range(4)])
 
 
-def test_what_one_worker_reads_the_other_need_not(options: Options) -> None:
+def test_workers_share_the_cache(options: Options) -> None:
     loader = create_dataset(with_workers(options("--cache", "ram"), 2))
     for epoch in (1, 2, 3, 4, 5, 6):
         loader.set_epoch(epoch)
@@ -98,7 +98,7 @@ def test_what_one_worker_reads_the_other_need_not(options: Options) -> None:
         assert cache.get(make_key([path], "3 channels, resize_and_crop load_size 32") or b"") is not None
 
 
-def test_a_file_that_has_changed_is_read_again(options: Options, two_domains: Path) -> None:
+def test_a_changed_file_is_read_again(options: Options, two_domains: Path) -> None:
     opt = options("--serial_batches", "--cache", "disk")
     before, _ = load(opt)
     write_tiles(two_domains / "trainA", 1, 44, 44)
@@ -108,14 +108,14 @@ def test_a_file_that_has_changed_is_read_again(options: Options, two_domains: Pa
 
 
 @pytest.mark.parametrize("flags", [("--load_size", 40), ("--preprocess", "crop"), ("--output_nc", 1)])
-def test_other_options_are_other_entries(options: Options, flags: tuple[Any, ...]) -> None:
+def test_other_options_have_entries_of_their_own(options: Options, flags: tuple[Any, ...]) -> None:
     load(options("--cache", "disk"))
     if "--output_nc" in flags:
         flags = (*flags, "--lambda_identity", 0)
     assert same(load(options(*flags, "--cache", "disk"))[0], load(options(*flags))[0])
 
 
-def test_a_crop_is_no_matter_where_the_scale_is_fixed(options: Options) -> None:
+def test_the_crop_size_matters_only_where_the_scale_depends_on_it(options: Options) -> None:
     def scaling(*flags: object) -> str:
         return Transform(options("--load_size", 64, *flags), Stage.TRAIN).scaling
 
@@ -125,7 +125,7 @@ def test_a_crop_is_no_matter_where_the_scale_is_fixed(options: Options) -> None:
         assert scaling(*chosen, "--crop_size", 32) != scaling(*chosen, "--crop_size", 64)
 
 
-def test_read_is_cached_too_and_gives_a_copy(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_is_cached_and_returns_a_copy(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = create_dataset(options("--cache", "ram")).dataset
     path = dataset.files()["trainA"][0]
     decoded = count_decoding(monkeypatch)
@@ -138,7 +138,7 @@ def test_read_is_cached_too_and_gives_a_copy(options: Options, monkeypatch: pyte
 
 
 def pairs(root: Path, joined: bool) -> Path:
-    """Pairs of every sort: one transparent, one of deep grey beside colours where they lie in two folders."""
+    """Pairs of every kind: one transparent; in two folders, one with 16-bit gray among colors."""
     for i in range(4):
         sides = [np.asarray(tile(10 * i + side, 40, 36)) for side in (0, 1)]
         if joined:
@@ -156,39 +156,40 @@ def pairs(root: Path, joined: bool) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["ram", "disk"])
-@pytest.mark.parametrize("case", ["aligned", "aligned with labels", "aligned, grey to colour", "colorization"])
-def test_it_serves_pairs_class_ids_and_colours(
+@pytest.mark.parametrize("case", ["aligned", "aligned with labels", "aligned, gray to color", "colorization"])
+def test_pairs_class_ids_and_colorization_are_cached(
     options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, case: str
 ) -> None:
     root = pairs(tmp_path / "pairs", joined=case != "aligned with labels")
     flags = {
         "aligned": ("--model", "pix2pix"),
         "aligned with labels": ("--model", "pix2pix", "--label_nc", 4),
-        "aligned, grey to colour": ("--model", "pix2pix", "--input_nc", 1),
+        "aligned, gray to color": ("--model", "pix2pix", "--input_nc", 1),
         "colorization": ("--model", "colorization"),
     }[case]
-    expected, told = load(options("--dataroot", root, *flags, "--load_size", 38), epochs=3)
+    expected, messages = load(options("--dataroot", root, *flags, "--load_size", 38), epochs=3)
     decoded = count_decoding(monkeypatch)
-    batches, said = load(options("--dataroot", root, *flags, "--load_size", 38, "--cache", kind), epochs=3)
-    assert same(batches, expected) and said == told
-    assert len(decoded) == (8 if case == "aligned, grey to colour" else 4)  # each image, in each of its forms, once
-    assert not told if case == "aligned with labels" else "transparent" in told[0]
+    batches, printed = load(options("--dataroot", root, *flags, "--load_size", 38, "--cache", kind), epochs=3)
+    assert same(batches, expected) and printed == messages
+    assert len(decoded) == (8 if case == "aligned, gray to color" else 4)  # each image, in each of its forms, once
+    assert not messages if case == "aligned with labels" else "transparent" in messages[0]
 
 
-def test_pairs_that_do_not_fit_are_bad_each_time(options: Options, tmp_path: Path) -> None:
+def test_pairs_of_different_sizes_are_unreadable_in_every_epoch(options: Options, tmp_path: Path) -> None:
     root = pairs(tmp_path / "pairs", joined=False)
     tile(1, 50, 36).save(root / "trainB" / "1.png")
     opt = options("--dataroot", root, "--model", "pix2pix", "--label_nc", 4, "--cache", "ram")
-    _, said = load(opt, epochs=2)
-    assert said[0].startswith(f"skipped unreadable image {root / 'trainB' / '1.png'}: has 50x36 pixels")
-    assert [line.startswith("unreadable files: 1; images drawn in their place: ") for line in said[1:]] == [True, True]
+    _, printed = load(opt, epochs=2)
+    assert printed[0].startswith(f"skipped unreadable image {root / 'trainB' / '1.png'}: has 50x36 pixels")
+    assert len(printed) == 3
+    assert all(line.startswith("unreadable files: 1; images drawn in their place: ") for line in printed[1:])
 
 
-# The caches themselves.
+# The cache classes.
 
 
 @pytest.mark.parametrize("image", [IMAGE, IMAGE.float() / 3, IMAGE.permute(0, 2, 1)[:, 3:]])
-def test_what_is_put_in_comes_out(cache: ImageCache, image: Tensor) -> None:
+def test_entries_are_returned_as_stored(cache: ImageCache, image: Tensor) -> None:
     assert cache.get(KEYS[0]) is None
     cache.put(KEYS[0], image, True)
     cache.put(KEYS[1], image[:1] + 1, False)
@@ -198,7 +199,7 @@ def test_what_is_put_in_comes_out(cache: ImageCache, image: Tensor) -> None:
     assert cache.get(KEYS[2]) is None and not cache.trouble
 
 
-def test_memory_that_is_full_is_told_of_and_what_is_in_it_stays() -> None:
+def test_full_memory_is_reported_and_keeps_its_entries() -> None:
     cache = RamCache(9, 2 * IMAGE.nbytes + 200)
     for key in KEYS[:3]:
         cache.put(key, IMAGE, False)
@@ -206,7 +207,7 @@ def test_memory_that_is_full_is_told_of_and_what_is_in_it_stays() -> None:
     assert cache.trouble.startswith("note: --cache ram: its memory (0.0 GB at most) is full")
 
 
-def test_a_torn_record_is_no_entry() -> None:
+def test_an_incomplete_record_is_ignored() -> None:
     cache = RamCache(9, 100_000)
     cache.put(KEYS[0], IMAGE, False)
     slot = next(cache._slots(KEYS[0]))
@@ -218,7 +219,7 @@ def test_a_torn_record_is_no_entry() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 10, 24, 500, 1819])
-def test_a_torn_file_is_no_entry(tmp_path: Path, length: int) -> None:
+def test_an_incomplete_file_is_ignored(tmp_path: Path, length: int) -> None:
     cache = DiskCache(tmp_path)
     cache.put(KEYS[0], IMAGE, False)
     file = cache._file(KEYS[0])
@@ -228,7 +229,7 @@ def test_a_torn_file_is_no_entry(tmp_path: Path, length: int) -> None:
     assert cache.get(KEYS[0]) is not None
 
 
-def test_maps_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_mapped_files_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_cache, "MAX_MAPS", 3)
     cache = DiskCache(tmp_path)
     for number in range(5):
@@ -241,30 +242,28 @@ def test_maps_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [cache.get(key) is not None for key in KEYS[:5]] == [True, False, False, True, True]
 
 
-def test_a_disk_that_is_full_is_told_of_once(
-    options: Options, monkeypatch: pytest.MonkeyPatch, two_domains: Path
-) -> None:
+def test_a_full_disk_is_reported_once(options: Options, monkeypatch: pytest.MonkeyPatch, two_domains: Path) -> None:
     expected, _ = load(options(), epochs=2)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    batches, said = load(options("--cache", "disk"), epochs=2)
+    batches, printed = load(options("--cache", "disk"), epochs=2)
     folder = two_domains / ".cache"
-    assert same(batches, expected) and len(said) == 1
-    assert said[0].startswith(f"note: --cache disk: {folder} can't store more images (No space left on device)")
+    assert same(batches, expected) and len(printed) == 1
+    assert printed[0].startswith(f"note: --cache disk: {folder} can't store more images (No space left on device)")
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_folder_that_cannot_be_made_is_told_of(options: Options, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(options: Options, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     expected, _ = load(options())
-    batches, said = load(options("--cache", "disk", "--cache_dir", tmp_path / "file" / "cache"))
-    assert same(batches, expected) and len(said) == 1 and "(Not a directory)" in said[0]
+    batches, printed = load(options("--cache", "disk", "--cache_dir", tmp_path / "file" / "cache"))
+    assert same(batches, expected) and len(printed) == 1 and "(Not a directory)" in printed[0]
 
 
-def test_the_folder_may_be_removed_at_any_time(options: Options, two_domains: Path) -> None:
+def test_the_folder_may_be_deleted_at_any_time(options: Options, two_domains: Path) -> None:
     expected, _ = load(options(), epochs=3)
     loader, batches = create_dataset(options("--cache", "disk")), []
     for epoch in (1, 2, 3):
@@ -282,7 +281,7 @@ def _fill(cache: ImageCache, numbers: range) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ram", "disk"])
-def test_writers_that_are_killed_leave_nothing_torn(tmp_path: Path, kind: str) -> None:
+def test_killed_writers_leave_no_incomplete_entry(tmp_path: Path, kind: str) -> None:
     cache = RamCache(4000, 4000 * 3200) if kind == "ram" else DiskCache(tmp_path / "cache")
     context = multiprocessing.get_context("fork")
     for delay in (0.005, 0.01, 0.02):
@@ -293,7 +292,7 @@ def test_writers_that_are_killed_leave_nothing_torn(tmp_path: Path, kind: str) -
         for writer in writers:
             writer.kill()
             writer.join()
-    _fill(cache, range(100))  # no lock is left
+    _fill(cache, range(100))  # no lock remains
     whole = 0
     for number in range(4000):
         entry = cache.get(KEYS[number])
@@ -303,7 +302,7 @@ def test_writers_that_are_killed_leave_nothing_torn(tmp_path: Path, kind: str) -
     assert whole >= 100
 
 
-def test_nothing_but_bad_images_is_still_an_error(options: Options, two_domains: Path) -> None:
+def test_no_readable_image_is_still_an_error(options: Options, two_domains: Path) -> None:
     spoil(*(two_domains / "trainA").iterdir())
     with pytest.raises(UserError, match=r"20 images in a row"):
         load(argparse.Namespace(**vars(options("--cache", "ram"))))

@@ -57,7 +57,7 @@ def test_other_files_are_counted_by_extension(tmp_path: Path) -> None:
     assert ignored == {".txt": 2, "no extension": 1, ".part": 1, ".mp4": 1}
 
 
-def test_hidden_files_and_folders_are_neither(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "._a.png", ".DS_Store", ".ipynb_checkpoints/a-checkpoint.png", "__MACOSX/._a.png")
     images, ignored = list_images(tmp_path)
     assert [path.name for path in images] == ["a.png"] and not ignored
@@ -126,7 +126,7 @@ def test_a_dataroot_with_folders_within_folders(options: Options, tmp_path: Path
     )
 
 
-def test_a_dataroot_with_half_of_it(options: Options, two_domains: Path) -> None:
+def test_a_dataroot_without_one_of_two_folders(options: Options, two_domains: Path) -> None:
     (two_domains / "trainB").rename(two_domains / "trainC")
     assert complaint(options, two_domains) == (
         f"--dataroot {two_domains} contains testA, testB, trainA, trainC: expected trainA and trainB in it "
@@ -155,7 +155,7 @@ def test_the_summary_counts_images_and_others(options: Options, two_domains: Pat
     assert limited.summary().startswith(f"3 images in {a}, 3 images in {b}") and len(limited) == 3
 
 
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_folder_that_cannot_be_listed_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiles(tmp_path / "locked", 1)
     scandir = os.scandir
 
@@ -169,7 +169,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
         list_images(tmp_path)
 
 
-def test_a_file_is_told_by_its_place_below_what_all_share(tmp_path: Path) -> None:
+def test_a_file_is_identified_by_its_path_below_the_common_folder(tmp_path: Path) -> None:
     for folder in ("here", "there"):
         for name in ("a/x.png", "a/y.png", "b/x.png"):
             (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def test_a_file_is_told_by_its_place_below_what_all_share(tmp_path: Path) -> Non
     assert fingerprint({"images": []})["images"]["files"] == 0
 
 
-def test_a_fingerprint_is_the_sum_of_names_and_sizes_in_order(tmp_path: Path) -> None:
+def test_a_fingerprint_is_the_hash_of_names_and_sizes_in_order(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{folder}/{number:04}.png" for folder in "ab" for number in range(1500)))
     (tmp_path / "b" / "0700.png").write_bytes(b"123")
     images, _ = list_images(tmp_path)

@@ -1,4 +1,4 @@
-"""Batches: their order, what is in them, and what happens to images that can't be read."""
+"""Batches: their order, their content, workers, resuming, and unreadable images."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Batch = dict[str, Any]
 
 
 def load(opt: argparse.Namespace, epochs: int = 1) -> tuple[list[Batch], list[str]]:
-    """The batches of some epochs, and what the loader said."""
-    loader, said = create_dataset(opt), []
-    loader.print_message = said.append
+    """The batches of some epochs, and the messages of the loader."""
+    loader, printed = create_dataset(opt), []
+    loader.print_message = printed.append
     batches = []
     for epoch in range(1, epochs + 1):
         loader.set_epoch(epoch)
         batches += list(loader)
-    return batches, said
+    return batches, printed
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -73,15 +73,15 @@ def spoil(*paths: Path) -> None:
 
 
 def test_a_batch_has_images_and_their_files(options: Options, two_domains: Path) -> None:
-    batches, said = load(options("--batch_size", 4))
-    assert [len(batch["A_paths"]) for batch in batches] == [4, 2]  # the last one is what is left
+    batches, printed = load(options("--batch_size", 4))
+    assert [len(batch["A_paths"]) for batch in batches] == [4, 2]  # the last one has the remaining images
     for batch in batches:
         assert set(batch) == {"A", "B", "A_paths", "B_paths"}
         for domain in "AB":
             assert batch[domain].shape == (len(batch["A_paths"]), 3, 32, 32)
             assert batch[domain].dtype == torch.float32
             assert all(Path(path).parent == two_domains / f"train{domain}" for path in batch[f"{domain}_paths"])
-    assert not said
+    assert not printed
 
 
 def test_an_epoch_is_as_long_as_the_longer_folder(options: Options) -> None:
@@ -92,7 +92,7 @@ def test_an_epoch_is_as_long_as_the_longer_folder(options: Options) -> None:
     assert names(swapped) == names(batches)
 
 
-def test_the_shorter_folder_is_gone_through_again(options: Options, two_domains: Path) -> None:
+def test_the_shorter_folder_is_repeated(options: Options, two_domains: Path) -> None:
     for path in sorted((two_domains / "trainA").iterdir())[2:]:
         path.unlink()
     batches, _ = load(options())
@@ -100,7 +100,7 @@ def test_the_shorter_folder_is_gone_through_again(options: Options, two_domains:
     assert Counter(names(batches)) == {"00.png": 2, "01.png": 2}
 
 
-def test_b_is_drawn_at_random_or_goes_in_turn(options: Options) -> None:
+def test_b_is_drawn_at_random_or_taken_in_order(options: Options) -> None:
     drawn = names(load(options(), epochs=10)[0], "B")
     counts = Counter(drawn)
     assert set(counts) == {"00.png", "01.png", "02.png", "03.png"} and all(6 <= n <= 24 for n in counts.values())
@@ -132,7 +132,7 @@ def test_neighbouring_seeds_do_not_share_epochs() -> None:
 
 
 @pytest.mark.parametrize("start", [2, 4, 6])
-def test_an_epoch_can_be_taken_up_where_it_was_left(options: Options, start: int) -> None:
+def test_an_epoch_can_be_resumed_in_the_middle(options: Options, start: int) -> None:
     opt = options("--batch_size", 2)
     whole, _ = load(opt)
     loader = create_dataset(opt)
@@ -158,7 +158,7 @@ def test_the_global_random_state_is_neither_used_nor_changed(options: Options) -
 
 @pytest.fixture
 def spoiled(options: Options, two_domains: Path) -> argparse.Namespace:
-    """Options for data that has something of everything: bad images, a transparent one, a shorter folder."""
+    """Options for a dataset with unreadable images, a transparent one, and a shorter folder."""
     spoil(two_domains / "trainA" / "02.png", two_domains / "trainB" / "01.png")
     Image.new("RGBA", (40, 40), (255, 0, 0, 100)).save(two_domains / "trainA" / "04.png")
     return options("--batch_size", 2)
@@ -181,19 +181,19 @@ def with_workers(opt: argparse.Namespace, num_threads: int) -> argparse.Namespac
 
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_workers_change_nothing(spoiled: argparse.Namespace, num_threads: int) -> None:
-    expected, told = load(spoiled, epochs=3)
-    batches, said = load(with_workers(spoiled, num_threads), epochs=3)
+    expected, messages = load(spoiled, epochs=3)
+    batches, printed = load(with_workers(spoiled, num_threads), epochs=3)
     assert same(batches, expected) and len(batches) == 9
-    assert said == told and len(said) >= 4
+    assert printed == messages and len(printed) >= 4
 
 
 def test_workers_that_are_spawned_change_nothing(spoiled: argparse.Namespace, spawn: None) -> None:
-    expected, told = load(spoiled, epochs=2)
-    batches, said = load(with_workers(spoiled, 1), epochs=2)
-    assert same(batches, expected) and said == told
+    expected, messages = load(spoiled, epochs=2)
+    batches, printed = load(with_workers(spoiled, 1), epochs=2)
+    assert same(batches, expected) and printed == messages
 
 
-def test_an_epoch_that_was_broken_off_leaves_nothing_behind(spoiled: argparse.Namespace) -> None:
+def test_an_interrupted_epoch_does_not_affect_the_next(spoiled: argparse.Namespace) -> None:
     loader = create_dataset(with_workers(spoiled, 2))
     loader.print_message = lambda _: None
     for _ in loader:
@@ -218,11 +218,11 @@ def test_signals_are_for_the_main_process(spoiled: argparse.Namespace) -> None:
     assert same(batches, expected)
 
 
-def test_a_worker_that_dies_is_made_up_for(spoiled: argparse.Namespace) -> None:
-    expected, told = load(spoiled, epochs=2)
+def test_a_dead_worker_is_replaced_by_the_main_process(spoiled: argparse.Namespace) -> None:
+    expected, messages = load(spoiled, epochs=2)
     loader = create_dataset(with_workers(spoiled, 1))
-    said: list[str] = []
-    loader.print_message = said.append
+    printed: list[str] = []
+    loader.print_message = printed.append
     batches = []
     for epoch in (1, 2):
         loader.set_epoch(epoch)
@@ -232,11 +232,11 @@ def test_a_worker_that_dies_is_made_up_for(spoiled: argparse.Namespace) -> None:
                 worker.join()
             batches.append(batch)
     assert same(batches, expected)
-    died = [message for message in said if "the main process loads images from now on (DataLoader worker" in message]
-    assert len(died) == 1 and [message for message in said if message not in died] == told
+    died = [message for message in printed if "the main process loads images from now on (DataLoader worker" in message]
+    assert len(died) == 1 and [message for message in printed if message not in died] == messages
 
 
-def test_a_program_that_ends_in_an_epoch_leaves_no_worker(two_domains: Path) -> None:
+def test_a_program_that_ends_within_an_epoch_leaves_no_worker(two_domains: Path) -> None:
     program = (
         "from options import TrainOptions; from data import create_dataset; import multiprocessing\n"
         f"opt = TrainOptions().parse(['--dataroot', {str(two_domains)!r}, '--num_threads', '1'])\n"
@@ -250,27 +250,27 @@ def test_a_program_that_ends_in_an_epoch_leaves_no_worker(two_domains: Path) -> 
         os.kill(worker, 0)
 
 
-# Going on.
+# Resuming.
 
 
-def test_going_on_in_an_epoch_gives_its_rest_and_the_whole_count(spoiled: argparse.Namespace) -> None:
-    expected, told = load(spoiled, epochs=1)
+def test_resuming_within_an_epoch_gives_its_rest_and_the_whole_count(spoiled: argparse.Namespace) -> None:
+    expected, messages = load(spoiled, epochs=1)
     loader = create_dataset(spoiled)
     loader.print_message = lambda _: None
     loader.set_epoch(1)
     for count, _ in enumerate(loader, start=1):
         if count == 2:
             break
-    going_on, said = create_dataset(with_workers(spoiled, 1)), []
-    going_on.print_message = said.append
-    going_on.load_state_dict(loader.state_dict())
-    going_on.set_epoch(1, start=2 * spoiled.batch_size)
-    assert same(list(going_on), expected[2:])
-    assert said[-1] == told[-1] and said[-1].startswith("unreadable files: ")
+    resumed, printed = create_dataset(with_workers(spoiled, 1)), []
+    resumed.print_message = printed.append
+    resumed.load_state_dict(loader.state_dict())
+    resumed.set_epoch(1, start=2 * spoiled.batch_size)
+    assert same(list(resumed), expected[2:])
+    assert printed[-1] == messages[-1] and printed[-1].startswith("unreadable files: ")
 
 
 @pytest.mark.parametrize("change", ["added", "removed", "renamed", "grown"])
-def test_a_dataset_that_has_changed_is_not_gone_on_with_unless_forced(
+def test_resuming_with_a_changed_dataset_is_an_error_unless_forced(
     options: Options, two_domains: Path, change: str
 ) -> None:
     before = create_dataset(options()).state_dict()
@@ -298,62 +298,62 @@ def test_a_dataset_that_has_moved_is_the_same(options: Options, two_domains: Pat
     create_dataset(options("--dataroot", moved)).load_state_dict(before)
 
 
-# Bad images.
+# Unreadable images.
 
 
-def test_a_bad_image_is_replaced_named_once_and_counted(options: Options, two_domains: Path) -> None:
+def test_an_unreadable_image_is_replaced_printed_once_and_counted(options: Options, two_domains: Path) -> None:
     opt = options("--serial_batches")
-    bad = two_domains / "trainA" / "02.png"
+    unreadable = two_domains / "trainA" / "02.png"
     good, _ = load(opt)
-    spoil(bad)
-    batches, said = load(opt, epochs=2)
+    spoil(unreadable)
+    batches, printed = load(opt, epochs=2)
     assert len(batches) == 12
     assert "02.png" not in names(batches)
     assert [batch for i, batch in enumerate(good) if i != 2 and not same([batch], [batches[i]])] == []
-    assert said[0].startswith(f"skipped unreadable image {bad}: can't be decoded (")
+    assert printed[0].startswith(f"skipped unreadable image {unreadable}: can't be decoded (")
     count = "unreadable files: 1; images drawn in their place: 1"
-    assert said[1:] == [count, count]
+    assert printed[1:] == [count, count]
     assert same(batches, load(opt, epochs=2)[0])  # the draw in its place follows the seed
 
 
-def test_a_bad_image_is_an_error_if_wanted(options: Options, two_domains: Path) -> None:
+def test_an_unreadable_image_is_an_error_on_request(options: Options, two_domains: Path) -> None:
     spoil(two_domains / "trainB" / "03.png")
     with pytest.raises(UserError, match=r"trainB/03\.png: can't be decoded .*--on_bad_image skip continues without it"):
         load(options("--on_bad_image", "error"), epochs=3)
 
 
-def test_nothing_but_bad_images_is_an_error(options: Options, two_domains: Path) -> None:
+def test_no_readable_image_is_an_error(options: Options, two_domains: Path) -> None:
     spoil(*(two_domains / "trainA").iterdir())
     with pytest.raises(UserError, match=r"20 images in a row of \S+tiles can't be read: \S+trainA/\d\d\.png: "):
         load(options())
 
 
 @pytest.mark.parametrize("num_threads", [0, 1])
-def test_in_testing_bad_images_are_left_out(options: Options, two_domains: Path, num_threads: int) -> None:
+def test_in_testing_unreadable_images_are_skipped(options: Options, two_domains: Path, num_threads: int) -> None:
     spoil(two_domains / "testA" / "01.png")
     for name in ("01.png",):
         (two_domains / "testB" / name).unlink()
     opt = with_workers(for_testing(options()), num_threads)
-    batches, said = load(opt)
+    batches, printed = load(opt)
     assert names(batches) == ["00.png", "02.png"]
-    assert names(batches, "B") == ["00.png", "00.png"]  # two of them, gone through again
-    assert said[1:] == ["unreadable files: 1; samples skipped: 1"]
+    assert names(batches, "B") == ["00.png", "00.png"]  # two images, repeated
+    assert printed[1:] == ["unreadable files: 1; samples skipped: 1"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_in_testing_nothing_but_bad_images_is_an_error(options: Options, two_domains: Path, batch_size: int) -> None:
+def test_in_testing_no_readable_image_is_an_error(options: Options, two_domains: Path, batch_size: int) -> None:
     spoil(two_domains / "testA" / "00.png")
     for name in ("01.png", "02.png"):
-        (two_domains / "testA" / name).unlink()  # the one that is left is met with each of testB
+        (two_domains / "testA" / name).unlink()  # the remaining one is paired with each of testB
     with pytest.raises(UserError, match=r"no image of \S+tiles can be read: \S+testA/00\.png: "):
         load(for_testing(options(), batch_size=batch_size))
 
 
-def test_transparency_is_told_once(options: Options, two_domains: Path) -> None:
+def test_transparency_is_printed_once(options: Options, two_domains: Path) -> None:
     for name in ("00.png", "01.png"):
         Image.new("RGBA", (40, 40), (255, 0, 0, 100)).save(two_domains / "trainA" / name)
-    _, said = load(options(), epochs=2)
-    assert said == ["some images are transparent: they are composited over white"]
+    _, printed = load(options(), epochs=2)
+    assert printed == ["some images are transparent: they are composited over white"]
     dataset = create_dataset(options()).dataset
     assert [dataset[(1, index)]["transparent"] for index in range(4)] == [True, True, False, False]
 
@@ -371,11 +371,11 @@ def test_images_of_unequal_size_need_a_batch_of_one(options: Options, two_domain
 # Testing.
 
 
-def test_in_testing_batches_are_cut_where_the_size_changes(options: Options, two_domains: Path) -> None:
+def test_in_testing_batches_are_split_where_the_size_changes(options: Options, two_domains: Path) -> None:
     Image.new("RGB", (80, 60)).save(two_domains / "testA" / "01.png")
     opt = for_testing(options("--preprocess", "none"), batch_size=3)
-    batches, said = load(opt)
-    assert [batch["A"].shape[0] for batch in batches] == [1, 1, 1] and not said
+    batches, printed = load(opt)
+    assert [batch["A"].shape[0] for batch in batches] == [1, 1, 1] and not printed
     (two_domains / "testA" / "01.png").rename(two_domains / "testA" / "03.png")
     batches, _ = load(opt)
     assert [tuple(batch["A"].shape) for batch in batches] == [(2, 3, 36, 40), (1, 3, 60, 80)]
@@ -397,7 +397,7 @@ def test_one_domain_alone_has_the_truth_of_the_other(options: Options, two_domai
         assert all(equal(one[key], two[key]) for key in one)
 
 
-def test_in_testing_files_come_in_order_without_chance(options: Options) -> None:
+def test_in_testing_files_come_in_order_without_randomness(options: Options) -> None:
     opt = for_testing(options())
     batches, _ = load(opt, epochs=2)
     assert names(batches) == ["00.png", "01.png", "02.png"] * 2
@@ -421,7 +421,7 @@ def test_in_testing_the_truth_is_the_image_of_the_same_name(options: Options, tw
     assert torch.equal(truth["A"][0], a[0]) and torch.equal(truth["A"][1], a[2]) and truth["A"][2] is None
 
 
-def test_an_image_of_another_size_is_no_truth(options: Options, two_domains: Path) -> None:
+def test_an_image_of_another_size_is_not_a_truth(options: Options, two_domains: Path) -> None:
     Image.new("RGB", (60, 36)).save(two_domains / "testB" / "01.png")
     batches, _ = load(for_testing(options(), preprocess="none"))
     assert [batch["B_truth"][0] is None for batch in batches] == [False, True, False]
@@ -471,8 +471,8 @@ def test_a_loader_is_as_long_as_its_images(options: Options) -> None:
     assert loader.summary().startswith("5 images in ")
 
 
-def test_an_image_that_would_be_scaled_to_an_enormous_one_is_left_out(options: Options, two_domains: Path) -> None:
+def test_an_image_that_would_become_enormous_is_skipped(options: Options, two_domains: Path) -> None:
     Image.new("RGB", (1, 60_000)).save(two_domains / "trainA" / "thin.png")
-    batches, said = load(options("--preprocess", "scale_width", "--serial_batches", "--load_size", 64))
+    batches, printed = load(options("--preprocess", "scale_width", "--serial_batches", "--load_size", 64))
     assert len(batches) == 7
-    assert any("thin.png: would be resized to 64x" in text for text in said), said
+    assert any("thin.png: would be resized to 64x" in text for text in printed), printed

@@ -29,7 +29,7 @@ def image(height: int, width: int) -> Tensor:
 
 
 def columns(height: int, width: int) -> Tensor:
-    """Each column has its number as its value, so that a crop tells where it was taken; rows in a second channel."""
+    """Columns numbered by their values, rows in the other channels, so that a crop shows its position."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     return torch.from_numpy(np.stack([columns, rows, rows]))
 
@@ -47,7 +47,7 @@ def place(made: Tensor) -> tuple[int, int]:
         ("resize_and_crop", (10, 12), (32, 32)),
         ("crop", WIDE, (32, 32)),
         ("crop", SQUARE, (32, 32)),
-        ("crop", (20, 90), (32, 32)),  # too low to crop from: scaled up first
+        ("crop", (20, 90), (32, 32)),  # too small to crop from: scaled up first
         ("crop", (32, 32), (32, 32)),
         ("scale_width_and_crop", TALL, (32, 32)),
         ("scale_width_and_crop", WIDE, (32, 32)),
@@ -64,7 +64,7 @@ def test_sizes(preprocess: str, shape: tuple[int, int], expected: tuple[int, int
     made = transform(preprocess, stage)(image(*shape), np.random.default_rng(0))
     assert made.shape == (3, *expected)
     assert made.dtype == torch.float32
-    assert made.untyped_storage().nbytes() == 4 * made.numel()  # it doesn't keep the whole image
+    assert made.untyped_storage().nbytes() == 4 * made.numel()  # not a view of the whole image
     assert -1 <= made.min() < made.max() <= 1
 
 
@@ -95,14 +95,14 @@ def test_values_span_minus_one_to_one() -> None:
         (CENTRAL, (29, 4)),
     ],
 )
-def test_the_crop_is_where_the_choices_say(choices: Choices, expected: tuple[int, int]) -> None:
+def test_the_choices_determine_the_position_of_the_crop(choices: Choices, expected: tuple[int, int]) -> None:
     made = transform("crop").apply(columns(90, 40), choices)
     assert place(made) == expected
     whole = columns(90, 40).float() / 127.5 - 1
     torch.testing.assert_close(made, whole[:, expected[0] : expected[0] + 32, expected[1] : expected[1] + 32])
 
 
-def test_crops_in_training_reach_every_place_and_both_flips() -> None:
+def test_crops_in_training_reach_every_position_and_both_flips() -> None:
     random = np.random.default_rng(0)
     crops = [transform("crop")(columns(36, 36), random) for _ in range(400)]
     flipped = [bool(made[0, 0, 0] > made[0, 0, -1]) for made in crops]
@@ -112,7 +112,7 @@ def test_crops_in_training_reach_every_place_and_both_flips() -> None:
     }
 
 
-def test_a_flip_mirrors_left_and_right() -> None:
+def test_a_flip_swaps_left_and_right() -> None:
     straight = transform("resize_and_crop").apply(image(*WIDE), Choices(0.3, 0.7, flip=False))
     mirrored = transform("resize_and_crop").apply(image(*WIDE), Choices(0.3, 0.7, flip=True))
     assert torch.equal(mirrored, straight.flip(-1)) and not torch.equal(mirrored, straight)
@@ -147,7 +147,7 @@ def test_training_follows_the_generator(preprocess: str) -> None:
 
 @pytest.mark.parametrize("shape", [WIDE, TALL, SQUARE, (200, 300), (13, 9), (1, 1)])
 @pytest.mark.parametrize("size", [(36, 36), (128, 100), (16, 200)])
-def test_resizing_is_that_of_pillow(shape: tuple[int, int], size: tuple[int, int]) -> None:
+def test_resizing_agrees_with_pillow(shape: tuple[int, int], size: tuple[int, int]) -> None:
     picture = image(*shape)
     height, width = size
 
@@ -162,6 +162,15 @@ def test_resizing_is_that_of_pillow(shape: tuple[int, int], size: tuple[int, int
     deep = resize(picture.float(), height, width)
     expected = torch.stack([pillow(Image.fromarray(channel.float().numpy())) for channel in picture])
     assert (deep - expected.clamp(0, 255)).abs().max() <= 0.001
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 1), (1, 48), (1, 1)])
+def test_a_gray_image_one_pixel_wide_is_resized_like_the_others(height: int, width: int) -> None:
+    """Its strides don't tell channels first from channels last; torch alone then reads uint8 from wrong places."""
+    gray = image(height, width)[:1].contiguous()
+    made = resize(gray, 31, 20)
+    expected = resize(gray.expand(3, -1, -1), 31, 20)
+    assert torch.equal(made, expected[:1]) and torch.equal(made, expected[1:2])
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32])

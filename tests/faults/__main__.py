@@ -1,4 +1,4 @@
-"""The whole of the fault trials, and a table of how they ended.
+"""All fault trials, with a table of their outcomes.
 
 python -m tests.faults                     # some twenty minutes on two cores
 python -m tests.faults --share 0.1 --workers 4
@@ -22,8 +22,8 @@ COUNTS = {trials.kill: 50, trials.stop: 20, trials.stop_twice: 10, trials.fill_d
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--share", type=float, default=1.0, help="of the trials of each kind")
-    parser.add_argument("--workers", type=int, default=2, help="how many at a time")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the trials of each kind, 0..1")
+    parser.add_argument("--workers", type=int, default=2, help="trials at a time")
     arguments = parser.parse_args()
     start, failures = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(arguments.workers) as pool:

@@ -1,4 +1,4 @@
-"""A small training run that faults are tried on, and the comparison with the one that nothing happened to."""
+"""A small training run to inflict faults on, and its comparison with an undisturbed run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OPTIONS = [
     *("--print_freq", "1", "--update_html_freq", "2", "--save_latest_freq", "1", "--save_epoch_freq", "1"),
     *("--display_id", "0", "--device", "cpu"),
 ]
-# What may be different: how long it took, and what follows from that.
-OF_TIME = {"seconds", "saved_at"}
+# May differ: times, and what follows from them.
+TIMES = {"seconds", "saved_at"}
 VARIANTS = {
     "lsgan": ["--num_threads", "0"],
     "wgangp": ["--num_threads", "2", "--gan_mode", "wgangp", "--lr_policy", "plateau"],
@@ -45,13 +45,13 @@ class Lab:
             assert done.returncode == 0, done.stderr
 
     def start(self, name: str, variant: str, *options: str) -> subprocess.Popen[str]:
-        """Begin a training of that name."""
+        """Start a training of that name."""
         return self._run("train.py", "--name", name, *OPTIONS, *VARIANTS[variant], *options)
 
-    def go_on(self, name: str, variant: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Go on with that training, which remembers its options, to its end."""
-        of_the_machine = ["--device", "cpu", *VARIANTS[variant][:2]]
-        return self.finish(self._run("train.py", "--name", name, "--continue_train", *of_the_machine, *options))
+    def resume(self, name: str, variant: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Resume that training, with its own options, to its end."""
+        machine_options = ["--device", "cpu", *VARIANTS[variant][:2]]
+        return self.finish(self._run("train.py", "--name", name, "--continue_train", *machine_options, *options))
 
     def translate(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Translate two tiles with that run."""
@@ -64,11 +64,11 @@ class Lab:
         return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
     def differences(self, name: str, variant: str, pictures: bool = True) -> list[str]:
-        """What is not bit for bit as in the undisturbed run: entries of the state, weights, losses, pictures."""
+        """What differs from the undisturbed run in any bit: entries of the state, weights, losses, pictures."""
         return compare(self.runs / variant, self.runs / name, pictures)
 
     def forget(self, name: str) -> None:
-        """Remove what a trial left."""
+        """Remove the files of a trial."""
         shutil.rmtree(self.runs / name, ignore_errors=True)
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
@@ -84,7 +84,7 @@ class Lab:
 
 
 def compare(one: Path, other: Path, pictures: bool = True) -> list[str]:
-    """What is not bit for bit the same in two run folders."""
+    """What differs in any bit between two run folders."""
     kinds = {"state": _state, "weights": _weights, "losses": _losses}
     if pictures:
         kinds["pictures"] = _pictures
@@ -93,7 +93,7 @@ def compare(one: Path, other: Path, pictures: bool = True) -> list[str]:
 
 def _state(folder: Path) -> Any:
     objects = torch.load(folder / "latest_state.pt", weights_only=True)["objects"]
-    del objects["losses"]  # length and sum of a file that has seconds in it; the file itself is compared
+    del objects["losses"]  # length and sum of a file that contains times; the file itself is compared
     return objects
 
 
@@ -102,7 +102,7 @@ def _weights(folder: Path) -> Any:
     for path in folder.glob("*.pth"):
         try:
             found[path.name] = torch.load(path, weights_only=True)
-        except Exception:  # a damaged file makes torch stumble in any way
+        except Exception:  # for a damaged file torch raises all kinds of errors
             found[path.name] = "unreadable"
     return found
 
@@ -124,7 +124,7 @@ def differences(one: Any, other: Any, place: str) -> list[str]:
         return [] if same else [place]
     if isinstance(one, dict) and isinstance(other, dict):
         missing = [f"{place}.{key} (in one only)" for key in one.keys() ^ other.keys()]
-        common = (key for key in one.keys() & other.keys() if key not in OF_TIME)
+        common = (key for key in one.keys() & other.keys() if key not in TIMES)
         return missing + [text for key in common for text in differences(one[key], other[key], f"{place}.{key}")]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         if len(one) != len(other):

@@ -51,7 +51,7 @@ def test_a_state_of_format_2_is_restored_tensor_by_tensor(tmp_path: Path, name: 
     dataset, model = create_dataset(opt), create_model(opt)
     model.setup(opt)
     run = Run(opt)
-    run.hold(model, dataset)
+    run.attach(model, dataset)
     saved = torch.load(tmp_path / "checkpoints" / name / "latest_state.pt", weights_only=True)
     assert saved["format"] == 2 < STATE_FORMAT
     states = run.checkpoint.states()

@@ -13,7 +13,7 @@ from PIL import Image
 from models.networks.generators import create_generator
 from tests.conftest import fitting
 from tests.integration.conftest import ROOT, SMALL, Command
-from util.runs.checkpoint import save_weights
+from util.runs.weights import save_weights
 
 # Appended to the commands, as flags given last win: networks and images that train in seconds.
 SHORTER = {

@@ -59,7 +59,7 @@ def test_two_processes_train_as_one_does_and_go_on_exactly(tmp_path: Path, maps:
     assert losses(stopped) == losses(whole)
     # On with another number of processes.
     said = train(stopped, maps, "--continue_train", "--n_epochs", "3", "--batch_size", "2", launcher=[])
-    assert "going on after 10 images" in said and losses(stopped)[-1]["epoch"] == 3
+    assert "resuming after 10 images" in said and losses(stopped)[-1]["epoch"] == 3
 
 
 def test_two_processes_share_a_test(tmp_path: Path, maps: Path) -> None:
@@ -111,7 +111,8 @@ def test_a_process_that_dies_ends_the_run_in_a_sentence_or_has_it_started_again(
     again = [*TORCHRUN, "--max_restarts=1"]
     process = start(tmp_path, maps, *flags, launcher=again)
     err = process.communicate(timeout=200)[1]
-    assert "holds a run already" in err and "started again" not in err and losses(tmp_path)[-1]["images"] == before
+    assert "already contains a run" in err and "restarted by torchrun" not in err
+    assert losses(tmp_path)[-1]["images"] == before
     # What torchrun starts again goes on with what it had begun.
     process = start(tmp_path, maps, *flags, "--overwrite", launcher=again)
     state = tmp_path / "run" / "latest_state.pt"
@@ -121,7 +122,7 @@ def test_a_process_that_dies_ends_the_run_in_a_sentence_or_has_it_started_again(
     kill_the_second(process, state)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, out + err
-    assert "started again: going on with run" in err
+    assert "restarted by torchrun: resuming run" in err
     assert [line["images"] for line in losses(tmp_path)] == list(range(2, 121, 2))
 
 
@@ -133,13 +134,13 @@ def test_ctrl_c_saves(tmp_path: Path, maps: Path) -> None:
     for pid in [process.pid, *workers(process)]:  # as a terminal does
         os.kill(pid, signal.SIGINT)
     err = process.communicate(timeout=100)[1]
-    assert err.count("stopped, and saved in") == 1
+    assert err.count("stopped and saved in") == 1
 
 
 def test_syncbatch_needs_gpus(tmp_path: Path, maps: Path) -> None:
     process = start(tmp_path, maps, "--norm", "syncbatch")
     err = process.communicate(timeout=100)[1]
-    assert "error: --norm syncbatch over 2 processes works on GPUs alone, not on cpu: use --norm batch" in err
+    assert "error: --norm syncbatch with 2 processes needs GPUs, not --device cpu: use --norm batch" in err
 
 
 def test_a_mistake_that_all_processes_meet_is_said_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -103,7 +104,7 @@ def test_single_images_are_translated_by_weights_without_options(
     shutil.copy(tmp_path / "checkpoints/trained/latest_net_G_A.pth", elsewhere / "latest_net_G.pth")
     network = ["--netG", "resnet_6blocks", "--ngf", "4", "--no_dropout", "--crop_size", "32", "--num_threads", "0"]
     done = command("test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--num_test", 1)
-    assert "note: checkpoints/elsewhere/latest_net_G.pth is from elsewhere" in done.stderr
+    assert "note: checkpoints/elsewhere/latest_net_G.pth is not listed in a manifest.json" in done.stderr
     assert len(list((gallery(tmp_path) / "images").glob("*_fake.png"))) == 1
     message = command(
         "test.py", "--dataroot", maps / "testA", "--name", "elsewhere", *network, "--norm", "batch", code=2
@@ -183,11 +184,9 @@ def test_an_enhancer_of_class_ids_is_put_around_a_trained_generator(
     train(*common, "--name", "half", "--netG", "global", "--ngf", 4)
     size = ["--load_size", 64, "--crop_size", 64, "--n_epochs", 2]
     enhancer = [*common, *size, "--name", "whole", "--netG", "local", "--ngf", 2, "--init_from", "half"]
-    assert "fits only in part" in train(*enhancer, code=2).stderr
+    assert "fits only partly" in train(*enhancer, code=2).stderr
     done = train(*enhancer, "--init_partial", "--niter_fix_global", 1)
-    taken = re.search(
-        r"netG: (\d+) parameters from \S+half/latest_net_G.pth; (\d+) parameters are missing", done.stdout
-    )
+    taken = re.search(r"netG: (\d+) parameters from \S+half/latest_net_G.pth; (\d+) missing", done.stdout)
     assert taken is not None and int(taken[1]) > int(taken[2]) > 0
     assert "netD: 16 parameters from checkpoints/half" in done.stdout
     command("test.py", "--dataroot", city, "--name", "whole", "--num_threads", 0, "--num_test", 2)
@@ -279,12 +278,13 @@ def test_ctrl_c_saves_and_continuing_ends_as_if_nothing_had_happened(
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert "go on with --continue_train --name stopped" in stderr
+    resume = shlex.split(stderr.partition("resume with: ")[2])
+    assert resume[:3] == ["python", "train.py", "--continue_train"] and resume[6] == "stopped"
     assert 8 <= len(log.read_text().splitlines()) < 18
     whole, stopped = (tmp_path / "checkpoints" / name for name in ("whole", "stopped"))
     assert "stopped, as of" in (stopped / "web" / "index.html").read_text()
 
-    command("train.py", "--dataroot", maps, "--name", "stopped", "--continue_train")  # no other option is repeated
+    command(*resume[1:])  # the printed command, which repeats no other option
     assert "finished, as of" in (stopped / "web" / "index.html").read_text()
     assert records(whole) == records(stopped)
     assert_same_weights(weights(whole), weights(stopped))
@@ -294,7 +294,7 @@ def test_a_folder_with_a_run_is_not_trained_into(train: Command, tmp_path: Path)
     train()
     before = weights(run_folder(tmp_path))
     message = train(code=2).stderr
-    assert "holds a run already" in message and "--continue_train" in message and "--overwrite" in message
+    assert "already contains a run" in message and "--continue_train" in message and "--overwrite" in message
     assert_same_weights(weights(run_folder(tmp_path)), before)
     train("--overwrite", "--seed", 1)
     assert_same_weights(weights(run_folder(tmp_path)), before)
@@ -307,7 +307,7 @@ def test_a_corrupt_image_is_named_and_training_goes_on(train: Command, maps: Pat
         broken.write_bytes(broken.read_bytes()[:200])
     done = train("--dataroot", mine, "--max_dataset_size", 4, "--n_epochs", 2)
     assert done.stderr.count(f"skipped unreadable image {broken}") == 1
-    assert "2 files" in done.stderr
+    assert "unreadable files: 2; images drawn in their place: " in done.stderr
     message = train(
         "--dataroot", mine, "--max_dataset_size", 4, "--on_bad_image", "error", "--overwrite", code=2
     ).stderr
@@ -345,7 +345,8 @@ def test_a_config_file_serves_both_commands(train: Command, command: Command, ma
 def test_the_demo_in_short(command: Command, tmp_path: Path) -> None:
     done = command("scripts/demo.py", "--out", tmp_path / "demo", "--epochs", 1, "--max_dataset_size", 4)
     assert "satellite to map: mean absolute error 0." in done.stdout
-    pages = [Path(line.split(": ", 1)[1].strip()) for line in done.stdout.splitlines() if line.startswith("the ")]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("training page: ", "test gallery: "))]
+    pages = [Path(line.split(": ", 1)[1].strip()) for line in lines]
     assert len(pages) == 2 and all(page.is_file() for page in pages)
     refused = command("scripts/demo.py", "--out", tmp_path / "none", "--epochs", 0, code=2)
-    assert "--epochs 0: each stage needs one or more" in refused.stderr and not (tmp_path / "none").exists()
+    assert "--epochs 0: must be at least 1" in refused.stderr and not (tmp_path / "none").exists()

@@ -1,4 +1,4 @@
-"""Every network, objective and schedule that has a name, and the user's own as package.module:name."""
+"""The registries of networks, GAN objectives and learning-rate policies, and components as package.module:name."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from util.errors import UserError
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_every_generator_translates(name: str) -> None:
+def test_every_generator_keeps_the_image_size(name: str) -> None:
     network = create_generator(name, input_nc=2, output_nc=3, ngf=2)
     side = max(64, SIZES[name][2])
     assert network(torch.zeros(1, 2, side, side)).shape == (1, 3, side, side)
 
 
-def test_sizes_are_known_of_every_generator() -> None:
+def test_every_generator_has_a_size_rule() -> None:
     assert list(SIZES) == list(GENERATORS)
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_every_discriminator_judges_patches(name: str) -> None:
+def test_every_discriminator_returns_patch_logits(name: str) -> None:
     shape = create_discriminator(name, input_nc=2, ndf=2)(torch.zeros(1, 2, 64, 64)).shape
     assert shape[:2] == (1, 1) and min(shape[2:]) > 1
 
 
 @pytest.mark.parametrize("name", GAN_MODES)
-def test_every_objective_prefers_the_right_judgement(name: str) -> None:
+def test_every_gan_loss_is_lower_for_correct_logits(name: str) -> None:
     real, fake = torch.full((2, 1, 3, 3), 0.9), torch.full((2, 1, 3, 3), 0.1)
     assert gan_loss(real, True, name) < gan_loss(fake, True, name)
     assert gan_loss(fake, False, name) < gan_loss(real, False, name)
@@ -47,7 +47,7 @@ def test_every_objective_prefers_the_right_judgement(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LR_POLICIES)
-def test_every_policy_begins_at_the_initial_rate(name: str) -> None:
+def test_every_policy_starts_at_the_initial_rate(name: str) -> None:
     opt = TrainOptions().parse(["--dataroot", "x", "--lr_policy", name])
     assert LR_POLICIES.find(name)(opt, 0, 1) == 1
 
@@ -72,7 +72,7 @@ def constant(opt, epoch, first_epoch):
 """
 
 
-def test_ones_own_are_found_and_train(options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_components_train(options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "own_parts"
     package.mkdir()
     (package / "__init__.py").write_text(OWN)
@@ -85,7 +85,7 @@ def test_ones_own_are_found_and_train(options: Options, tmp_path: Path, monkeypa
     model.set_input(batch(model.opt, 0, dtype=torch.float32))
     model.optimize_parameters()
     assert not torch.equal(before, model.netG_A.weight)
-    assert model.get_current_losses()["D_A"] == pytest.approx(1, abs=0.2)  # of logits near 0: half of 1 + 1
+    assert model.get_current_losses()["D_A"] == pytest.approx(1, abs=0.2)  # logits near 0 give (1 + 1) / 2
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_ones_own_are_found_and_train(options: Options, tmp_path: Path, monkeypa
         ("--lr_policy", "math:sawtooth", "--lr_policy math:sawtooth: module math has no sawtooth"),
     ],
 )
-def test_unknown_names_are_explained(options: Options, flag: str, name: str, sentence: str) -> None:
+def test_unknown_names_are_errors(options: Options, flag: str, name: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         model = create_model(options(flag, name))
         model.setup(model.opt)

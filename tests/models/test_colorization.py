@@ -1,4 +1,4 @@
-"""Colorization: images taken apart and put together, and a step against a textbook step."""
+"""Colorization: conversion to and from Lab, and a training step against a reference implementation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TINY = ["--model", "colorization", "--phase", "trainA", "--ngf", 2, "--ndf", 2]
 TINY += ["--preprocess", "none", "--no_flip", "--serial_batches"]
 
 
-def test_the_dataset_gives_lightness_and_colours(options: Options, two_domains: Path) -> None:
+def test_dataset_splits_images_into_lightness_and_color(options: Options, two_domains: Path) -> None:
     batch = next(iter(create_dataset(options(*TINY))))
     (path,) = batch["A_paths"]
     assert path == str(two_domains / "trainA" / "00.png") and batch["B_paths"] == [path]
@@ -30,7 +30,7 @@ def test_the_dataset_gives_lightness_and_colours(options: Options, two_domains: 
     np.testing.assert_allclose(batch["B"][0].permute(1, 2, 0), lab[..., 1:] / 110, atol=1e-5)
 
 
-def test_what_is_shown_of_the_truth_is_the_file_itself(options: Options) -> None:
+def test_ground_truth_equals_the_file(options: Options) -> None:
     model = create_model(options(*TINY))
     batch = next(iter(create_dataset(model.opt)))
     model.set_input(batch)
@@ -40,12 +40,12 @@ def test_what_is_shown_of_the_truth_is_the_file_itself(options: Options) -> None
     assert list(translation.truth) == ["fake_B_rgb"]
     picture = np.asarray(Image.open(translation.path))
     assert np.array_equal(images.to_array(translation.truth["fake_B_rgb"]), picture)
-    # The lightness of what was made is the image's own, where its colours are ones that sRGB has.
+    # The output has the lightness of the image, except for colors outside of sRGB.
     made = images.to_array(translation.visuals["fake_B_rgb"])
     assert np.abs(color.rgb2lab(made)[..., 0] - color.rgb2lab(picture)[..., 0]).mean() < 1
 
 
-def test_a_step_is_that_of_the_textbook(options: Options) -> None:
+def test_a_step_matches_the_reference(options: Options) -> None:
     model = create_model(options(*TINY, "--no_dropout"))
     model.setup(model.opt)
     for network in model.networks().values():
@@ -68,6 +68,6 @@ def test_a_step_is_that_of_the_textbook(options: Options) -> None:
     g.step()
     expected = {"D_fake": D_fake, "D_real": D_real, "G_GAN": G_GAN, "G_L1": G_L1}
     assert model.get_current_losses() == pytest.approx({key: v.item() for key, v in expected.items()}, rel=1e-10)
-    for network, textbook in ((model.netG, G), (model.netD, D)):
+    for network, reference in ((model.netG, G), (model.netD, D)):
         for key, value in network.state_dict().items():
-            torch.testing.assert_close(value, textbook.state_dict()[key], rtol=1e-8, atol=1e-12)
+            torch.testing.assert_close(value, reference.state_dict()[key], rtol=1e-8, atol=1e-12)

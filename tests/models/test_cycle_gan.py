@@ -1,4 +1,4 @@
-"""CycleGAN's training step, in float64, against a textbook step."""
+"""CycleGAN in float64: training steps against a reference implementation, ablations, non-finite losses, resuming."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from models import create_model
 from models.base_model import BaseModel
 from tests.conftest import Options
 from util.errors import TrainingDiverged, UserError
-from util.runs.checkpoint import Checkpoint, load_weights
+from util.runs.checkpoint import Checkpoint
+from util.runs.weights import load_weights
 from util.runtime.random_state import RandomState
 
 ALL_LOSSES = {"D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B"}
 Build = Callable[..., BaseModel]
-# The smallest networks; 12 pixels are the least for two layers of the discriminator.
+# Tiny networks. A discriminator with two layers needs at least 12 pixels.
 TINY = ["--ngf", "2", "--ndf", "2", "--netD", "n_layers", "--n_layers_D", "2", "--crop_size", "16"]
 
 
 def draw_weights(model: BaseModel, seed: int = 0) -> None:
-    """Float64, and weights from a random stream that numpy promises never to change."""
+    """Convert to float64 and draw weights with numpy's RandomState, whose stream is guaranteed to stay the same."""
     random = np.random.RandomState(seed)
     for network in model.networks().values():
         network.double()
@@ -37,7 +38,7 @@ def draw_weights(model: BaseModel, seed: int = 0) -> None:
 
 
 def batch(opt: argparse.Namespace, seed: int, count: int = 1, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
-    """Noise images of both domains, as a loader would give them."""
+    """A batch of random noise images of both domains, in the format of a loader."""
     random = np.random.RandomState(1000 + seed)
     size = opt.crop_size
     nc = {"A": opt.input_nc, "B": opt.output_nc}
@@ -48,7 +49,7 @@ def batch(opt: argparse.Namespace, seed: int, count: int = 1, dtype: torch.dtype
 
 @pytest.fixture
 def build(options: Options) -> Build:
-    """A model in float64 whose weights are always the same, ready to train."""
+    """A factory of models in float64 with fixed weights, ready to train."""
 
     def build(*flags: object) -> BaseModel:
         opt = options("--pool_size", 0, *flags)
@@ -61,7 +62,7 @@ def build(options: Options) -> Build:
 
 
 def train(model: BaseModel, steps: int, first: int = 0, count: int = 1) -> list[dict[str, float]]:
-    """Losses of so many steps."""
+    """The losses of each of `steps` training steps."""
     seen = []
     for i in range(first, first + steps):
         model.set_input(batch(model.opt, i, count))
@@ -70,8 +71,8 @@ def train(model: BaseModel, steps: int, first: int = 0, count: int = 1) -> list[
     return seen
 
 
-def textbook_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor, B: Tensor) -> dict[str, float]:
-    """Zhu et al. 2017, equation 3, as one graph; generators first, then discriminators with the fakes from before."""
+def reference_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor, B: Tensor) -> dict[str, float]:
+    """Zhu et al. 2017, equation 3, as one graph; G first, then D with fakes from before G's update."""
     g = torch.optim.Adam([*nets["G_A"].parameters(), *nets["G_B"].parameters()], lr=opt.lr, betas=(opt.beta1, 0.999))
     d = torch.optim.Adam([*nets["D_A"].parameters(), *nets["D_B"].parameters()], lr=opt.lr, betas=(opt.beta1, 0.999))
 
@@ -81,13 +82,13 @@ def textbook_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor
         return nn.functional.softplus(-logits if real else logits).mean()
 
     def away(x: Tensor, y: Tensor) -> Tensor:
-        """1 - the correlation of colors: blue - red, and green - half of both."""
+        """1 - the correlation of the opponent channels blue - red and green - (red + blue) / 2."""
         mix = torch.tensor([[-1, 0, 1], [-0.5, 1, -0.5]], dtype=x.dtype)
         x, y = (torch.einsum("kc,nchw->knhw", mix, nn.functional.avg_pool2d(z, 4)).flatten(1) for z in (x, y))
         x, y = (z - z.mean(1, keepdim=True) for z in (x, y))
         return (1 - (x * y).mean(1) / (((x**2).mean(1) + 1e-5) * ((y**2).mean(1) + 1e-5)).sqrt()).mean()
 
-    # The order of the calls tells in the running statistics of batch norms.
+    # The order of the forward passes affects the running statistics of batch norm.
     fake_B = nets["G_A"](A)
     rec_A = nets["G_B"](fake_B)
     fake_A = nets["G_B"](B)
@@ -125,7 +126,7 @@ def textbook_step(opt: argparse.Namespace, nets: dict[str, nn.Module], A: Tensor
         ["--input_nc", "1", "--output_nc", "2", "--lambda_identity", "0", "--direction", "BtoA"],
     ],
 )
-def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str]) -> None:
+def test_a_step_matches_the_reference(build: Build, flags: list[str]) -> None:
     model = build(*flags)
     nets = copy.deepcopy(model.networks())
     assert set(nets) == {"G_A", "G_B", "D_A", "D_B"}
@@ -134,7 +135,7 @@ def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str]) -> None:
     model.set_input(data)
     model.optimize_parameters()
     A, B = ("A", "B") if model.opt.direction == "AtoB" else ("B", "A")
-    expected = textbook_step(model.opt, nets, data[A], data[B])
+    expected = reference_step(model.opt, nets, data[A], data[B])
     assert model.get_current_losses() == pytest.approx(expected, rel=1e-10)
     assert model.get_image_paths() == data[f"{A}_paths"]
     for name, network in model.networks().items():
@@ -143,7 +144,7 @@ def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str]) -> None:
         assert not torch.equal(next(network.parameters()), next(iter(before[name].values()))), name
 
 
-# Losses of the fifth step from the weights of `draw_weights`: only a change of the method may change them.
+# Losses of the fifth step from the weights of `draw_weights`. Only a change of the method may change them.
 PINNED = {
     "instance": {
         **{"G_A": 1.20950144, "cycle_A": 6.65632214, "idt_A": 3.44135253, "D_A": 2.34102953},
@@ -157,12 +158,12 @@ PINNED = {
 
 
 @pytest.mark.parametrize("norm", PINNED)
-def test_five_steps_end_where_they_always_have(build: Build, norm: str) -> None:
+def test_five_steps_give_pinned_losses(build: Build, norm: str) -> None:
     model = build("--lr", "0.002", "--norm", norm)
     assert train(model, 5)[-1] == pytest.approx(PINNED[norm], rel=1e-6)
 
 
-def test_five_steps_with_a_pool_show_old_fakes_to_the_discriminators(build: Build) -> None:
+def test_discriminators_see_stored_fakes(build: Build) -> None:
     pooled, fresh = build(*TINY, "--pool_size", "1"), build(*TINY)
     one, other = train(pooled, 8), train(fresh, 8)
     assert one[0] == other[0]
@@ -170,10 +171,10 @@ def test_five_steps_with_a_pool_show_old_fakes_to_the_discriminators(build: Buil
     assert len(pooled.fake_B_pool.images) == len(pooled.fake_A_pool.images) == 1
 
 
-# Ablations: what has no weight is neither logged nor computed.
+# Ablations: a loss with weight 0 is neither logged nor computed.
 
 GENERATOR_CALLS = {
-    # flags: (losses, calls of the generators and of the discriminators in a step)
+    # options: (losses, forward passes of each network in a step)
     "": (ALL_LOSSES, {"G_A": 3, "G_B": 3, "D_A": 2, "D_B": 2}),
     "--lambda_identity 0": (ALL_LOSSES - {"idt_A", "idt_B"}, {"G_A": 2, "G_B": 2, "D_A": 2, "D_B": 2}),
     "--lambda_A 0 --lambda_B 0": ({"G_A", "G_B", "D_A", "D_B"}, {"G_A": 1, "G_B": 1, "D_A": 2, "D_B": 2}),
@@ -191,7 +192,7 @@ GENERATOR_CALLS = {
 
 
 @pytest.mark.parametrize("flags", GENERATOR_CALLS)
-def test_a_term_without_weight_costs_nothing(build: Build, flags: str) -> None:
+def test_a_loss_with_weight_zero_is_not_computed(build: Build, flags: str) -> None:
     losses, calls = GENERATOR_CALLS[flags]
     model = build(*TINY, *flags.split())
     counted: Counter[str] = Counter()
@@ -203,7 +204,7 @@ def test_a_term_without_weight_costs_nothing(build: Build, flags: str) -> None:
     assert all(shown.dtype == torch.float64 for shown in model.get_current_visuals().values())
 
 
-def test_only_what_learns_has_gradients_computed(build: Build) -> None:
+def test_only_networks_of_the_phase_require_gradients(build: Build) -> None:
     model, seen = build(*TINY), []
     for name, network in model.networks().items():
         network.register_forward_hook(
@@ -220,7 +221,7 @@ def test_only_what_learns_has_gradients_computed(build: Build) -> None:
 @pytest.mark.parametrize(
     "flags", ["--lambda_A 0 --lambda_B 0", "--lambda_GAN 0", "--lambda_B 0", "--lambda_color 1", ""]
 )
-def test_ablations_learn(build: Build, flags: str) -> None:
+def test_ablations_train(build: Build, flags: str) -> None:
     model = build(*TINY, *flags.split(), "--lr", "0.01")
     before = copy.deepcopy(model.networks())
     data = batch(model.opt, 0)
@@ -236,7 +237,7 @@ def test_ablations_learn(build: Build, flags: str) -> None:
         assert objective[-1] < objective[0]
 
 
-def test_only_the_other_cycle_leaves_no_visuals_of_this_one(build: Build) -> None:
+def test_visuals_of_an_unused_cycle_are_absent(build: Build) -> None:
     model = build(*TINY, "--lambda_GAN", "0", "--lambda_B", "0", "--lambda_identity", "0")
     train(model, 1)
     assert set(model.get_current_visuals()) == {"real_A", "fake_B", "rec_A", "real_B"}
@@ -254,7 +255,7 @@ def test_direction_swaps_domains_and_channels(build: Build) -> None:
     assert model.get_image_paths() == data["B_paths"]
 
 
-def test_a_batch_of_one_domain_is_refused_in_a_sentence(build: Build) -> None:
+def test_a_batch_of_one_domain_is_an_error(build: Build) -> None:
     model = build(*TINY, "--dataset_mode", "single")
     data = batch(model.opt, 0)
     del data["B"], data["B_paths"]
@@ -262,14 +263,14 @@ def test_a_batch_of_one_domain_is_refused_in_a_sentence(build: Build) -> None:
         model.set_input(data)
 
 
-def test_translations_go_both_ways_with_the_truth_of_the_other_folder(build: Build) -> None:
+def test_translations_of_both_directions_have_their_ground_truth(build: Build) -> None:
     model = build(*TINY, "--direction", "BtoA")
     data = batch(model.opt, 0, count=2) | {"A_truth": ["a0", None], "B_truth": [None, "b1"]}
     model.set_input(data)
     model.test()
     found = [(t.path, list(t.visuals), t.truth) for t in model.translations(data)]
     assert found == [
-        # real_A is the folder B here, so that the truth of its translation is in folder A.
+        # real_A is from folder B here, so that the ground truth of its translation is in folder A.
         ("B0_0.png", ["real_A", "fake_B", "rec_A"], {"fake_B": "a0"}),
         ("A0_0.png", ["real_B", "fake_A", "rec_B"], {}),
         ("B0_1.png", ["real_A", "fake_B", "rec_A"], {}),
@@ -278,7 +279,7 @@ def test_translations_go_both_ways_with_the_truth_of_the_other_folder(build: Bui
     torch.testing.assert_close(model.translations(data)[3].visuals["fake_A"], model.netG_B(data["A"])[1].detach())
 
 
-def test_a_test_pass_shows_the_same_images_as_a_training_step(build: Build) -> None:
+def test_testing_and_training_give_the_same_visuals(build: Build) -> None:
     model = build(*TINY)
     data = batch(model.opt, 0)
     model.set_input(data)
@@ -293,29 +294,29 @@ def test_a_test_pass_shows_the_same_images_as_a_training_step(build: Build) -> N
     assert not any(image.requires_grad for image in trained.values())
 
 
-# A loss that is not finite.
+# Non-finite losses.
 
 
-def broken_step(model: BaseModel) -> None:
+def non_finite_step(model: BaseModel) -> None:
     data = batch(model.opt, 1)
     data["A"][0, 0, 0, 0] = float("nan")
     model.set_input(data)
     model.optimize_parameters()
 
 
-def test_a_broken_loss_is_named_with_its_step_and_never_changes_a_weight(build: Build) -> None:
+def test_a_non_finite_loss_is_reported_with_its_step_and_changes_no_weight(build: Build) -> None:
     model = build(*TINY)
     train(model, 2)
     model.check_finite()
     before = copy.deepcopy({name: dict(net.named_parameters()) for name, net in model.networks().items()})
     states = copy.deepcopy({name: optimizer.state_dict() for name, optimizer in model.optimizers.items()})
-    broken_step(model)
-    for i in range(3):  # the host has not looked yet
+    non_finite_step(model)
+    for i in range(3):  # before the host checks
         model.set_input(batch(model.opt, i))
         model.optimize_parameters()
     with pytest.raises(TrainingDiverged, match=r"G_A = nan.*cycle_A = nan.*idt_B = nan") as caught:
         model.get_current_losses()
-    assert caught.value.steps_ago == 3 and model.skipped_steps == 0  # which are of fp16 alone
+    assert caught.value.steps_ago == 3 and model.skipped_steps == 0  # only fp16 counts skipped steps
     assert "cycle_B" not in str(caught.value) and "gradient" not in str(caught.value)
     for name, network in model.networks().items():
         assert all(torch.equal(value, before[name][key]) for key, value in network.named_parameters()), name
@@ -326,7 +327,7 @@ def test_a_broken_loss_is_named_with_its_step_and_never_changes_a_weight(build: 
         model.update_learning_rate()
 
 
-def test_the_discriminators_alone_can_break(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_non_finite_discriminator_loss_is_reported(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     model = build(*TINY)
     monkeypatch.setattr(model.fake_B_pool, "query", lambda images: images / 0)
     before = copy.deepcopy(dict(model.netD_A.named_parameters()))
@@ -338,7 +339,7 @@ def test_the_discriminators_alone_can_break(build: Build, monkeypatch: pytest.Mo
     assert all(torch.equal(value, before[name]) for name, value in model.netD_A.named_parameters())
 
 
-def test_a_gradient_that_is_not_finite_counts_as_well(build: Build) -> None:
+def test_a_non_finite_gradient_is_reported(build: Build) -> None:
     model = build(*TINY)
     before = copy.deepcopy(dict(model.netG_B.named_parameters()))
     model.netG_B.model[-2].bias.register_hook(lambda gradient: gradient / 0)
@@ -349,27 +350,27 @@ def test_a_gradient_that_is_not_finite_counts_as_well(build: Build) -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.netG_B.named_parameters())
 
 
-def test_an_optimizer_that_knows_no_flag_is_not_called(build: Build) -> None:
+def test_an_optimizer_without_found_inf_is_not_stepped(build: Build) -> None:
     model = build(*TINY)
     model.phases[0].optimizer = torch.optim.SGD(model.netG_A.parameters(), lr=1.0)
-    broken_step(model)
+    non_finite_step(model)
     with pytest.raises(TrainingDiverged, match="G_A = nan") as caught:
         model.check_finite()
     assert caught.value.steps_ago == 0
     assert all(value.isfinite().all() for value in model.netG_A.parameters())
 
 
-# The moving average.
+# Exponential moving averages.
 
 
-def test_the_average_is_saved_in_place_of_the_last_weights(build: Build, tmp_path: Path) -> None:
+def test_the_moving_average_is_saved_instead_of_the_last_weights(build: Build, tmp_path: Path) -> None:
     model = build(*TINY, "--ema_decay", "0.15", "--lr", "0.01")
     key = "model.1.weight"
     history = []
     for i in range(3):
         train(model, 1, first=i)
         history.append(model.netG_A.state_dict()[key].clone())
-    # The first step is taken over whole; then weights of min(decay, (1 + n) / (10 + n)): 2/11 is above 0.15.
+    # The average starts with the weights of the first step. Then the decay is min(decay, (1 + n) / (10 + n)) = 0.15.
     expected = history[0]
     for current in history[1:]:
         expected = 0.15 * expected + 0.85 * current
@@ -386,7 +387,7 @@ def test_the_average_is_saved_in_place_of_the_last_weights(build: Build, tmp_pat
     assert torch.equal(next(saved.parameters()), next(model.netD_A.parameters()))
 
 
-def test_the_first_steps_weigh_less_in_the_average(build: Build) -> None:
+def test_the_decay_warms_up(build: Build) -> None:
     model = build(*TINY, "--ema_decay", "0.999", "--lr", "0.01")
     history = []
     for i in range(2):
@@ -396,11 +397,11 @@ def test_the_first_steps_weigh_less_in_the_average(build: Build) -> None:
     torch.testing.assert_close(model.averages["G_B"].module.state_dict()["model.1.weight"], expected)
 
 
-# Going on from a checkpoint.
+# Resuming from a checkpoint.
 
 
 @pytest.mark.parametrize("extra", [["--ema_decay", "0.9", "--lr_policy", "plateau"], ["--norm", "batch", "--dropout"]])
-def test_a_restart_changes_nothing(build: Build, tmp_path: Path, extra: list[str]) -> None:
+def test_resumed_training_is_bit_identical(build: Build, tmp_path: Path, extra: list[str]) -> None:
     flags = [*TINY, "--pool_size", "2", "--n_epochs", "1", "--n_epochs_decay", "3", *extra]
 
     def objects(model: BaseModel) -> dict[str, Any]:
@@ -422,7 +423,7 @@ def test_a_restart_changes_nothing(build: Build, tmp_path: Path, extra: list[str
     Checkpoint(tmp_path / "state.pt", objects(again)).load()
     assert train(again, 3, first=5) == expected
     again.update_learning_rate()
-    # The mean loss of the epoch, which the plateau policy keeps, is of steps before and after the restart.
+    # The epoch's mean loss, for the policy plateau, covers the steps before and after resuming.
     assert again.schedules["G"].state_dict() == model.schedules["G"].state_dict()
     for one, other in ((model.networks(), again.networks()), (model.averages, again.averages)):
         for name, network in one.items():
@@ -440,7 +441,7 @@ def test_testing_without_weights_is_an_error(build: Build) -> None:
 @pytest.mark.parametrize(
     ("flags", "depends"), [([], False), (["--dropout"], True), (["--norm", "batch"], True), (["--norm", "none"], False)]
 )
-def test_whether_a_result_depends_on_the_batch(build: Build, flags: list[str], depends: bool) -> None:
+def test_depends_on_batch(build: Build, flags: list[str], depends: bool) -> None:
     model = build(*TINY, "--lambda_GAN", "0", *flags)
     assert model.depends_on_batch is depends
     model.eval()

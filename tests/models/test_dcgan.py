@@ -1,4 +1,4 @@
-"""DCGAN: its networks, a step against a textbook step, the fixed noise, and walks between latents."""
+"""DCGAN: networks, a training step against a reference implementation, fixed noise, interpolation of latents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from data import create_dataset
 from models import create_model
-from models.dcgan_model import between
+from models.dcgan_model import slerp
 from models.image_pool import ImagePool
 from models.networks.dcgan_networks import ImageDiscriminator, LatentGenerator
 from options import TestOptions, TrainOptions
@@ -25,7 +25,7 @@ TINY = ["--model", "dcgan", "--ngf", 2, "--ndf", 2, "--batch_size", 3, "--latent
     ("size", "channels"),
     [(32, [32, 16, 8]), (64, [64, 32, 16, 8]), (128, [64, 64, 32, 16, 8]), (256, [64, 64, 64, 32, 16, 8])],
 )
-def test_channels_halve_as_the_image_doubles(size: int, channels: list[int]) -> None:
+def test_channels_halve_when_the_resolution_doubles(size: int, channels: list[int]) -> None:
     netG = LatentGenerator(5, 3, size=size, ngf=8, norm="batch")
     netD = ImageDiscriminator(3, size=size, ndf=8, norm="batch")
     ups = [layer for layer in netG.model if isinstance(layer, nn.ConvTranspose2d)]
@@ -33,7 +33,7 @@ def test_channels_halve_as_the_image_doubles(size: int, channels: list[int]) -> 
     assert [layer.in_channels for layer in ups] == [5, *channels]
     assert [layer.out_channels for layer in reversed(downs)] == [1, *channels]
     assert all(layer.kernel_size == (4, 4) for layer in [*ups, *downs])
-    # No norm after the generator's last layer, none around the discriminator's first and last.
+    # No norm in the generator's last layer, nor in the discriminator's first and last.
     assert sum(isinstance(layer, nn.BatchNorm2d) for layer in netG.model) == len(channels)
     assert sum(isinstance(layer, nn.BatchNorm2d) for layer in netD.model) == len(channels) - 1
     images = netG(torch.randn(2, 5))
@@ -42,7 +42,7 @@ def test_channels_halve_as_the_image_doubles(size: int, channels: list[int]) -> 
 
 
 @pytest.mark.parametrize("gan_mode", ["vanilla", "lsgan"])
-def test_a_step_is_that_of_the_textbook(options: Options, gan_mode: str) -> None:
+def test_a_step_matches_the_reference(options: Options, gan_mode: str) -> None:
     model = create_model(options(*TINY, "--gan_mode", gan_mode))
     model.setup(model.opt)
     drawn = torch.cat([p.detach().flatten() for p in model.netG.parameters() if p.dim() > 1])
@@ -78,7 +78,7 @@ def test_a_step_is_that_of_the_textbook(options: Options, gan_mode: str) -> None
             torch.testing.assert_close(value, expected.state_dict()[key], rtol=1e-8, atol=1e-12)
 
 
-def test_samples_show_the_fixed_noise_and_change_nothing(options: Options) -> None:
+def test_samples_use_fixed_noise_and_change_no_state(options: Options) -> None:
     model = create_model(options(*TINY, "--seed", 3))
     model.setup(model.opt)
     model.set_input({"A": torch.rand(3, 3, 32, 32), "A_paths": ["a", "b", "c"]})
@@ -89,7 +89,7 @@ def test_samples_show_the_fixed_noise_and_change_nothing(options: Options) -> No
     assert torch.equal(model.get_current_visuals()["samples"], samples)
     assert all(torch.equal(value, before[key]) for key, value in model.netG.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random) and model.netG.training
-    # The second row's third is the image of the latent number 10.
+    # The third image of the second row belongs to latent 10.
     model.netG.eval()
     expected = model.netG(model.fixed_noise.z)[10]
     torch.testing.assert_close(samples[0, :, 32:64, 64:96], expected)
@@ -100,7 +100,7 @@ def test_samples_show_the_fixed_noise_and_change_nothing(options: Options) -> No
     assert torch.equal(again.fixed_noise.z, model.fixed_noise.z)
 
 
-def test_the_discriminator_sees_real_and_generated_images_augmented(options: Options) -> None:
+def test_real_and_generated_images_are_augmented(options: Options) -> None:
     model = create_model(options(*TINY, "--augment", "diffaug"))
     model.setup(model.opt)
     seen: list[Tensor] = []
@@ -108,22 +108,22 @@ def test_the_discriminator_sees_real_and_generated_images_augmented(options: Opt
     model.set_input({"A": torch.rand(3, 3, 32, 32), "A_paths": ["a", "b", "c"]})
     model.optimize_parameters()
     assert len(seen) == 9  # generated for G, real and generated for D
-    assert all((image == 0).all(dim=0).any() for image in seen)  # the part that is cut out
+    assert all((image == 0).all(dim=0).any() for image in seen)  # the cutout
     assert all(parameter.grad.isfinite().all() for parameter in model.netG.parameters())
     assert isinstance(model.pool, ImagePool) and model.pool.size == 0
 
 
-def test_walks_are_on_the_great_circle() -> None:
+def test_slerp_follows_the_great_circle() -> None:
     start, end = torch.tensor([[3.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), torch.tensor([[0.0, 3.0], [-1.0, 0.0], [2.0, 0.0]])
-    torch.testing.assert_close(between(start, end, 0.0), start)
-    torch.testing.assert_close(between(start, end, 1.0), end)
-    third = between(start, end, 1 / 3)
+    torch.testing.assert_close(slerp(start, end, 0.0), start)
+    torch.testing.assert_close(slerp(start, end, 1.0), end)
+    third = slerp(start, end, 1 / 3)
     torch.testing.assert_close(third[0], torch.tensor([3 * math.cos(math.pi / 6), 3 * math.sin(math.pi / 6)]))
-    torch.testing.assert_close(third[1], torch.tensor([1 / 3, 0.0]))  # of opposites, straight
+    torch.testing.assert_close(third[1], torch.tensor([1 / 3, 0.0]))  # linear for opposite latents
     torch.testing.assert_close(third[2], start[2])
 
 
-def test_testing_makes_the_same_samples_whatever_the_batch_size(options: Options) -> None:
+def test_samples_do_not_depend_on_the_batch_size(options: Options) -> None:
     model = create_model(options(*TINY, "--name", "trained"))
     model.setup(model.opt)
     model.folder.mkdir(parents=True)

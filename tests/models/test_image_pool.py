@@ -1,4 +1,4 @@
-"""The pool of generated images."""
+"""The image pool."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.image_pool import ImagePool
 
 
 def numbered(*numbers: int) -> Tensor:
-    """A batch of images that can be told apart."""
+    """A batch of constant images with these values."""
     return torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2).clone()
 
 
@@ -17,7 +17,7 @@ def numbers(images: Tensor) -> list[int]:
     return [int(number) for number in images[:, 0, 0, 0]]
 
 
-def test_without_size_images_come_back_detached() -> None:
+def test_a_pool_of_size_zero_returns_its_input_detached() -> None:
     images = numbered(1, 2).requires_grad_()
     pool = ImagePool(0)
     returned = pool.query(images)
@@ -25,21 +25,21 @@ def test_without_size_images_come_back_detached() -> None:
     assert pool.images == []
 
 
-def test_while_it_fills_up_images_come_back() -> None:
+def test_a_pool_that_is_not_full_returns_new_images() -> None:
     pool = ImagePool(3)
     assert numbers(pool.query(numbered(1, 2))) == [1, 2]
     assert numbers(pool.query(numbered(3))) == [3]
     assert numbers(torch.stack(pool.images)) == [1, 2, 3]
 
 
-def test_what_is_stored_is_a_copy() -> None:
+def test_stored_images_are_copies() -> None:
     pool, images = ImagePool(1), numbered(1)
     pool.query(images).fill_(9)
     images.fill_(9)
     assert numbers(torch.stack(pool.images)) == [1]
 
 
-def test_a_full_pool_returns_an_old_image_half_of_the_time_and_stores_the_new_one() -> None:
+def test_a_full_pool_returns_a_stored_image_with_probability_one_half() -> None:
     size, draws = 10, 4000
     pool = ImagePool(size, seed=3)
     pool.query(numbered(*range(size)))
@@ -52,13 +52,13 @@ def test_a_full_pool_returns_an_old_image_half_of_the_time_and_stores_the_new_on
             held = held - {returned} | {new}
             replaced[places[returned]] += 1
         assert set(numbers(torch.stack(pool.images))) == held
-    # Five standard deviations of so many draws.
+    # Within five standard deviations.
     assert abs(sum(replaced) - draws / 2) < 5 * (draws / 4) ** 0.5
     expected = sum(replaced) / size
     assert all(abs(count - expected) < 5 * expected**0.5 for count in replaced)
 
 
-def test_draws_follow_the_seed() -> None:
+def test_random_choices_depend_on_the_seed() -> None:
     def run(seed: int) -> list[int]:
         pool = ImagePool(2, seed=seed)
         return [numbers(pool.query(numbered(i)))[0] for i in range(40)]
@@ -67,7 +67,7 @@ def test_draws_follow_the_seed() -> None:
     assert run(1) != run(2)
 
 
-def test_draws_take_nothing_from_the_global_random_state() -> None:
+def test_a_pool_does_not_use_the_global_random_state() -> None:
     state = torch.get_rng_state()
     pool = ImagePool(1)
     for i in range(5):
@@ -75,7 +75,7 @@ def test_draws_take_nothing_from_the_global_random_state() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_restored_pool_goes_on_with_the_same_draws() -> None:
+def test_a_restored_pool_makes_the_same_random_choices() -> None:
     pool = ImagePool(3, seed=1)
     for i in range(9):
         pool.query(numbered(i))
@@ -86,21 +86,21 @@ def test_a_restored_pool_goes_on_with_the_same_draws() -> None:
         assert numbers(pool.query(numbered(i, -i))) == numbers(again.query(numbered(i, -i)))
 
 
-def test_a_smaller_pool_takes_what_it_can_hold() -> None:
+def test_restoring_a_smaller_pool_drops_images() -> None:
     pool, smaller = ImagePool(3), ImagePool(2)
     pool.query(numbered(1, 2, 3))
     smaller.load_state_dict(pool.state_dict())
     assert numbers(torch.stack(smaller.images)) == [1, 2]
 
 
-def test_restored_images_go_to_the_device_of_the_new_ones() -> None:
+def test_restored_images_are_moved_to_the_device() -> None:
     pool = ImagePool(1, seed=0)
     pool.load_state_dict({"images": [torch.zeros(3, 2, 2)], "generator": pool.generator.get_state()})
-    for _ in range(6):  # one of them returns the image that was restored on the CPU
+    for _ in range(6):  # one of the queries returns the image restored on the CPU
         assert pool.query(torch.zeros(1, 3, 2, 2, device="meta")).device.type == "meta"
 
 
-def test_a_stored_image_of_another_size_takes_no_place_in_a_batch() -> None:
+def test_stored_images_of_a_different_size_are_not_returned_in_a_batch() -> None:
     pool = ImagePool(2, seed=0)
     pool.query(torch.zeros(2, 1, 4, 4))
     for _ in range(4):

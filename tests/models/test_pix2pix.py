@@ -1,4 +1,4 @@
-"""pix2pix's training step, in float64, against a textbook step (Isola et al. 2017, equations 1 to 4)."""
+"""pix2pix in float64: a training step against a reference implementation (Isola et al. 2017, equations 1 to 4)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from data import create_dataset
 from models import create_model
 from models.base_model import BaseModel
-from models.labels import one_hot, to_colours
+from models.labels import one_hot, to_colors
 from options import TestOptions, TrainOptions
 from tests.conftest import Options
 from tests.models.test_cycle_gan import batch, draw_weights
@@ -26,7 +26,7 @@ Build = Callable[..., BaseModel]
 
 @pytest.fixture
 def build(options: Options) -> Build:
-    """A model in float64 whose weights are always the same, ready to train."""
+    """A factory of models in float64 with fixed weights, ready to train."""
 
     def build(*flags: object) -> BaseModel:
         opt = options("--model", "pix2pix", *flags)
@@ -44,8 +44,8 @@ def gan(logits: Tensor, real: bool, gan_mode: str) -> Tensor:
     return nn.functional.softplus(-logits if real else logits).mean()
 
 
-def textbook_step(opt: argparse.Namespace, G: nn.Module, D: nn.Module, A: Tensor, B: Tensor) -> dict[str, float]:
-    """One fake for both steps: D first, then G by what the new D says."""
+def reference_step(opt: argparse.Namespace, G: nn.Module, D: nn.Module, A: Tensor, B: Tensor) -> dict[str, float]:
+    """One fake for both updates: D first, then G with the logits of the updated D."""
     g, d = (torch.optim.Adam(net.parameters(), lr=opt.lr, betas=(opt.beta1, 0.999)) for net in (G, D))
     fake = G(A)
     losses = {
@@ -75,7 +75,7 @@ UNET = ["--netG", "unet_128", "--ngf", "2", "--crop_size", "128", "--load_size",
         UNET,
     ],
 )
-def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str]) -> None:
+def test_a_step_matches_the_reference(build: Build, flags: list[str]) -> None:
     model = build(*flags)
     nets = copy.deepcopy(model.networks())
     assert set(nets) == {"G", "D"} and [phase.name for phase in model.phases] == ["D", "G"]
@@ -85,7 +85,7 @@ def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str]) -> None:
     model.set_input(data)
     model.optimize_parameters()
     torch.manual_seed(3)
-    expected = textbook_step(model.opt, nets["G"], nets["D"], data[A], data[B])
+    expected = reference_step(model.opt, nets["G"], nets["D"], data[A], data[B])
     assert model.get_current_losses() == pytest.approx(expected, rel=1e-10)
     assert model.get_image_paths() == data[f"{A}_paths"]
     for name, network in model.networks().items():
@@ -93,7 +93,7 @@ def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str]) -> None:
             torch.testing.assert_close(value, nets[name].state_dict()[key], rtol=1e-7, atol=1e-10)
 
 
-def test_the_generator_runs_once_a_step(build: Build) -> None:
+def test_the_generator_runs_once_per_step(build: Build) -> None:
     model = build()
     calls = []
     model.netG.register_forward_hook(lambda *_: calls.append(1))
@@ -103,7 +103,7 @@ def test_the_generator_runs_once_a_step(build: Build) -> None:
     assert list(model.get_current_visuals()) == ["real_A", "fake_B", "real_B"]
 
 
-def test_the_learning_rate_plateau_looks_at_the_generator(build: Build) -> None:
+def test_plateau_monitors_the_generator_loss(build: Build) -> None:
     model = build()
     model.set_input(batch(model.opt, 0, count=2))
     model.optimize_parameters()
@@ -119,7 +119,7 @@ def test_the_learning_rate_plateau_looks_at_the_generator(build: Build) -> None:
         (["--gan_mode", "wgangp"], {"G_GAN", "G_L1", "D_real", "D_fake", "D_gp"}),
     ],
 )
-def test_ablations_and_penalty(flags: list[str], losses: set[str], build: Build) -> None:
+def test_ablations_and_gradient_penalty(flags: list[str], losses: set[str], build: Build) -> None:
     model = build(*flags)
     before = copy.deepcopy(model.networks())
     for i in range(2):
@@ -131,7 +131,7 @@ def test_ablations_and_penalty(flags: list[str], losses: set[str], build: Build)
         assert not torch.equal(next(network.parameters()), next(before[name].parameters())), name
 
 
-def test_a_pool_keeps_pairs(build: Build) -> None:
+def test_the_pool_stores_pairs(build: Build) -> None:
     model = build("--pool_size", "1")
     for i in range(2):
         model.set_input(batch(model.opt, i))
@@ -140,7 +140,7 @@ def test_a_pool_keeps_pairs(build: Build) -> None:
     assert pair.shape == (6, 32, 32) and "pool" in model.state_objects()
 
 
-def test_the_truth_of_a_translation_is_its_pair(build: Build) -> None:
+def test_ground_truth_of_a_translation_is_its_pair(build: Build) -> None:
     model = build("--direction", "BtoA")
     data: dict[str, Any] = batch(model.opt, 0, count=2)
     model.set_input(data)
@@ -152,12 +152,12 @@ def test_the_truth_of_a_translation_is_its_pair(build: Build) -> None:
         assert torch.equal(translation.truth["fake_B"], data["A"][i])
     del data["A"]
     model = build("--direction", "BtoA")
-    with pytest.raises(UserError, match=r"^--dataset_mode aligned has no pairs, and --model pix2pix learns from pairs"):
+    with pytest.raises(UserError, match=r"^--dataset_mode aligned has no pairs, but --model pix2pix needs pairs"):
         model.set_input(data)
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_a_folder_alone_is_translated_whatever_the_direction(
+def test_a_single_folder_is_translated_in_both_directions(
     direction: str, build: Build, two_domains: Path, tmp_path: Path
 ) -> None:
     model = build("--direction", direction, "--name", "alone", "--input_nc", "1")
@@ -177,7 +177,7 @@ def test_a_folder_alone_is_translated_whatever_the_direction(
     assert translation.visuals["real_A"].shape == (1, 32, 32) and translation.visuals["fake_B"].shape == (3, 32, 32)
 
 
-def test_class_ids_reach_the_network_one_hot(build: Build) -> None:
+def test_class_ids_become_one_hot_maps(build: Build) -> None:
     model = build("--label_nc", "4")
     ids = torch.tensor([[[[0, 3], [1, 1]]]], dtype=torch.uint8)
     data = {"A": ids, "B": torch.zeros(1, 3, 2, 2), "A_paths": ["x"]}
@@ -189,7 +189,7 @@ def test_class_ids_reach_the_network_one_hot(build: Build) -> None:
     assert torch.equal(shown[0, :, 1, 0], shown[0, :, 1, 1]) and torch.equal(shown[0, :, 0, 0], -torch.ones(3))
 
 
-def test_each_class_has_a_colour_of_its_own() -> None:
+def test_classes_have_distinct_colors() -> None:
     ids = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    levels = ((to_colours(one_hot(ids, 256)) + 1) * 127.5).round().flatten(2)[0].T
-    assert len({tuple(colour) for colour in levels.tolist()}) == 256
+    levels = ((to_colors(one_hot(ids, 256)) + 1) * 127.5).round().flatten(2)[0].T
+    assert len({tuple(color) for color in levels.tolist()}) == 256

@@ -1,4 +1,4 @@
-"""pix2pixHD's networks, losses and training step against computations of their own (Wang et al. 2018)."""
+"""pix2pixHD: networks, losses and a training step against reference implementations (Wang et al. 2018)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models import create_model
 from models.base_model import BaseModel
 from models.networks.discriminators import MultiscaleDiscriminator, create_discriminator
 from models.networks.generators import create_generator
-from models.networks.layers import halve
+from models.networks.layers import downsample
 from models.objectives import perceptual_loss
 from models.objectives.losses import feature_matching_loss
 from tests.conftest import Options
@@ -24,8 +24,8 @@ from tests.models.networks.test_discriminators import patchgan
 from tests.models.networks.test_generators import double, image, normalized
 from tests.models.test_cycle_gan import batch, draw_weights
 from util.errors import UserError
-from util.runs import init_from as fine_tuning
 from util.runs.checkpoint import Checkpoint
+from util.runs.init_from import load_initial_weights
 
 Build = Callable[..., BaseModel]
 SMALL_HD = ["--model", "pix2pix_hd", "--netD", "n_layers", "--n_layers_D", "2", "--ngf", "2", "--ndf", "2"]
@@ -33,7 +33,7 @@ SMALL_HD = ["--model", "pix2pix_hd", "--netD", "n_layers", "--n_layers_D", "2", 
 
 @pytest.fixture
 def build(options: Options) -> Build:
-    """A model in float64 whose weights are always the same, ready to train."""
+    """A factory of models in float64 with fixed weights, ready to train."""
 
     def build(*flags: object) -> BaseModel:
         opt = options(*SMALL_HD, *flags)
@@ -45,8 +45,8 @@ def build(options: Options) -> Build:
     return build
 
 
-def mean_of_neighbours(x: Tensor) -> Tensor:
-    """Each output is the mean of those of 3x3 pixels, at every other one, that lie inside."""
+def reference_downsample(x: Tensor) -> Tensor:
+    """The mean of the 3x3 pixels around every second pixel, without pixels outside the image."""
     height, width = x.shape[-2:]
     rows = [
         [x[..., max(0, i - 1) : i + 2, max(0, j - 1) : j + 2].mean((-2, -1)) for j in range(0, width, 2)]
@@ -55,13 +55,13 @@ def mean_of_neighbours(x: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
-def test_halving_averages_what_is_there() -> None:
+def test_downsample_averages_without_padding() -> None:
     x = image(2, 3, 8, 12)
-    torch.testing.assert_close(halve(x), mean_of_neighbours(x))
+    torch.testing.assert_close(downsample(x), reference_downsample(x))
 
 
 def global_features(x: Tensor, weights: dict[str, Tensor], norm: bool = True) -> tuple[Tensor, int]:
-    """c7s1, four halvings, nine residual blocks, four doublings; and the index of the layer that comes next."""
+    """c7s1, four downsamplings, nine residual blocks, four upsamplings; and the index of the next layer."""
 
     def conv(x: Tensor, name: str, **how: int) -> Tensor:
         return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], **how)
@@ -82,7 +82,7 @@ def global_features(x: Tensor, weights: dict[str, Tensor], norm: bool = True) ->
     return x, 37
 
 
-def test_the_global_generator_computes_what_the_paper_says() -> None:
+def test_global_generator_matches_the_paper() -> None:
     network, weights = double(create_generator("global", input_nc=3, output_nc=2, ngf=2))
     x = image(1, 3, 48, 32)
     features, last = global_features(x, weights)
@@ -95,7 +95,7 @@ def test_the_global_generator_computes_what_the_paper_says() -> None:
         network(image(1, 3, 32, 40))
 
 
-def test_the_enhancer_adds_the_global_features_to_its_own() -> None:
+def test_local_enhancer_adds_the_global_features() -> None:
     network, weights = double(create_generator("local", input_nc=3, output_nc=2, ngf=2))
     whole = create_generator("global", input_nc=3, output_nc=2, ngf=4)
     shared = {name: value.shape for name, value in whole.state_dict().items() if not name.startswith("model.38")}
@@ -107,7 +107,7 @@ def test_the_enhancer_adds_the_global_features_to_its_own() -> None:
             x = layer(x)
         return x
 
-    coarse, _ = global_features(mean_of_neighbours(x), weights)
+    coarse, _ = global_features(reference_downsample(x), weights)
     own = run(network.model1_1, x)
     assert own.shape == coarse.shape == (1, 4, 32, 32)
     torch.testing.assert_close(network(x), run(network.model1_2, own + coarse), rtol=1e-8, atol=1e-10)
@@ -116,7 +116,7 @@ def test_the_enhancer_adds_the_global_features_to_its_own() -> None:
         network(image(1, 3, 48, 64))
 
 
-def test_discriminators_look_at_coarser_and_coarser_copies() -> None:
+def test_multiscale_discriminator_uses_an_image_pyramid() -> None:
     pairs = [double(create_discriminator("n_layers", input_nc=3, ndf=2, n_layers_D=2), seed=i) for i in range(3)]
     network = MultiscaleDiscriminator([scale for scale, _ in pairs])
     x = image(1, 3, 64, 64)
@@ -125,20 +125,20 @@ def test_discriminators_look_at_coarser_and_coarser_copies() -> None:
         torch.testing.assert_close(features[-1], patchgan(x, weights, 2))
         first = F.conv2d(x, weights["model.0.weight"], weights["model.0.bias"], stride=2, padding=1)
         torch.testing.assert_close(features[0], F.leaky_relu(first, 0.2))
-        x = mean_of_neighbours(x)
+        x = reference_downsample(x)
     with pytest.raises(UserError, match="an image of 8x8 pixels is too small"):
         network(image(1, 3, 32, 32))
 
 
-def test_feature_matching_by_hand() -> None:
+def test_feature_matching_loss() -> None:
     zero, one = torch.zeros(2, 3), torch.ones(2, 3)
-    # Logits, the last of each, do not count: of the first discriminator (1 + 0) / 2, of the second (3 + 2) / 2.
+    # Without the logits, which are last: (1 + 0) / 2 for the first discriminator, (3 + 2) / 2 for the second.
     fake, real = [[one, zero, one], [3 * one, 2 * one, one]], [[zero, zero, zero], [zero, zero, zero]]
     assert feature_matching_loss(fake, real).item() == pytest.approx(4 * (0.5 + 2.5) / 2)
 
 
-def textbook_step(opt: argparse.Namespace, G: nn.Module, D: nn.Module, A: Tensor, B: Tensor) -> dict[str, float]:
-    """G by equation 5, with the weights of the published code; D of before sees fakes of before."""
+def reference_step(opt: argparse.Namespace, G: nn.Module, D: nn.Module, A: Tensor, B: Tensor) -> dict[str, float]:
+    """Equation 5 with the weights of the published code; G is updated first, then D with fakes from before."""
     g, d = (torch.optim.Adam(net.parameters(), lr=opt.lr, betas=(opt.beta1, 0.999)) for net in (G, D))
 
     def judged(image: Tensor) -> list[list[Tensor]]:
@@ -149,7 +149,7 @@ def textbook_step(opt: argparse.Namespace, G: nn.Module, D: nn.Module, A: Tensor
                 x = layer(x)
                 layers += [x] if isinstance(layer, nn.LeakyReLU) else []
             found.append([*layers, x])
-            pair = mean_of_neighbours(pair)
+            pair = reference_downsample(pair)
         return found
 
     def gan(features: list[list[Tensor]], real: bool) -> Tensor:
@@ -181,37 +181,37 @@ def textbook_step(opt: argparse.Namespace, G: nn.Module, D: nn.Module, A: Tensor
         ["--num_D", "3", "--crop_size", "64", "--load_size", "64", "--netG", "local"],
     ],
 )
-def test_a_step_is_that_of_the_textbook(build: Build, flags: list[str]) -> None:
+def test_a_step_matches_the_reference(build: Build, flags: list[str]) -> None:
     model = build(*flags)
     nets = copy.deepcopy(model.networks())
     data = batch(model.opt, 0, count=2)
     A, B = ("A", "B") if model.opt.direction == "AtoB" else ("B", "A")
     model.set_input(data)
     model.optimize_parameters()
-    expected = textbook_step(model.opt, nets["G"], nets["D"], data[A], data[B])
+    expected = reference_step(model.opt, nets["G"], nets["D"], data[A], data[B])
     assert model.get_current_losses() == pytest.approx(expected, rel=1e-10)
     for name, network in model.networks().items():
         for key, value in network.named_parameters():
             torch.testing.assert_close(value, dict(nets[name].named_parameters())[key], rtol=1e-6, atol=1e-9)
 
 
-def test_a_penalty_and_no_matching(build: Build) -> None:
+def test_gradient_penalty_without_feature_matching(build: Build) -> None:
     model = build("--gan_mode", "wgangp", "--lambda_feat", "0")
     model.set_input(batch(model.opt, 0, count=2))
     model.optimize_parameters()
     assert set(model.get_current_losses()) == {"G_GAN", "D_fake", "D_real", "D_gp"}
 
 
-# From a global generator to an enhancer around it.
+# From the global generator to the local enhancer.
 
 
-def test_the_global_part_is_taken_over_and_waits(build: Build, options: Options) -> None:
+def test_global_weights_are_loaded_and_fixed(build: Build, options: Options) -> None:
     half = build("--netG", "global", "--ngf", "4", "--name", "half")
     half.folder.mkdir(parents=True)
     half.save_networks("latest")
     flags = ["--netG", "local", "--crop_size", "64", "--load_size", "64", "--niter_fix_global", "2"]
     model = build(*flags, "--init_from", "half", "--init_partial", "--name", "whole")
-    fine_tuning.take_over(model.networks(), model.opt)
+    load_initial_weights(model.networks(), model.opt)
     taken = {name: value.clone() for name, value in model.netG.model.state_dict().items()}
     assert all(torch.equal(value, half.netG.model.state_dict()[name]) for name, value in taken.items()) and taken
     assert torch.equal(model.netD.scales[1].model[0].weight, half.netD.scales[1].model[0].weight)
@@ -226,7 +226,7 @@ def test_the_global_part_is_taken_over_and_waits(build: Build, options: Options)
         model.update_learning_rate()
 
 
-def test_a_run_that_goes_on_knows_which_epochs_are_over(build: Build, tmp_path: Path) -> None:
+def test_a_resumed_run_fixes_global_weights_for_the_same_epochs(build: Build, tmp_path: Path) -> None:
     flags = ["--netG", "local", "--crop_size", "64", "--load_size", "64", "--niter_fix_global", "2"]
     fixed = [*flags, "--init_from", "half", "--n_epochs", "5"]
 
@@ -244,14 +244,14 @@ def test_a_run_that_goes_on_knows_which_epochs_are_over(build: Build, tmp_path: 
     for number, is_fixed in ((2, True), (3, False), (4, False)):
         assert model.global_is_fixed == again.global_is_fixed == is_fixed
         assert train_an_epoch(model, number) == train_an_epoch(again, number)
-    assert not build(*fixed, "--epoch_count", "3").global_is_fixed  # goes on from weights alone
+    assert not build(*fixed, "--epoch_count", "3").global_is_fixed  # resumed from weights only
 
 
-# The perceptual loss, with a VGG19 that is small and random.
+# The perceptual loss, with a small random VGG19.
 
 
 def small_vgg() -> nn.Sequential:
-    """Layers in VGG19's order: two blocks of two convolutions, three of four; pools between and after them."""
+    """Layers in the order of VGG19: blocks of 2, 2, 4, 4 and 4 convolutions, each followed by max pooling."""
     layers: list[nn.Module] = []
     width = 3
     for block, depth in enumerate((2, 2, 4, 4, 4)):
@@ -262,14 +262,14 @@ def small_vgg() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def test_the_perceptual_loss_weighs_five_layers() -> None:
+def test_perceptual_loss_is_a_weighted_sum_of_five_layers() -> None:
     torch.manual_seed(4)
     vgg = small_vgg().double()
     x, y = image(2, 3, 32, 32), -image(2, 3, 32, 32) / 2
     mean = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(3, 1, 1)
     deviation = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(3, 1, 1)
     fake, real = (((value + 1) / 2 - mean) / deviation for value in (x, y))
-    expected, weights = 0.0, {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # VGG19's reluN_1, by their place
+    expected, weights = 0.0, {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # reluN_1 of VGG19, by layer index
     for i, layer in enumerate(vgg):
         fake, real = layer(fake), layer(real)
         expected += weights.get(i, 0) * (fake - real).abs().mean().item()
@@ -278,9 +278,7 @@ def test_the_perceptual_loss_weighs_five_layers() -> None:
     assert loss(x, x).item() == 0
 
 
-def test_the_perceptual_loss_teaches_the_generator_and_does_not_learn(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_perceptual_loss_trains_the_generator_and_stays_frozen(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perceptual_loss, "load_vgg19", lambda: small_vgg().double())
     model = build("--lambda_vgg", "10")
     before = copy.deepcopy(model.perceptual_loss.state_dict())
@@ -293,7 +291,7 @@ def test_the_perceptual_loss_teaches_the_generator_and_does_not_learn(
     assert set(model.networks()) == {"G", "D"} and model.fake_B.requires_grad
 
 
-def test_without_the_weights_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_vgg_weights_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(weights: object) -> nn.Module:
         raise OSError("no network")
 

@@ -1,4 +1,4 @@
-"""--precision: the same training in fewer bits."""
+"""--precision: losses close to fp32, loss scaling and skipped steps."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def step(model: BaseModel, seed: int = 0) -> dict[str, float]:
 
 @pytest.mark.parametrize("gan_mode", ["lsgan", "vanilla", "wgangp"])
 @pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 1e-6), ("bf16", 2e-2), ("fp16", 3e-3)])
-def test_the_first_losses_are_those_of_fp32(options: Options, precision: str, tolerance: float, gan_mode: str) -> None:
-    # Without the gradient penalty, which on images so small depends on the last bit of the fakes.
+def test_first_losses_are_close_to_fp32(options: Options, precision: str, tolerance: float, gan_mode: str) -> None:
+    # Without gradient penalty, which depends on rounding of the fakes for images of this size.
     flags = ["--gan_mode", gan_mode, "--lambda_gp", "0"]
     plain = step(build(options, *flags))
     model = build(options, *flags, "--precision", precision)
@@ -45,14 +45,14 @@ def test_the_first_losses_are_those_of_fp32(options: Options, precision: str, to
     assert f"note: --precision {precision} " in model.describe()
 
 
-def overflowing(model: BaseModel) -> Any:
-    """From now on a gradient is infinite, until the handle is removed."""
+def make_gradients_overflow(model: BaseModel) -> Any:
+    """Make a gradient infinite until the returned handle is removed."""
     model.netG_A.requires_grad_(True)
     return model.netG_A.model[-2].bias.register_hook(lambda gradient: gradient / 0)
 
 
-def settled(options: Options) -> BaseModel:
-    """A model whose factor has been found: its last step was not skipped."""
+def build_with_settled_loss_scale(options: Options) -> BaseModel:
+    """A model after the search of the loss scale: its last step was not skipped."""
     model = build(options, "--precision", "fp16")
     before = -1
     while model.skipped_steps != before:
@@ -61,32 +61,36 @@ def settled(options: Options) -> BaseModel:
     return model
 
 
-def factor(model: BaseModel) -> float:
+def loss_scale(model: BaseModel) -> float:
     return float(model.precision.scaler.get_scale())
 
 
-def test_steps_that_overflow_are_skipped_and_counted(options: Options) -> None:
-    model = settled(options)
-    before, scale, skipped = copy.deepcopy(dict(model.netG_A.named_parameters())), factor(model), model.skipped_steps
-    handle = overflowing(model)
+def test_steps_with_overflow_are_skipped_and_counted(options: Options) -> None:
+    model = build_with_settled_loss_scale(options)
+    before, scale, skipped = (
+        copy.deepcopy(dict(model.netG_A.named_parameters())),
+        loss_scale(model),
+        model.skipped_steps,
+    )
+    handle = make_gradients_overflow(model)
     for seed in range(3):
         step(model, seed)
     assert all(torch.equal(value, before[name]) for name, value in model.netG_A.named_parameters())
-    assert model.skipped_steps == skipped + 3 and factor(model) == scale / 8
+    assert model.skipped_steps == skipped + 3 and loss_scale(model) == scale / 8
     handle.remove()
     step(model)
     assert model.skipped_steps == skipped + 3
     assert not all(torch.equal(value, before[name]) for name, value in model.netG_A.named_parameters())
 
 
-def test_too_many_skipped_in_a_row_are_a_fault(options: Options) -> None:
-    model = settled(options)
-    handle = overflowing(model)
+def test_too_many_consecutive_skipped_steps_are_an_error(options: Options) -> None:
+    model = build_with_settled_loss_scale(options)
+    handle = make_gradients_overflow(model)
     for seed in range(MAX_SKIPS):
         step(model, seed)
     handle.remove()
-    step(model)  # the count begins anew
-    overflowing(model)
+    step(model)  # resets the count
+    make_gradients_overflow(model)
     for seed in range(MAX_SKIPS):
         step(model, seed)
     with pytest.raises(TrainingDiverged, match="the gradient of G = ") as caught:
@@ -94,21 +98,21 @@ def test_too_many_skipped_in_a_row_are_a_fault(options: Options) -> None:
     assert caught.value.steps_ago == 0
 
 
-def test_the_factor_survives_a_restart(options: Options, tmp_path: Path) -> None:
-    model = settled(options)
-    handle = overflowing(model)
+def test_the_loss_scale_is_restored(options: Options, tmp_path: Path) -> None:
+    model = build_with_settled_loss_scale(options)
+    handle = make_gradients_overflow(model)
     step(model)
     handle.remove()
     Checkpoint(tmp_path / "state.pt", model.state_objects()).save()
     again = build(options, "--precision", "fp16", "--seed", 7)
     Checkpoint(tmp_path / "state.pt", again.state_objects()).load()
-    assert factor(again) == factor(model) < 65536 and again.skipped_steps == model.skipped_steps > 0
+    assert loss_scale(again) == loss_scale(model) < 65536 and again.skipped_steps == model.skipped_steps > 0
     for seed in range(2):
         assert step(model, seed) == step(again, seed)
 
 
 @pytest.mark.parametrize("kind", ["fused", "other"])
-def test_a_forward_pass_that_overflows_leaves_no_trace(options: Options, kind: str) -> None:
+def test_a_forward_pass_with_overflow_changes_no_state(options: Options, kind: str) -> None:
     model = build(options, "--precision", "fp16", "--norm", "batch", "--ema_decay", "0.9")
     if kind == "other":
         model.phases[0].optimizer = torch.optim.SGD(model.netG_A.parameters(), lr=0.01)

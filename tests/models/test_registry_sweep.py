@@ -1,4 +1,4 @@
-"""What every model that trains has to do, on batches of its own dataset: the registry drives these."""
+"""Tests that every registered trainable model has to pass, on batches of its own dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.base_model import BaseModel
 from tests.conftest import Options
 
 TRAINABLE = [name for name in MODELS.names() if MODELS.find(name).trainable]
-# What a model, or a way of using it, needs beside its own defaults and the small sizes of tests/conftest.py.
+# Variants of models, with the options that they need in addition to the small sizes of tests/conftest.py.
 VARIANTS: dict[str, list[str]] = {name: ["--model", name] for name in TRAINABLE}
 VARIANTS["colorization"] += ["--phase", "trainA"]
 PIX2PIX_HD = ["--model", "pix2pix_hd", "--netD", "n_layers", "--n_layers_D", "2"]
@@ -40,13 +40,13 @@ Build = Callable[..., BaseModel]
 
 @pytest.fixture
 def build(options: Options, two_domains: Path) -> Build:
-    """A model that is ready to train, with weights that are always the same, and not so small that little flows."""
+    """A factory of models with fixed weights, large enough for gradients that do not vanish, ready to train."""
 
     def build(variant: str) -> BaseModel:
         torch.manual_seed(1)
         if "--label_nc" in VARIANTS[variant]:
             for path in (two_domains / "trainA").iterdir():
-                Image.open(path).convert("L").point(lambda grey: grey % 5).save(path)
+                Image.open(path).convert("L").point(lambda gray: gray % 5).save(path)
         opt = options("--pool_size", 0, "--batch_size", 2, "--init_gain", 0.2, *VARIANTS[variant])
         model = create_model(opt)
         model.setup(opt)
@@ -56,14 +56,14 @@ def build(options: Options, two_domains: Path) -> Build:
 
 
 def train(model: BaseModel, steps: int) -> dict[str, float]:
-    """The losses of the last of so many steps, on what the dataset of the model's options gives."""
+    """The losses of the last of `steps` training steps on the model's dataset."""
     for _, batch in zip(range(steps), create_dataset(model.opt), strict=False):
         model.set_input(batch)
         model.optimize_parameters()
     return model.get_current_losses()
 
 
-def test_every_trainable_model_is_swept() -> None:
+def test_every_trainable_model_is_tested() -> None:
     files = {path.stem.removesuffix("_model") for path in Path(models.__file__).parent.glob("*_model.py")}
     assert set(VARIANTS) >= files - {"base", "test"} and len(TRAINABLE) == len(files) - 2
 
@@ -77,12 +77,12 @@ def test_a_gradient_reaches_every_parameter(variant: str, build: Build) -> None:
         for key, parameter in network.named_parameters():
             assert parameter.grad is not None, f"{net}.{key}"
             assert torch.isfinite(parameter.grad).all(), f"{net}.{key}"
-            if parameter.dim() > 1:  # a bias before an instance norm has the gradient 0
+            if parameter.dim() > 1:  # the gradient of a bias before an instance norm is 0
                 assert parameter.grad.abs().max() > 0, f"{net}.{key}"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_network_learns_and_every_visual_is_an_image(variant: str, build: Build) -> None:
+def test_every_network_is_updated_and_every_visual_is_an_image(variant: str, build: Build) -> None:
     model = build(variant)
     before = copy.deepcopy(model.networks())
     train(model, 2)
@@ -91,20 +91,20 @@ def test_every_network_learns_and_every_visual_is_an_image(variant: str, build: 
     visuals = model.get_current_visuals()
     assert set(visuals) == set(model.visual_names)
     for visual, shown in visuals.items():
-        count = model.columns if visual == "samples" else 1  # of images side by side
+        count = model.columns if visual == "samples" else 1  # columns of the grid
         assert shown.dim() == 4 and shown.shape[-2:] == (count * model.opt.crop_size, count * model.opt.crop_size)
         assert shown.abs().max() <= 1
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_model_tests_as_it_trained(variant: str, build: Build) -> None:
+def test_testing_with_saved_weights_gives_the_same_visuals(variant: str, build: Build) -> None:
     model = build(variant)
     train(model, 1)
     model.folder.mkdir(parents=True)
     model.save_networks("latest")
     model.eval()
     batch = next(iter(create_dataset(model.opt)))
-    if variant == "dcgan":  # which is tested on another dataset
+    if variant == "dcgan":  # testing uses a different dataset
         batch = {"z": torch.randn(2, 100), "z_end": torch.randn(2, 100), "A_paths": ["sample_1", "sample_2"]}
     model.set_input(batch)
     model.test()
@@ -125,8 +125,8 @@ def test_every_model_tests_as_it_trained(variant: str, build: Build) -> None:
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name in TRAINABLE])
-def test_images_reach_the_networks_channel_by_channel(build: Build, variant: str) -> None:
-    """Loaders give them as they are decoded, pixel by pixel; networks would take over that layout, and its rounding."""
+def test_set_input_makes_images_contiguous(build: Build, variant: str) -> None:
+    """Loaders return channels-last images; networks would adopt that format, with different rounding."""
     model = build(variant)
     batch = next(iter(create_dataset(model.opt)))
     for name in {"A", "B"} & batch.keys():

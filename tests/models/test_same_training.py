@@ -1,4 +1,4 @@
-"""Every flag for speed or memory gives the same training: the first step nearly, and fifty steps like another seed."""
+"""Options for speed and memory do not change training: losses of the first step agree, those of 50 steps on average."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import Options
 
 Losses = list[dict[str, float]]
 STEPS = 50
-# The flags, and how far the losses of the first step may be, as shares.
+# The options, and the relative tolerance of the losses of the first step.
 FLAGS = {
     "winograd": (["--conv", "winograd"], 1e-4),
     "direct": (["--conv", "direct"], 1e-5),
@@ -55,7 +55,7 @@ def means(losses: Losses) -> dict[str, float]:
 
 @pytest.fixture
 def plain(train: Train) -> list[Losses]:
-    """The losses of training without flags, with five seeds."""
+    """The losses of training without these options, for five seeds."""
     return [train(seed=seed) for seed in range(1, 6)]
 
 
@@ -69,12 +69,12 @@ def check(name: str, train: Train, plain: list[Losses]) -> None:
         assert abs(found[loss] - by_seed[0][loss]) <= spread, (name, loss)
 
 
-def test_flags_train_alike(train: Train, plain: list[Losses]) -> None:
+def test_flags_give_equivalent_training(train: Train, plain: list[Losses]) -> None:
     for name in FLAGS.keys() - {"compiled"}:
         check(name, train, plain)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="torch.compile needs a compiler")
-def test_compiled_networks_train_alike(train: Train, plain: list[Losses]) -> None:
+def test_compiled_networks_give_equivalent_training(train: Train, plain: list[Losses]) -> None:
     check("compiled", train, plain)

@@ -1,4 +1,4 @@
-"""Learning rates of each policy, against numbers written by hand."""
+"""Learning-rate policies and schedules, against expected values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from util.errors import UserError
 
 
 def scheduled(**changed: Any) -> tuple[Adam, Schedule]:
-    """An optimizer and its schedule, with small round settings but for those that are given."""
+    """An optimizer and its schedule, with small round default settings."""
     settings = {"epoch_count": 1, "n_epochs": 3, "n_epochs_decay": 4, "lr_decay_iters": 2, "lr": 1.0, "beta1": 0.5}
     settings |= changed
     weight = torch.nn.Parameter(torch.zeros(1))
@@ -25,7 +25,7 @@ def scheduled(**changed: Any) -> tuple[Adam, Schedule]:
 
 
 def rates(epochs: int, **changed: Any) -> list[float]:
-    """The learning rate in each epoch of a run, by way of its optimizer."""
+    """The optimizer's learning rate in each epoch of a run."""
     optimizer, schedule = scheduled(**changed)
     seen = []
     for _ in range(epochs):
@@ -34,27 +34,27 @@ def rates(epochs: int, **changed: Any) -> list[float]:
     return seen
 
 
-def test_linear_holds_and_then_falls_evenly() -> None:
-    # Epochs 1, 2, 3 at the initial rate; 4 to 7 fall, and an eighth would be at 0.
+def test_linear_is_constant_and_then_decays() -> None:
+    # Epochs 1 to 3 have the initial rate; it decays in epochs 4 to 7, and is 0 in epoch 8.
     assert rates(8, lr_policy="linear") == pytest.approx([1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0])
 
 
-def test_linear_of_the_defaults() -> None:
+def test_linear_with_default_options() -> None:
     opt = argparse.Namespace(lr_policy="linear", n_epochs=100, n_epochs_decay=100)
     assert [lr_policies.linear(opt, epoch, 1) for epoch in (0, 99, 100, 199)] == pytest.approx(
         [1, 1, 100 / 101, 1 / 101]
     )
 
 
-def test_linear_starts_where_epoch_count_says() -> None:
+def test_linear_starts_at_epoch_count() -> None:
     assert rates(3, lr_policy="linear", epoch_count=5) == pytest.approx([0.6, 0.4, 0.2])
 
 
-def test_step_takes_a_tenth_at_every_interval() -> None:
+def test_step_multiplies_by_a_tenth_after_each_interval() -> None:
     assert rates(6, lr_policy="step") == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_cosine_falls_to_zero_and_stays_there() -> None:
+def test_cosine_decays_to_zero_and_stays() -> None:
     assert rates(7, lr_policy="cosine", n_epochs=4) == pytest.approx([1, 0.853553, 0.5, 0.146447, 0, 0, 0], abs=1e-6)
 
 
@@ -63,7 +63,7 @@ def test_an_unknown_policy_is_an_error() -> None:
         rates(1, lr_policy="sawtooth")
 
 
-def test_plateau_looks_at_the_epochs_mean_generator_loss(options: Options) -> None:
+def test_plateau_monitors_the_mean_generator_loss_of_an_epoch(options: Options) -> None:
     opt = options("--lr_policy", "plateau", "--lr", "1", "--ngf", "1", "--ndf", "1")
     model = create_model(opt)
     model.setup(opt)
@@ -76,10 +76,10 @@ def test_plateau_looks_at_the_epochs_mean_generator_loss(options: Options) -> No
         model.update_learning_rate()
         return model.learning_rate
 
-    assert epoch(3.0, 5.0) == 1  # a mean of 4
-    # Less than 1 % better does not count; the sixth such epoch takes a fifth.
+    assert epoch(3.0, 5.0) == 1  # mean 4
+    # An improvement below 1 % does not count; after six such epochs the rate is multiplied by 0.2.
     assert [epoch(4.0, 3.94) for _ in range(6)] == pytest.approx([1, 1, 1, 1, 1, 0.2])
-    assert epoch(3.0) == pytest.approx(0.2)  # better: patience anew
+    assert epoch(3.0) == pytest.approx(0.2)  # an improvement resets the patience
     assert [epoch(9.0) for _ in range(6)] == pytest.approx([0.2] * 5 + [0.04])
     assert all(o.param_groups[0]["lr"] == pytest.approx(0.04) for o in model.optimizers.values())
 
@@ -134,7 +134,7 @@ def test_plateau_reduces_each_group_and_is_restored() -> None:
 
 
 @pytest.mark.parametrize("policy", ["linear", "plateau"])
-def test_warm_up_rises_evenly_and_then_leaves_the_policy_alone(policy: str) -> None:
+def test_warm_up_is_linear_and_then_the_policy_applies(policy: str) -> None:
     optimizer = torch.optim.SGD(parameters(1), lr=1.0)
     schedule = Schedule(optimizer, settings(lr_policy=policy, lr_warmup=4))
     seen = []
@@ -150,7 +150,7 @@ def test_warm_up_rises_evenly_and_then_leaves_the_policy_alone(policy: str) -> N
 
 
 def restored(epochs: int, before: dict[str, Any], after: dict[str, Any], measure: float = 1.0) -> Adam:
-    """The optimizer of a run that is resumed with changed options after so many epochs."""
+    """The optimizer of a run that is resumed with changed options after `epochs` epochs."""
     optimizer, schedule = scheduled(**before)
     for _ in range(epochs):
         schedule.step(measure)
@@ -161,7 +161,7 @@ def restored(epochs: int, before: dict[str, Any], after: dict[str, Any], measure
 
 
 @pytest.mark.parametrize("policy", ["linear", "step", "cosine", "plateau"])
-def test_a_restored_rate_is_bit_for_bit_that_of_before(policy: str) -> None:
+def test_restored_rates_are_bit_identical(policy: str) -> None:
     for epochs in range(8):
         optimizer, schedule = scheduled(lr_policy=policy, lr=0.0003)
         for _ in range(epochs):
@@ -170,22 +170,22 @@ def test_a_restored_rate_is_bit_for_bit_that_of_before(policy: str) -> None:
         assert resumed.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
 
 
-def test_more_epochs_give_the_rates_of_a_longer_run() -> None:
+def test_changed_n_epochs_applies_to_a_resumed_run() -> None:
     # After 5 epochs of 3 + 4 the rate is 0.4; of 8 + 4 it is still 1.
     assert restored(5, {"lr_policy": "linear"}, {"lr_policy": "linear"}).param_groups[0]["lr"] == pytest.approx(0.4)
     longer = restored(5, {"lr_policy": "linear"}, {"lr_policy": "linear", "n_epochs": 8})
     assert longer.param_groups[0]["lr"] == 1
 
 
-def test_a_changed_rate_and_momentum_take_effect() -> None:
+def test_changed_lr_and_beta1_apply_to_a_resumed_run() -> None:
     changed = restored(5, {"lr_policy": "linear"}, {"lr_policy": "linear", "lr": 0.5, "beta1": 0.9})
     assert changed.param_groups[0]["lr"] == pytest.approx(0.2)
     assert changed.param_groups[0]["betas"] == (0.9, 0.999)
-    # Eight epochs without progress: one fifth has been taken, and half of that rate is asked for.
+    # Eight epochs without improvement: the rate is a fifth of the initial one, which --lr halves.
     plateau = restored(8, {"lr_policy": "plateau"}, {"lr_policy": "plateau", "lr": 0.5})
     assert plateau.param_groups[0]["lr"] == pytest.approx(0.1)
 
 
-def test_another_policy_takes_over_at_the_epoch_that_is_reached() -> None:
+def test_changed_policy_applies_from_the_current_epoch() -> None:
     assert restored(5, {"lr_policy": "linear"}, {"lr_policy": "step"}).param_groups[0]["lr"] == pytest.approx(0.01)
     assert restored(8, {"lr_policy": "plateau"}, {"lr_policy": "linear"}).param_groups[0]["lr"] == 0

@@ -1,4 +1,4 @@
-"""The explicit training step: what belongs to a batch, what is registered, and what a step leaves behind."""
+"""The training step: inputs and outputs of a batch, registration of networks and objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.base_model import BaseModel, Phase
 from models.step_data import StepData
 from models.template_model import TemplateModel
 from tests.conftest import Options
-from tests.models.test_parts import noise
+from tests.models.test_micro_batches import noise
 from util.errors import UserError
 
 
@@ -29,7 +29,7 @@ def built(opt: argparse.Namespace, kind: type[BaseModel] | None = None) -> BaseM
 
 
 class WithOwnTensors(TemplateModel):
-    """Has tensors of its own whose length is that of a batch."""
+    """Has other tensor attributes whose length equals the batch size."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
@@ -43,14 +43,14 @@ class WithOwnTensors(TemplateModel):
         self.mask = torch.ones(len(self.image_paths), 1)
         self.scale = torch.full((3,), 0.5)
 
-    def generate(self) -> dict[str, Tensor]:
+    def loss_G(self) -> dict[str, Tensor]:
         assert self.mask is not None
         self.seen.append((len(self.real_A), len(self.class_weights), len(self.mask), len(self.scale)))
         self.total = self.total + 1
-        return super().generate()
+        return super().loss_G()
 
 
-def test_tensors_of_the_users_own_are_neither_split_nor_joined(options: Options) -> None:
+def test_other_tensor_attributes_are_neither_split_nor_joined(options: Options) -> None:
     model = built(options("--model", "template", "--batch_size", 4, "--accumulate", 2), WithOwnTensors)
     model.outside = torch.zeros(4)
     model.set_input(noise(model, 4, 0))
@@ -62,7 +62,7 @@ def test_tensors_of_the_users_own_are_neither_split_nor_joined(options: Options)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
-def test_visuals_after_a_step_are_those_of_the_whole_batch(options: Options, accumulate: int) -> None:
+def test_visuals_contain_the_whole_batch(options: Options, accumulate: int) -> None:
     model = built(options("--batch_size", 4, "--pool_size", 0, "--accumulate", accumulate))
     netG = create_model(model.opt).netG_A.double()
     netG.load_state_dict(model.netG_A.state_dict())
@@ -78,7 +78,7 @@ def test_visuals_after_a_step_are_those_of_the_whole_batch(options: Options, acc
         assert torch.allclose(visuals["fake_B"][i], expected[i], atol=1e-12)
 
 
-def test_outputs_of_an_earlier_batch_do_not_stay(options: Options) -> None:
+def test_outputs_of_an_earlier_batch_are_removed(options: Options) -> None:
     model = built(options())
     model.set_input(noise(model, 1, 0))
     model.optimize_parameters()
@@ -87,31 +87,31 @@ def test_outputs_of_an_earlier_batch_do_not_stay(options: Options) -> None:
     assert not hasattr(model, "fake_B") and list(model.get_current_visuals()) == ["real_A", "real_B"]
 
 
-class Forgetful(TemplateModel):
-    """Trains a network that no checkpoint would contain."""
+class UnregisteredNetwork(TemplateModel):
+    """Trains a network that is not registered."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.extra = nn.Conv2d(3, 3, 1)
-        self.phases[0] = Phase("G", [self.netG, self.extra], self.adam(self.netG, self.extra), [self.generate])
+        self.phases[0] = Phase("G", [self.netG, self.extra], self.adam(self.netG, self.extra), [self.loss_G])
 
 
-class ForgetfulOptimizer(TemplateModel):
-    """Its optimizer does, though its phase does not name it."""
+class UnregisteredParameters(TemplateModel):
+    """Its optimizer has the parameters of a network that is not registered, and that no phase lists."""
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.phases[0].optimizer = self.adam(self.netG, nn.Conv2d(3, 3, 1))
 
 
-@pytest.mark.parametrize("kind", [Forgetful, ForgetfulOptimizer])
-def test_a_trained_network_that_is_not_registered_is_an_error(options: Options, kind: type[BaseModel]) -> None:
+@pytest.mark.parametrize("kind", [UnregisteredNetwork, UnregisteredParameters])
+def test_training_an_unregistered_network_is_an_error(options: Options, kind: type[BaseModel]) -> None:
     opt = options("--model", f"{__name__}:{kind.__name__}")
     with pytest.raises(UserError, match=r"^phase G of the model trains .*, which is not registered and would never"):
         create_model(opt)
 
 
-def test_registered_networks_and_objects_are_in_the_checkpoint(options: Options) -> None:
+def test_checkpoints_contain_registered_networks_and_objects(options: Options) -> None:
     model = built(options("--model", "template", "--ema_decay", "0.9"), TemplateModel)
     extra = model.add_state("extra", nn.BatchNorm2d(2))
     assert model.networks() == {"G": model.netG, "D": model.netD}
@@ -120,7 +120,7 @@ def test_registered_networks_and_objects_are_in_the_checkpoint(options: Options)
     assert objects.keys() == names | {"epoch_loss", "precision", "watch"} and objects["extra"] is extra
 
 
-def test_old_names_work_and_warn(options: Options) -> None:
+def test_deprecated_names_work_and_warn(options: Options) -> None:
     model = built(options("--model", "template"), TemplateModel)
     with pytest.warns(FutureWarning, match="place is now prepare_network"):
         network = model.place(nn.Conv2d(1, 1, 1))
@@ -132,22 +132,22 @@ def test_old_names_work_and_warn(options: Options) -> None:
         assert torch.equal(model.query(model.pool, images), images)
 
 
-def test_splitting_and_joining_gives_back_the_batch() -> None:
+def test_split_and_join_restore_the_batch() -> None:
     data = StepData(inputs={"x": torch.arange(5.0), "constant": torch.ones(3)}, images=5)
     parts = data.split(2)
-    assert [part.images for part in parts] == [3, 2] and [part.share for part in parts] == [0.6, 0.4]
+    assert [part.images for part in parts] == [3, 2] and [part.fraction for part in parts] == [0.6, 0.4]
     for part in parts:
         assert torch.equal(part.inputs["constant"], torch.ones(3))
         part.outputs = {"y": 2 * part.inputs["x"], "scalar": part.inputs["x"].sum()}
     data.join(parts)
     assert torch.equal(data.outputs["y"], 2 * data.inputs["x"])
-    assert data.outputs["scalar"] == 7  # belongs to no image: of the last micro-batch
+    assert data.outputs["scalar"] == 7  # not per image: the value of the last micro-batch
     assert data.split(1) == [data]
 
 
 @pytest.mark.parametrize("model", ["pix2pix", "colorization", "cut"])
 def test_fp16_with_batch_norm_steps(options: Options, model: str) -> None:
-    """Statistics of norms are restored only after the last backward pass, as graphs refer to them."""
+    """Running statistics are restored only after the last backward pass, because graphs refer to them."""
     flags = ["--model", model, "--norm", "batch", "--precision", "fp16", "--phase", "trainA"]
     flags += ["--netG", "resnet_6blocks"] if model == "cut" else ["--netG", "unet_128"]
     flags += ["--crop_size", "128", "--load_size", "128"]

@@ -1,4 +1,4 @@
-"""Mistakes that users make, and the sentence that each of them gets."""
+"""Mistakes that users make, and the error message of each."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from models import create_model
 from options import TestOptions, TrainOptions
 from tests.conftest import SMALL, write_tiles
 from util.errors import UserError
-from util.runs import init_from as fine_tuning
-from util.runs.checkpoint import save_weights
+from util.runs.init_from import load_initial_weights
 from util.runs.run import Run
+from util.runs.weights import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = shlex.join([*SMALL, "--ngf", "1", "--ndf", "1"])
 ENDINGS = ".png, .jpg, .jpeg, .jpe, .jfif, .webp, .bmp, .tif, .tiff, .ppm, .pgm, .pbm, .pnm"
 
-# A command line (after --dataroot tiles, where it does not say otherwise), and what is said of it; ~ is any text.
+# Flags (after --dataroot tiles, unless they override it), and the error message; ~ is any text.
 TRAINING = {
     # Flags that do not exist, or have no value.
-    "--lambda_a 5": "--lambda_a is no option; did you mean --lambda_A?",
-    "--n-epochs 5": "--n-epochs is no option; did you mean --n_epochs?",
-    "--n_epoch=5": "--n_epoch is no option; did you mean --n_epochs?",
-    "--wibble": "--wibble is no option; --help lists all of them",
+    "--lambda_a 5": "unknown option --lambda_a; did you mean --lambda_A?",
+    "--n-epochs 5": "unknown option --n-epochs; did you mean --n_epochs?",
+    "--n_epoch=5": "unknown option --n_epoch; did you mean --n_epochs?",
+    "--wibble": "unknown option --wibble; --help lists all options",
     "--name": "--name: expected one argument",
-    "horses": "'horses' stands where a flag is expected: every value follows its flag",
-    "--results_dir x": "--results_dir is no option~",
+    "horses": "unexpected argument 'horses': each value must follow its flag",
+    "--results_dir x": "unknown option --results_dir; ~",
     # Values out of range, or of another kind.
-    "--lr 0": "--lr: '0' is not a number above 0",
-    "--lr fast": "--lr: 'fast' is not a number above 0",
-    "--lr nan": "--lr: 'nan' is not a number above 0",
-    "--n_epochs ten": "--n_epochs: 'ten' is not a whole number at least 0",
-    "--n_epochs 1e2": "--n_epochs: '1e2' is not a whole number at least 0",
-    f"--n_epochs 1{'0' * 400}": "--n_epochs: '1~0' is not a whole number at least 0",
-    "--batch_size 0": "--batch_size: '0' is not a whole number at least 1",
-    "--batch_size 1.5": "--batch_size: '1.5' is not a whole number at least 1",
-    "--beta1 1": "--beta1: '1' is not a number at least 0 and at most 0.999",
-    "--lambda_A -1": "--lambda_A: '-1' is not a number at least 0",
-    "--display_port 99999": "--display_port: '99999' is not a whole number at least 1 and at most 65535",
-    "--seed -3": "--seed: '-3' is not a whole number at least 0 and at most 2~e+09",
+    "--lr 0": "--lr: must be above 0, not 0",
+    "--lr fast": "--lr: must be a number, not 'fast'",
+    "--lr nan": "--lr: must be a number, not 'nan'",
+    "--n_epochs ten": "--n_epochs: must be an integer, not 'ten'",
+    "--n_epochs 1e2": "--n_epochs: must be an integer, not '1e2'",
+    f"--n_epochs 1{'0' * 400}": "--n_epochs: the number is too large",
+    "--batch_size 0": "--batch_size: must be at least 1, not 0",
+    "--batch_size 1.5": "--batch_size: must be an integer, not '1.5'",
+    "--beta1 1": "--beta1: must be at least 0 and at most 0.999, not 1",
+    "--lambda_A -1": "--lambda_A: must be at least 0, not -1",
+    "--display_port 99999": "--display_port: must be at least 1 and at most 65535, not 99999",
+    "--seed -3": "--seed: must be at least 0 and at most 2147483647, not -3",
     # Choices.
-    "--netG resnet_50": "--netG: invalid choice: 'resnet_50' (choose from ~resnet_9blocks~unet_128~)",
+    "--netG resnet_50": "--netG: resnet_50 is unknown: choose one of resnet_9blocks, ~unet_128~",
     "--direction A2B": "--direction: invalid choice: 'A2B' (choose from ~AtoB~BtoA~)",
-    "--device tpu": "--device: 'tpu' is none of auto, cpu, cuda, cuda:0 (and so on), mps",
-    "--gpu_ids none": "--gpu_ids none: expected the number of a GPU, or -1 for the CPU",
-    "--gpu_ids 0 --device cpu": "--gpu_ids 0 and --device cpu say the same thing: give one of them",
+    "--device tpu": "--device: must be auto, cpu, mps, cuda, or a GPU such as cuda:0, not 'tpu'",
+    "--gpu_ids none": "--gpu_ids none: must be the number of a GPU, or -1 for the CPU",
+    "--gpu_ids 0 --device cpu": "--gpu_ids 0 and --device cpu both choose the device: give only one",
     "--model cyclegan": "--model cyclegan is not known: choose one of ~cycle_gan, ~, or give a class of your own as "
     "package.module:Class",
     "--model my_package.mine:Model": "--model my_package.mine:Model: no module my_package is found in this folder or "
@@ -63,60 +63,62 @@ TRAINING = {
     "--model json:JSONDecoder": "--model json:JSONDecoder: <class 'json.decoder.JSONDecoder'> is no subclass of "
     "models.BaseModel",
     "--model test": "--model test can't be trained: it only translates, with test.py",
-    "--dataset_mode unpaired": "--dataset_mode unpaired is not known: choose one of ~single, template, unaligned, or "
+    "--dataset_mode unpaired": "--dataset_mode unpaired is not known: choose one of aligned, ~single, unaligned, or "
     "give a class of your own as package.module:Class",
     "--cache memory": "--cache: invalid choice: 'memory' (choose from ~none~ram~disk~)",
-    "--translate A": "--translate is no option~",
+    "--translate A": "unknown option --translate; ~",
     # Options that do not go together.
-    "--load_size 128": "--load_size 128 is smaller than --crop_size 256, so --preprocess resize_and_crop has nothing "
-    "to crop from: use --load_size 256 or larger",
+    "--load_size 128": "--load_size 128 is smaller than --crop_size 256, so --preprocess resize_and_crop can't crop: "
+    "use --load_size 256 or larger",
     "--preprocess scale_width_and_crop --load_size 200": "--load_size 200 is smaller than --crop_size 256~",
-    "--crop_size 250": "--crop_size 250 does not fit --netG resnet_9blocks, which takes multiples of 4 from 8 on: use "
-    "248, or another --netG",
-    "--crop_size 4 --netD pixel": "--crop_size 4 does not fit --netG resnet_9blocks, which takes multiples of 4 from 8 "
-    "on: use 8, or another --netG",
-    "--netG unet_256 --crop_size 300 --load_size 320": "--crop_size 300 does not fit --netG unet_256, which takes "
-    "multiples of 256 from 256 on: use 256, or another --netG",
-    "--netG unet_128 --crop_size 64": "--crop_size 64 does not fit --netG unet_128, which takes multiples of 128 from "
-    "128 on: use 128, or another --netG",
-    "--crop_size 16": "--crop_size 16 is too small for --netD basic of 3 layers, which needs 24: use --netD n_layers "
+    "--crop_size 250": "--crop_size 250 does not fit --netG resnet_9blocks, which needs a multiple of 4 and at least "
+    "8: use 248, or another --netG",
+    "--crop_size 4 --netD pixel": "--crop_size 4 does not fit --netG resnet_9blocks, which needs a multiple of 4 and "
+    "at least 8: use 8, or another --netG",
+    "--netG unet_256 --crop_size 300 --load_size 320": "--crop_size 300 does not fit --netG unet_256, which needs a "
+    "multiple of 256 and at least 256: use 256, or another --netG",
+    "--netG unet_128 --crop_size 64": "--crop_size 64 does not fit --netG unet_128, which needs a multiple of 128 "
+    "and at least 128: use 128, or another --netG",
+    "--crop_size 16": "--crop_size 16 is too small for --netD basic with 3 layers, which needs 24: use --netD n_layers "
     "with a smaller --n_layers_D, or --netD pixel",
-    "--netD n_layers --n_layers_D 7": "--crop_size 256 is too small for --netD n_layers of 7 layers, which needs 384~",
+    "--netD n_layers --n_layers_D 7": "--crop_size 256 is too small for --netD n_layers with 7 layers, which needs "
+    "384~",
     "--input_nc 1": "--lambda_identity 0.5 needs equal channel counts, not --input_nc 1 and --output_nc 3: use "
     "--lambda_identity 0",
     "--lambda_color 2 --input_nc 1 --lambda_identity 0": "--lambda_color 2.0 compares colors, and --input_nc 1 and "
     "--output_nc 3 are not both 3: use --lambda_color 0",
     "--lambda_A 0 --lambda_B 0 --lambda_GAN 0": "--lambda_A, --lambda_B and --lambda_GAN are all 0: there is nothing "
-    "to learn; give one of them a weight",
+    "to learn; set one of them above 0",
     "--lambda_A 0 --lambda_B 0 --lambda_GAN 0 --lambda_color 1": "--lambda_A, --lambda_B and --lambda_GAN are all 0: "
-    "--lambda_color alone does not say what images look like; give one of them a weight",
-    "--augment diffaug --lambda_GAN 0": "--augment diffaug is for discriminators, and --lambda_GAN 0 has none: use "
+    "--lambda_color alone does not define an image; set one of them above 0",
+    "--augment diffaug --lambda_GAN 0": "--augment diffaug needs discriminators, and --lambda_GAN 0 has none: use "
     "--augment basic",
-    "--model dcgan --crop_size 100 --load_size 100": "--crop_size 100: --model dcgan makes images of 32, 64, 128 or "
-    "256 pixels",
+    "--model dcgan --crop_size 100 --load_size 100": "--crop_size 100: --model dcgan generates images of 32, 64, 128 "
+    "or 256 pixels",
     **{
-        f"--model dcgan --dataset_mode {mode}": f"--dataset_mode {mode} is for models that translate, and --model "
-        "dcgan makes images of noise: use --dataset_mode single"
+        f"--model dcgan --dataset_mode {mode}": f"--dataset_mode {mode} is for models that translate images, and "
+        "--model dcgan generates them from noise: use --dataset_mode single"
         for mode in ("aligned", "colorization", "template", "unaligned")
     },
-    "--model dcgan --preprocess none": "--preprocess none leaves images of any size, and --model dcgan takes squares: "
-    "use one that crops",
+    "--model dcgan --preprocess none": "--preprocess none does not crop, and --model dcgan needs squares: use "
+    "resize_and_crop",
     "--model dcgan --netG unet_128": "--netG is an option of --model colorization, cut, cycle_gan, ~",
-    "--model dcgan --dataset_mode latent": "--dataset_mode latent has no images to learn from: it is what test.py "
-    "gives --model dcgan",
+    "--model dcgan --dataset_mode latent": "--dataset_mode latent has no images to train on: use it with test.py and "
+    "--model dcgan",
     **{
-        f"--model {model} --dataset_mode unaligned": f"--dataset_mode unaligned pairs images by chance, and --model "
+        f"--model {model} --dataset_mode unaligned": f"--dataset_mode unaligned pairs images at random, and --model "
         f"{model} learns from true pairs: use --dataset_mode aligned"
         for model in ("pix2pix", "pix2pix_hd")
     },
     **{
-        f"--model colorization --dataset_mode {mode}": f"--dataset_mode {mode} leaves lightness and colours together, "
-        "and --model colorization takes them apart: use --dataset_mode colorization"
+        f"--model colorization --dataset_mode {mode}": f"--dataset_mode {mode} does not separate lightness and color, "
+        "which --model colorization needs: use --dataset_mode colorization"
         for mode in ("aligned", "single", "template", "unaligned")
     },
-    "--model colorization --direction BtoA": "--direction BtoA: --dataset_mode colorization has no way back: use AtoB",
-    "--model colorization --input_nc 3": "--input_nc 3 and --output_nc 2: --dataset_mode colorization goes from "
-    "lightness to two channels of colour: use --input_nc 1 and --output_nc 2",
+    "--model colorization --direction BtoA": "--direction BtoA: --dataset_mode colorization has one direction only: "
+    "use --direction AtoB",
+    "--model colorization --input_nc 3": "--input_nc 3 and --output_nc 2: --dataset_mode colorization has 1 channel "
+    "of lightness and 2 of color: use --input_nc 1 and --output_nc 2",
     "--model colorization": "--dataroot tiles contains testA, testB, trainA, trainB: expected train in it (see "
     "--phase)",
     "--augment flips": "--augment: invalid choice: 'flips' (choose from ~none~basic~diffaug~)",
@@ -129,58 +131,59 @@ TRAINING = {
         "class ids: use --model pix2pix or pix2pix_hd"
         for model in ("cycle_gan", "cut", "template")
     },
-    "--model pix2pix --label_nc 300": "--label_nc: '300' is not a whole number at least 0 and at most 256",
-    "--model pix2pix --label_nc 35 --input_nc 4": "--input_nc 4: with --label_nc 35 there are as many channels",
+    "--model pix2pix --label_nc 300": "--label_nc: must be at least 0 and at most 256, not 300",
+    "--model pix2pix --label_nc 35 --input_nc 4": "--input_nc 4: --label_nc 35 sets the input channels: remove "
+    "--input_nc",
     "--model pix2pix --dataroot joined --label_nc 35": "--label_nc 35 needs two folders, joined/trainA and "
     "joined/trainB: class ids and an image can't be side by side, as in joined/train",
     "--model pix2pix --dataroot empty": "--dataroot empty contains nothing: expected trainA and trainB in it (see "
     "--phase); or empty/train, where each image has A and B side by side",
-    "--model pix2pix_hd --crop_size 40 --load_size 40": "--crop_size 40 does not fit --netG global, which takes "
-    "multiples of 16 from 32 on: use 32, or another --netG",
-    "--model pix2pix_hd --crop_size 32 --load_size 32": "--crop_size 32 is too small for --netD basic of 3 layers at 2 "
-    "scales, which needs 48: use --netD n_layers with a smaller --n_layers_D, or a smaller --num_D",
+    "--model pix2pix_hd --crop_size 40 --load_size 40": "--crop_size 40 does not fit --netG global, which needs a "
+    "multiple of 16 and at least 32: use 32, or another --netG",
+    "--model pix2pix_hd --crop_size 32 --load_size 32": "--crop_size 32 is too small for --netD basic with 3 layers "
+    "at 2 scales, which needs 48: use --netD n_layers with a smaller --n_layers_D, or a smaller --num_D",
     "--model pix2pix_hd --netD pixel": "--netD pixel has no layers to match: use basic or n_layers with --model "
     "pix2pix_hd",
-    "--model pix2pix_hd --niter_fix_global 3": "--niter_fix_global 3: only --netG local has a global part, not global",
-    "--model pix2pix_hd --netG local --niter_fix_global 3": "--niter_fix_global 3 keeps the global part as it is, "
-    "which a run of --netG global has to bring: give --init_from RUN --init_partial",
-    "--model pix2pix_hd --lambda_vgg 5 --output_nc 1": "--lambda_vgg 5.0 is for colour images, not --output_nc 1",
+    "--model pix2pix_hd --niter_fix_global 3": "--niter_fix_global 3 needs --netG local: global has no global part",
+    "--model pix2pix_hd --netG local --niter_fix_global 3": "--niter_fix_global 3 freezes the global part, which "
+    "needs trained weights from a run of --netG global: add --init_from RUN --init_partial",
+    "--model pix2pix_hd --lambda_vgg 5 --output_nc 1": "--lambda_vgg 5.0 needs color images, not --output_nc 1",
     "--model cut --lambda_NCE 0 --lambda_GAN 0": "--lambda_GAN and --lambda_NCE are both 0: there is nothing to learn",
-    "--model cut --netG unet_256": "--netG unet_256 has no features to contrast: --model cut takes --netG "
-    "resnet_9blocks",
+    "--model cut --netG unet_256": "--netG unet_256 has no features for the contrastive loss: --model cut needs a "
+    "ResNet, such as --netG resnet_9blocks",
     "--model cut --output_nc 1": "--lambda_NCE 1.0 needs equal channel counts, not --input_nc 3 and --output_nc 1: use "
     "--lambda_NCE 0",
     "--model cut --CUT_mode FasterCUT": "--CUT_mode: invalid choice: 'FasterCUT' (choose from ~CUT~FastCUT~)",
-    "--model cut --nce_idt maybe": "--nce_idt: 'maybe' is neither True nor False",
-    "--model cut --config cut.yaml": "--config cut.yaml: nce_idt: 'perhaps' is neither True nor False",
-    "--model cut --nce_T 0": "--nce_T: '0' is not a number above 0",
-    "--n_epochs 0 --n_epochs_decay 0": "--epoch_count 1 is after the last epoch, which is 0 (--n_epochs and "
-    "--n_epochs_decay together): there is nothing to train",
-    "--epoch_count 201": "--epoch_count 201 is after the last epoch, which is 200 (~): there is nothing to train",
-    "--continue_train --overwrite": "--continue_train and --overwrite are opposites: give one of them",
+    "--model cut --nce_idt maybe": "--nce_idt: must be True or False, not 'maybe'",
+    "--model cut --config cut.yaml": "--config cut.yaml: nce_idt: must be True or False, not 'perhaps'",
+    "--model cut --nce_T 0": "--nce_T: must be above 0, not 0",
+    "--n_epochs 0 --n_epochs_decay 0": "--epoch_count 1 is after the last epoch, 0 (--n_epochs plus "
+    "--n_epochs_decay): there is nothing to train",
+    "--epoch_count 201": "--epoch_count 201 is after the last epoch, 200 (--n_epochs plus --n_epochs_decay): there "
+    "is nothing to train",
+    "--continue_train --overwrite": "--continue_train resumes the run and --overwrite deletes it: give only one",
     # Names.
-    "--name ../../x": "--name '../../x' is no name of a folder in --checkpoints_dir ./checkpoints",
-    "--name ..": "--name '..' is no name of a folder in --checkpoints_dir ./checkpoints",
-    "--name /tmp/x": "--name '/tmp/x' is no name of a folder in --checkpoints_dir ./checkpoints",
-    "--suffix {net}": "--suffix {net}: names options in braces, such as {netG} ('net')",
-    "--suffix {netG.depth}": "--suffix {netG.depth}: names options in braces, such as {netG} (~)",
-    "--suffix {": "--suffix {: names options in braces, such as {netG} (~)",
+    "--name ../../x": "--name '../../x' does not name a folder inside --checkpoints_dir ./checkpoints",
+    "--name ..": "--name '..' does not name a folder inside --checkpoints_dir ./checkpoints",
+    "--name /tmp/x": "--name '/tmp/x' does not name a folder inside --checkpoints_dir ./checkpoints",
+    "--suffix {net}": "--suffix {net}: braces must contain the name of an option, such as {netG} ('net')",
+    "--suffix {netG.depth}": "--suffix {netG.depth}: braces must contain the name of an option, such as {netG} (~)",
+    "--suffix {": "--suffix {: braces must contain the name of an option, such as {netG} (~)",
     # Files of options.
     "--config nowhere.yaml": "--config nowhere.yaml does not exist",
     "--config options.txt": "--config options.txt: expected a file ending in .yaml or .json",
     "--config broken.yaml": "--config broken.yaml can't be read: ~",
     "--config broken.json": "--config broken.json can't be read: ~",
     "--config binary.yaml": "--config binary.yaml can't be read: ~",
-    "--config list.yaml": "--config list.yaml: expected names and values of options, such as n_epochs: 20",
-    "--config unknown.yaml": "--config unknown.yaml: n_epoch is no option; did you mean n_epochs?",
-    "--config range.yaml": "--config range.yaml: batch_size: '0' is not a whole number at least 1",
-    "--config choice.yaml": "--config choice.yaml: norm: 'group' is none of instance, batch, none, syncbatch",
-    "--config switch.yaml": "--config switch.yaml: no_flip: expected true or false, not 'maybe'",
+    "--config list.yaml": "--config list.yaml: must contain options and their values, such as n_epochs: 20",
+    "--config unknown.yaml": "--config unknown.yaml: unknown option n_epoch; did you mean n_epochs?",
+    "--config range.yaml": "--config range.yaml: batch_size: must be at least 1, not 0",
+    "--config choice.yaml": "--config choice.yaml: norm: must be one of instance, batch, none, syncbatch, not 'group'",
+    "--config switch.yaml": "--config switch.yaml: no_flip: must be true or false, not 'maybe'",
     "--config model.yaml": "--model 5 is not known: choose one of ~",
-    "--config null.yaml": "--config null.yaml: model: expected a single value, not None",
+    "--config null.yaml": "--config null.yaml: model: must be a single value, not None",
     # Images.
-    "--dataroot ''": "--dataroot is required: the folder of your images, with trainA and trainB, or testA and "
-    "testB, in it",
+    "--dataroot ''": "--dataroot is required: the folder of your images, which contains trainA and trainB",
     "--dataroot nowhere": "--dataroot nowhere does not exist: expected nowhere/trainA and nowhere/trainB",
     "--dataroot options.txt": "--dataroot options.txt is a file: expected a folder that contains trainA and trainB",
     "--dataroot empty": "--dataroot empty contains nothing: expected trainA and trainB in it (see --phase)",
@@ -190,85 +193,85 @@ TRAINING = {
     "--dataroot texts": f"texts/trainA contains no image among its 2 files: expected files ending in {ENDINGS}",
     "--phase val": "--dataroot tiles contains testA, testB, trainA, trainB: expected valA and valB in it (see --phase)",
     # Runs.
-    "--name mine": "checkpoints/mine holds a run already: --continue_train goes on with it, --overwrite starts anew, "
-    "--name gives this run another folder",
-    "--name new --continue_train": "--continue_train: checkpoints/new holds no checkpoint; leave the flag out to start "
-    "a run",
+    "--name mine": "checkpoints/mine already contains a run: use --continue_train to resume it, --overwrite to "
+    "replace it, or --name for a different folder",
+    "--name new --continue_train": "--continue_train: checkpoints/new has no checkpoint; omit the flag to start a "
+    "new run",
     "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: check --epoch, "
-    "and in testing --model and --model_suffix, as there is latest_net_D_A.pth, latest_net_D_B.pth, "
+    "and for test.py --model and --model_suffix; the folder has latest_net_D_A.pth, latest_net_D_B.pth, "
     "latest_net_G_A.pth, latest_net_G_B.pth",
-    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, and can't go on with another: start a "
-    "new run (--init_from mine takes over what fits)",
-    "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB, and would go on with other "
-    "images; --force it",
-    "--epoch 5 --name new": "--epoch 5 says which weights to load, by --continue_train or --init_from RUN",
+    "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, which can't change on resume: start a new run "
+    "(--init_from mine loads the weights that fit)",
+    "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB; add --force to resume it "
+    "with other images",
+    "--epoch 5 --name new": "--epoch 5 has an effect only with --continue_train or --init_from RUN",
     "--name mine --continue_train --dataroot others": "--dataroot others differs from the dataset that the run was "
     "trained on: trainB had 1 images with ~ bytes in total, and now has 2 with ~ bytes; restore it, or resume with the "
     "changed dataset by --force",
-    "--name mine --continue_train --init_from one": "--continue_train goes on with a run's own weights, --init_from "
-    "starts a new run: give one",
-    "--force": "--force is for --continue_train: a new run has nothing that could not fit",
-    "--init_partial": "--init_partial is for --init_from RUN_OR_FILE, which is not given",
-    "--name new --init_from nothing": "--init_from nothing is no run in --checkpoints_dir checkpoints, no folder and "
-    "no file",
+    "--name mine --continue_train --init_from one": "--continue_train resumes a run and --init_from starts a new "
+    "one: give only one",
+    "--force": "--force has an effect only with --continue_train",
+    "--init_partial": "--init_partial has an effect only with --init_from RUN_OR_FILE",
+    "--name new --init_from nothing": "--init_from nothing is neither a run in --checkpoints_dir checkpoints nor a "
+    "folder nor a file",
     "--name new --init_from tiles": "--init_from tiles: tiles has none of latest_net_G_A.pth, latest_net_G_B.pth, "
     "latest_net_D_A.pth, latest_net_D_B.pth",
-    "--name new --init_from checkpoints/bare/latest_net_G.pth": "--init_from checkpoints/bare/latest_net_G.pth: its "
-    "name does not say for which network it is: call it latest_net_G_A.pth or latest_net_G_B.pth or "
+    "--name new --init_from checkpoints/bare/latest_net_G.pth": "--init_from checkpoints/bare/latest_net_G.pth: the "
+    "file name does not tell the network: rename it to latest_net_G_A.pth or latest_net_G_B.pth or "
     "latest_net_D_A.pth or latest_net_D_B.pth",
     "--name new --netG resnet_6blocks --init_from checkpoints/mine/latest_net_G_A.pth": "--init_from "
-    "checkpoints/mine/latest_net_G_A.pth fits only in part (netG_A: ~ parameters from "
-    "checkpoints/mine/latest_net_G_A.pth; netG_B: no file; ~): --init_partial takes over what fits",
-    "--name new --norm batch --init_from mine": "--init_from mine fits only in part (netG_A: ~ parameters are "
-    "missing, ~",
-    "--epoch ../../x": "--epoch '../../x' is no part of a file's name",
-    "--phase ../x": "--phase '../x' is no part of a file's name",
-    "--time_limit 0": "--time_limit: '0' is not a number above 0",
-    "--name mine --continue_train --lambda_GAN 0": "checkpoints/mine/latest_state.pt holds other objects than this run "
-    "has (~net_D_A~): continue with the options it was started with",
-    "--name cut_off --continue_train": "checkpoints/cut_off/latest_state.pt is damaged (its SHA-256 sum is another), "
-    "and there is no state from before: --continue_train --epoch N --epoch_count N+1 goes on from the weights of epoch "
-    "N, with new optimizers",
-    "--checkpoints_dir options.txt": "--checkpoints_dir options.txt: options.txt/tiles_cycle_gan can't be made (Not a "
+    "checkpoints/mine/latest_net_G_A.pth fits only partly (netG_A: ~ parameters from "
+    "checkpoints/mine/latest_net_G_A.pth; netG_B: no file; ~): add --init_partial to load what fits",
+    "--name new --norm batch --init_from mine": "--init_from mine fits only partly (netG_A: ~ missing, ~",
+    "--epoch ../../x": "--epoch: must be usable in a file name, without / or \\, not '../../x'",
+    "--phase ../x": "--phase: must be usable in a file name, without / or \\, not '../x'",
+    "--time_limit 0": "--time_limit: must be above 0, not 0",
+    "--name mine --continue_train --lambda_GAN 0": "checkpoints/mine/latest_state.pt has other networks than this "
+    "run (net_D_A, net_D_B): resume with the network options the run was started with",
+    "--name cut_off --continue_train": "checkpoints/cut_off/latest_state.pt is damaged (its SHA-256 sum does not "
+    "match) and there is no fallback checkpoint: resume from the weights of epoch N, with new optimizers, by "
+    "--continue_train --epoch N --epoch_count N+1",
+    "--checkpoints_dir options.txt": "--checkpoints_dir options.txt: can't create options.txt/tiles_cycle_gan (Not a "
     "directory)",
 }
 TESTING = {
-    "--name colours --model test": "--output_nc 2: two channels of colour are no image without the lightness: test the "
-    "run with --model colorization",
+    "--name colors --model test": "--output_nc 2: two channels of color need the lightness to make an image: test "
+    "the run with --model colorization",
     "--name bare --model test --dataset_mode aligned --label_nc 35": "--label_nc 35: --model test takes images, not "
     "class ids: use --model pix2pix or pix2pix_hd",
-    "--name noise --dataset_mode unaligned": "--dataset_mode unaligned is for models that translate, and --model dcgan "
-    "makes images of noise: use --dataset_mode latent",
-    "--name mine --dataset_mode latent": "--dataset_mode latent is for models of noise, such as dcgan, not for --model "
-    "cycle_gan",
-    "--lambda_A 5 --name mine": "--lambda_A is no option~",
+    "--name noise --dataset_mode unaligned": "--dataset_mode unaligned is for models that translate images, and "
+    "--model dcgan generates them from noise: use --dataset_mode latent",
+    "--name mine --dataset_mode latent": "--dataset_mode latent is for models that turn noise into images, such as "
+    "dcgan, not for --model cycle_gan",
+    "--lambda_A 5 --name mine": "unknown option --lambda_A; ~",
     "--name mine --translate C": "--translate: invalid choice: 'C' (choose from ~both~A~B~)",
     "--name mine --model test --model_suffix _A --translate A": "--translate is an option of --model cycle_gan, not ~",
-    "--num_test 0": "--num_test: '0' is not a whole number at least 1",
-    "--aspect_ratio 0": "--aspect_ratio: '0' is not a number above 0",
-    "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: there is no run "
-    "at all yet, so train first",
-    "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: give --name (one of "
-    "bare, colours, cut_off, lost, mine, ~noise, ~page)",
-    "--checkpoints_dir several": "several runs were trained on --dataroot tiles: give one as --name: one, two",
-    "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or remove it and give "
-    "the options of the networks by hand",
-    "--name his": "--name his: there is no such run in --checkpoints_dir checkpoints: give --name (one of "
-    "bare, ~mine, ~)",
-    "--name his --checkpoints_dir none": "--name his: there is no such run in --checkpoints_dir none: there is no "
-    "run at all yet, so train first",
+    "--num_test 0": "--num_test: must be at least 1, not 0",
+    "--aspect_ratio 0": "--aspect_ratio: must be above 0, not 0",
+    "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: there are no runs "
+    "yet, so train first",
+    "--dataroot flat": "no run in --checkpoints_dir checkpoints was trained on --dataroot flat: choose one with "
+    "--name: bare, colors, cut_off, lost, mine, ~noise, ~page",
+    "--checkpoints_dir several": "several runs were trained on --dataroot tiles: choose one with --name: one, two",
+    "--checkpoints_dir broken --name one": "broken/one/options.json can't be read: restore it, or delete it and give "
+    "the options of the networks as flags",
+    "--name his": "--name his: --checkpoints_dir checkpoints has no such run: choose one with --name: bare, ~mine, ~",
+    "--name his --checkpoints_dir none": "--name his: --checkpoints_dir none has no such run: there are no runs yet, "
+    "so train first",
     "--name lost": "checkpoints/lost/latest_net_G_A.pth is missing: train first, or check --name, --epoch and "
     "--checkpoints_dir",
     "--name mine --epoch 30": "checkpoints/mine/30_net_G_A.pth is missing: ~",
     "--name mine --load_iter 2000": "checkpoints/mine/iter_2000_net_G_A.pth is missing: ~",
-    "--name mine --model test --model_suffix /../x": "--model_suffix '/../x' is no part of a file's name",
+    "--name mine --model test --model_suffix /../x": "--model_suffix: must be usable in a file name, without / or "
+    "\\, not '/../x'",
     "--name mine --model test": "checkpoints/mine/latest_net_G.pth is missing: ~",
-    "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 parameters "
-    "are missing, 4 unknown, 2 of another shape (such as model.~); give the --netG, --ngf, --norm, --no_dropout and "
-    "channels it was trained with",
+    "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 missing, "
+    "4 unknown and 2 differently shaped parameters (for example model.~); use the --netG, --ngf, --norm, "
+    "--no_dropout and channels it was trained with",
     "--name bare --ngf 1 --netG resnet_6blocks": "checkpoints/bare/latest_net_G.pth does not fit the network: 12 "
-    "parameters are missing, 12 unknown, 0 of another shape (such as model.10.conv_block.6.bias); ~--no_dropout~",
-    "--name page": "checkpoints/page/latest_net_G_A.pth can't be read as a file of weights: ~",
+    "missing, 12 unknown and 0 differently shaped parameters (for example model.10.conv_block.6.bias); "
+    "~--no_dropout~",
+    "--name page": "checkpoints/page/latest_net_G_A.pth can't be read as a weight file: ~",
     "--name mine --dataroot flat": "--dataroot flat contains images directly: put them into flat/testA and flat/testB "
     "(test.py translates one folder with --model test)",
     "--name mine --model test --model_suffix _A --dataroot nowhere": "--dataroot nowhere is not a folder: expected a "
@@ -279,7 +282,7 @@ TESTING = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and runs, good ones and bad ones."""
+    """A folder with valid and damaged images and runs."""
     root = tmp_path_factory.mktemp("world")
     for name in (
         "tiles/trainA",
@@ -314,7 +317,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_runs() -> None:
-    """Runs in the working folder, as training leaves them."""
+    """Write runs to the working folder, as training does."""
     options = TrainOptions()
     flags = ["--dataroot", "tiles", *shlex.split(TINY)]
     for folder in (
@@ -330,20 +333,20 @@ def write_runs() -> None:
         if folder == "checkpoints/mine":
             model = create_model(opt)
             model.setup(opt)
-            run.hold(model, create_dataset(opt))
-            with run:  # which waits for what is written in the background, into this working folder
+            run.attach(model, create_dataset(opt))
+            with run:  # leaving it waits for background saves into this working folder
                 run.save("latest")
             Path("checkpoints/bare").mkdir()
             save_weights({Path("checkpoints/bare/latest_net_G.pth"): model.netG_A})
         options.save(opt, run.folder, {})
         run.lock.release()
-    for name, model in (("noise", "dcgan"), ("colours", "colorization")):
+    for name, model in (("noise", "dcgan"), ("colors", "colorization")):
         opt = options.parse(["--dataroot", "flat", "--model", model, "--name", name])
         Path("checkpoints", name).mkdir()
         options.save(opt, Path("checkpoints", name), {})
     Path("broken/one/options.json").write_text('{"options": ')
     Path("broken/one/manifest.json").unlink()
-    for name in ("lost", "page", "cut_off", "noise", "colours"):
+    for name in ("lost", "page", "cut_off", "noise", "colors"):
         Path("checkpoints", name, "manifest.json").unlink(missing_ok=True)
     for name in ("G_A", "G_B"):
         Path(f"checkpoints/page/latest_net_{name}.pth").write_text("<html>404 Not Found</html>")
@@ -351,32 +354,32 @@ def write_runs() -> None:
     whole = Path("checkpoints/mine/latest_state.pt").read_bytes()
     Path("checkpoints/cut_off/latest_state.pt").write_bytes(whole[: len(whole) // 2])
     Path("checkpoints/cut_off/options.json").write_bytes(Path("checkpoints/mine/options.json").read_bytes())
-    # These would be further runs of the same data, of which a test would have to choose one.
-    for name in ("lost", "page", "cut_off", "noise", "colours"):
+    # Otherwise a test without --name would find several runs of the same images.
+    for name in ("lost", "page", "cut_off", "noise", "colors"):
         path = Path("checkpoints", name, "options.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"run": {"dataroot": "/elsewhere"}}))
 
 
 def prepare_training(argv: list[str]) -> None:
-    """What train.py does before its first step."""
+    """Do what train.py does before its first step."""
     opt = TrainOptions().parse(argv)
     dataset = create_dataset(opt)
     model = create_model(opt)
     model.setup(opt)
     if opt.init_from:
-        fine_tuning.take_over(model.networks(), opt)
-    Run(opt).hold(model, dataset)
+        load_initial_weights(model.networks(), opt)
+    Run(opt).attach(model, dataset)
 
 
 def prepare_testing(argv: list[str]) -> None:
-    """What test.py does before its first image."""
+    """Do what test.py does before its first image."""
     opt = TestOptions().parse(argv)
     create_model(opt).setup(opt)
     create_dataset(opt)
 
 
-def is_said(sentence: str, message: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, sentence.split("~"))), message) is not None
+def matches(pattern: str, message: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("~"))), message) is not None
 
 
 @pytest.fixture(autouse=True)
@@ -385,23 +388,23 @@ def there(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("flags", TRAINING)
-def test_a_mistake_in_training_gets_its_sentence(flags: str) -> None:
-    # A run goes on with the options it has; a new one has the defaults, but networks that are built at once.
+def test_a_mistake_in_training_has_its_message(flags: str) -> None:
+    # A resumed run has its own options; a new one gets small networks, which are built at once.
     small = "" if "--continue_train" in flags else "--ngf 1 --ndf 1 --device cpu "
     small = small.replace("--device cpu ", "") if "--gpu_ids" in flags else small
     with pytest.raises(UserError) as caught:
         prepare_training(shlex.split(f"--dataroot tiles {small}{flags}"))
-    assert is_said(TRAINING[flags], str(caught.value)), str(caught.value)
+    assert matches(TRAINING[flags], str(caught.value)), str(caught.value)
 
 
 @pytest.mark.parametrize("flags", TESTING)
-def test_a_mistake_in_testing_gets_its_sentence(flags: str) -> None:
+def test_a_mistake_in_testing_has_its_message(flags: str) -> None:
     with pytest.raises(UserError) as caught:
         prepare_testing(shlex.split(f"--dataroot tiles --device cpu {flags}"))
-    assert is_said(TESTING[flags], str(caught.value)), str(caught.value)
+    assert matches(TESTING[flags], str(caught.value)), str(caught.value)
 
 
-def test_without_the_mistake_there_is_no_error() -> None:
+def test_correct_flags_raise_no_error() -> None:
     prepare_training(shlex.split(f"--dataroot tiles {TINY} --name new"))
     prepare_training(shlex.split("--dataroot tiles --name mine --continue_train"))
     prepare_testing(shlex.split("--dataroot tiles --device cpu"))
@@ -409,16 +412,16 @@ def test_without_the_mistake_there_is_no_error() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_a_device_that_is_not_there() -> None:
+def test_a_missing_device() -> None:
     with pytest.raises(
-        UserError, match=r"^--device cuda: torch \S+ finds no such device here; use --device auto or cpu$"
+        UserError, match=r"^--device cuda is not available to torch \S+ on this machine: use --device auto or cpu$"
     ):
         prepare_training(["--dataroot", "tiles", "--device", "cuda"])
-    with pytest.raises(UserError, match=r"^--device cuda:0: torch \S+ finds no such device here"):
+    with pytest.raises(UserError, match=r"^--device cuda:0 is not available to torch"):
         prepare_training(["--dataroot", "tiles", "--gpu_ids", "0"])
 
 
-def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match=r"^--use_wandb: the package wandb is not installed; pip install wandb$"):
         TrainOptions().parse(["--dataroot", "tiles", "--use_wandb"])
@@ -433,7 +436,7 @@ def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         ("test.py --dataroot tiles --name lost", TESTING["--name lost"]),
     ],
 )
-def test_a_command_says_it_in_one_line_and_exits_with_2(command: str, sentence: str) -> None:
+def test_a_command_prints_one_line_and_exits_with_2(command: str, sentence: str) -> None:
     program, *flags = shlex.split(command)
     done = subprocess.run([sys.executable, ROOT / program, *flags], capture_output=True, text=True)
     assert done.returncode == 2
@@ -442,7 +445,7 @@ def test_a_command_says_it_in_one_line_and_exits_with_2(command: str, sentence: 
 
 
 @pytest.mark.parametrize("flags", [["--name", "mine", "--overwrite"], ["--name", "never"]])
-def test_a_mistake_leaves_no_folder_behind_and_destroys_none(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_creates_and_deletes_no_folder(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(Path("checkpoints/mine").iterdir())
     monkeypatch.setattr(sys, "argv", ["train.py", "--dataroot", "nowhere", "--device", "cpu", *flags])
     with pytest.raises(UserError, match="does not exist"):
@@ -452,9 +455,7 @@ def test_a_mistake_leaves_no_folder_behind_and_destroys_none(flags: list[str], m
 
 
 @pytest.mark.parametrize("source", ["typo", "checkpoints/bare", "checkpoints/page"])
-def test_overwriting_waits_until_the_weights_to_start_from_are_read(
-    source: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overwriting_happens_after_the_initial_weights_are_read(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path: path.read_bytes() for path in Path("checkpoints/mine").iterdir()}
     flags = ["--name", "mine", "--overwrite", "--init_from", source, *shlex.split(TINY)]
     monkeypatch.setattr(sys, "argv", ["train.py", "--dataroot", "tiles", *flags])

@@ -1,4 +1,4 @@
-"""scripts/benchmark.py: what it compares is the same mathematics, and its figures are what they say."""
+"""scripts/benchmark.py: it compares the same mathematics, and its figures are correct."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_quick_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     step = record["sections"]["step"]
     assert step.keys() == {"32 px"}
     assert step["32 px"]["ratio"] == pytest.approx(step["32 px"]["plain"] / step["32 px"]["ours"])
-    assert step["32 px"]["losses"] <= 1e-4  # the same mathematics, from the same weights
+    assert step["32 px"]["losses"] <= 1e-4  # the same mathematics and the same weights
     shown = capsys.readouterr().out
     assert f"\n### {benchmark.SECTIONS['step'].title}\n\n| | plain | ours | ratio | losses |\n" in shown
 
 
 @pytest.mark.parametrize("conv", ["direct", "auto", "winograd"])
-def test_plain_step_trains_as_ours_does(options: Options, conv: str) -> None:
-    """Not only the first losses: after a step the weights are the same but for rounding, and so the second losses."""
+def test_plain_step_trains_like_the_model(options: Options, conv: str) -> None:
+    """The losses of two steps agree, so the weights after the first step agree too, except for rounding."""
     opt = options("--conv", conv, "--pool_size", "0")
     jobs = [worker.PlainStep(opt), worker.Step(opt)]
     for _ in range(2):
@@ -52,23 +52,23 @@ def test_plain_step_trains_as_ours_does(options: Options, conv: str) -> None:
 
 
 def test_plain_step_does_not_change_how_memory_is_allocated(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.runtime, "get_device", lambda name: pytest.fail("asked for a device"))
+    monkeypatch.setattr("util.runtime.device.get_device", lambda name: pytest.fail("asked for a device"))
     model = PlainCycleGAN(options())
     losses = model.step(torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32))
     assert losses.keys() == {"G_A", "G_B", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A", "D_B"}
     assert all(isinstance(loss, float) for loss in losses.values())
 
 
-def test_peak_of_memory_against_arithmetic() -> None:
+def test_peak_memory_against_arithmetic() -> None:
     kept: list[torch.Tensor] = []
     before = torch.zeros(5000)
 
     def computation() -> None:
         first = torch.zeros(1000)  # 4,000 bytes
-        kept.append(torch.zeros(700))  # left out
-        second = first.double()  # 12,000 together: the peak
+        kept.append(torch.zeros(700))  # excluded
+        second = first.double()  # 12,000 with the first: the peak
         del first, second
-        before.set_()  # from before, so no less than nothing
+        before.set_()  # allocated before: freeing it must not count as negative
         torch.zeros(2500)  # 10,000
 
     assert peak_bytes(computation, lambda: kept, CPU) == 12000
@@ -76,29 +76,29 @@ def test_peak_of_memory_against_arithmetic() -> None:
     assert peak_bytes(computation, lambda: [], CPU) == 12000 + 2800
 
 
-def test_peak_of_a_backward_pass_leaves_out_gradients() -> None:
+def test_peak_of_a_backward_pass_excludes_gradients() -> None:
     weight = torch.ones(1000, requires_grad=True)
 
     def computation() -> None:
         weight.grad = None
         weight.exp().sum().backward()
 
-    # Live at most: exp's result, the sum, its gradient, and no more: the gradient of the sum is not written out.
+    # At the peak, only the result of exp, the sum and its gradient are live: the gradient of the sum is expanded.
     assert peak_bytes(computation, lambda: [weight, weight.grad], CPU) in range(4000, 4200)
     assert peak_bytes(computation, lambda: [weight], CPU) in range(8000, 8200)
 
 
-def test_memory_of_a_step_path_by_path(options: Options) -> None:
+def test_path_by_path_steps_need_less_memory(options: Options) -> None:
     opt = options("--conv", "direct", "--pool_size", "0", "--crop_size", "64", "--load_size", "64")
     jobs = [worker.PlainStep(opt), worker.Step(opt)]
     for job in jobs:
-        job.run()  # makes the optimizers' states
+        job.run()  # creates the optimizer states
     plain, ours = (worker.COMMANDS["memory"](job)["bytes"] for job in jobs)
     assert plain > 1e6 and ours / plain < 0.5
 
 
-def test_operations_of_a_step(options: Options) -> None:
-    """Those of one convolution, and of the plain step by the passes that it has."""
+def test_counted_operations(options: Options) -> None:
+    """The operations of one convolution, and of the plain step by its number of passes."""
 
     class Convolution(worker.PlainForward):
         def __init__(self) -> None:
@@ -108,7 +108,7 @@ def test_operations_of_a_step(options: Options) -> None:
     assert worker.counted(Convolution()) == {"flop": 2 * 9 * 3 * 5 * 8 * 8}
     step = worker.counted(worker.PlainStep(options()))["flop"]
     forward = worker.counted(worker.PlainForward(options()))["flop"]
-    # Six passes of generators, forward and backward (twice as much again), and discriminators besides.
+    # Six generator passes, forward (1) and backward (2), plus the discriminators.
     assert 17 * forward < step < 30 * forward
 
 
@@ -123,24 +123,24 @@ def test_kinds_of_operators() -> None:
     assert max(seconds, key=lambda kind: seconds[kind]) == "matrix products"
 
 
-def test_images_a_second_out_of_a_log(tmp_path: Path) -> None:
+def test_images_per_second_from_a_log(tmp_path: Path) -> None:
     seconds = [9.0, 10.0, 10.5, 12.0]  # the first steps are slow
     lines = [json.dumps({"images": 2 * (i + 1), "seconds": time}) for i, time in enumerate(seconds)]
     (tmp_path / "losses.jsonl").write_text("\n".join(lines) + "\n")
-    assert processes.images_a_second(tmp_path / "losses.jsonl") == (8 - 4) / (12 - 10)
+    assert processes.images_per_second(tmp_path / "losses.jsonl") == (8 - 4) / (12 - 10)
 
 
-def test_images_a_second_of_the_real_command(tmp_path: Path) -> None:
+def test_images_per_second_of_the_real_command(tmp_path: Path) -> None:
     processes.write_noise(tmp_path, 32, 2 * processes.STEPS)
     plan = Plan(networks=benchmark.TINY)
     assert processes.train(tmp_path, 1, 32, plan) > 0
     last = (tmp_path / "run" / "losses.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["images"] == 2 * processes.STEPS
-    with pytest.raises(UserError, match=r"train\.py .*: failed with exit code 2: error: --ngf: '0' is not a whole"):
+    with pytest.raises(UserError, match=r"train\.py .*: failed with exit code 2: error: --ngf: must be at least 1"):
         processes.train(tmp_path, 1, 32, Plan(networks=["--ngf", "0"]))
 
 
-def test_a_mistake_in_flags_names_the_worker() -> None:
+def test_an_option_error_names_the_worker() -> None:
     broken = Worker("step", ["--dataroot", "x", "--no_such_flag"])
     with pytest.raises(UserError, match=r"^step --dataroot x --no_such_flag: failed with exit code 2, see above$"):
         broken.ask("time")
@@ -155,7 +155,7 @@ def test_tables() -> None:
     assert [report.number(value) for value in (0, 1234.5, 99.96, -0.5)] == ["0", "1,234", "100", "-0.5"]
 
 
-def test_goals_reached_or_not() -> None:
+def test_goals_table() -> None:
     sections = {"step": {"256 px": {"ratio": 1.7}, "128 px": {"ratio": 1.3}}, "memory": {"256 px": {"ratio": 0.41}}}
     assert report.goals(sections).splitlines()[2:] == [
         "| step at 256 px, batch 1 | at least 1.6 | 1.7 | yes |",

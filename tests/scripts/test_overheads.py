@@ -1,4 +1,4 @@
-"""What scripts/benchmarks/overheads.py measures, on a tiny model."""
+"""scripts/benchmarks/overheads.py, on a tiny model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from scripts.benchmarks.overheads import measure_overheads
+from util.monitors.console import Console
 from util.pages.training_page import TrainingPage
 from util.runs.checkpoint import Checkpoint
 from util.runs.loss_log import LossLog
-from util.runs.progress import Console
 
 TINY = ["--netG", "resnet_6blocks", "--netD", "pixel", "--ngf", "2", "--ndf", "2", "--lambda_identity", "0"]
 
@@ -25,23 +25,23 @@ def slowed(method: Callable[..., Any], seconds: float) -> Callable[..., Any]:
     return slow
 
 
-def test_what_is_slow_is_seen_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_delay_appears_in_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("visdom")
-    monkeypatch.setattr(Console, "advance", slowed(Console.advance, 0.5))  # at each step
-    monkeypatch.setattr(Console, "report", slowed(Console.report, 0.3))  # each time that losses are shown
+    monkeypatch.setattr(Console, "advance", slowed(Console.advance, 0.5))  # each step
+    monkeypatch.setattr(Console, "report", slowed(Console.report, 0.3))  # each time losses are printed
     monkeypatch.setattr(TrainingPage, "add_samples", slowed(TrainingPage.add_samples, 0.7))
-    monkeypatch.setattr(LossLog, "state_dict", slowed(LossLog.state_dict, 0.4))  # in the copy
-    monkeypatch.setattr(Checkpoint, "write", slowed(Checkpoint.write, 0.4))  # which takes no processor
-    found = measure_overheads(TINY, pairs=3, repeats=1)
-    step = found["step"]
+    monkeypatch.setattr(LossLog, "state_dict", slowed(LossLog.state_dict, 0.4))  # while the state is copied
+    monkeypatch.setattr(Checkpoint, "write", slowed(Checkpoint.write, 0.4))  # sleeping takes no CPU time
+    figures = measure_overheads(TINY, pairs=3, repeats=1)
+    step = figures["step"]
     assert 0.4 < step["loop"] - step["bare"] < 0.8
     for epoch in ("epoch 1", "epoch 200"):
-        events = found[epoch]
-        # A step's 0.5 are in each event that a step brings.
+        events = figures[epoch]
+        # Events after a step include the 0.5 of the step.
         assert 0.8 < events["losses"] < 1.2 and 0.6 < events["page"] < 1.2 and events["monitors"] < 0.3
-        assert 0.4 < events["save"] < 0.9 and events["save, beside"] < 0.4
+        assert 0.4 < events["save"] < 0.9 and events["save, background"] < 0.4
         saves = 1 / 5000 + 1 / (5 * 1334)
         seconds = events["losses"] / 100 + events["monitors"] / 400 + events["page"] / 1000
-        seconds += (events["save"] + events["save, beside"]) * saves + step["loop"] - step["bare"]
+        seconds += (events["save"] + events["save, background"]) * saves + step["loop"] - step["bare"]
         assert events["share"] == pytest.approx(seconds / step["bare"])
         assert events["ratio"] == pytest.approx(1 / (1 + events["share"]))

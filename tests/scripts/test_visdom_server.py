@@ -1,4 +1,4 @@
-"""The visdom server of scripts/: on the loopback only, with and without its page's assets."""
+"""scripts/visdom_server.py: it listens on the loopback interface only, and runs with and without the page's assets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fetch(port: int, path: str) -> bytes:
 
 @contextmanager
 def started(port: int, folder: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A server that answers; killed at the end if it is still there."""
+    """A running server; killed at the end if still running."""
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), "--port", str(port), "--env_path", str(folder), *arguments],
         env={**os.environ, **NO_INTERNET, **environment},
@@ -64,7 +64,7 @@ def started(port: int, folder: Path, *arguments: str, **environment: str) -> Ite
 
 
 def stop(process: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C; what the server said on stderr, if it ended well."""
+    """Send SIGINT; returns the server's stderr, after checking exit code 0."""
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 0
@@ -83,7 +83,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def bare_visdom(tmp_path: Path) -> Path:
-    """A folder to put first on the path: an installed visdom that never downloaded anything."""
+    """A folder to put first on the path: an installed visdom without downloaded assets."""
     page = Page()
     package = tmp_path / "site/visdom"
     shutil.copytree(page.static.parent, package, ignore=shutil.ignore_patterns("__pycache__", "*.map"))
@@ -94,7 +94,7 @@ def bare_visdom(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def node_modules(tmp_path: Path) -> Path:
-    """An npm folder with the files that the page needs, each holding its own name."""
+    """An npm folder with all files that the page needs; each contains its own name."""
     folder = tmp_path / "npm/node_modules"
     for asset in Page().assets:
         file = folder / asset.package / asset.source
@@ -104,7 +104,7 @@ def node_modules(tmp_path: Path) -> Path:
     return folder
 
 
-def test_without_assets_the_server_runs_and_says_one_sentence(bare_visdom: Path, tmp_path: Path) -> None:
+def test_without_assets_the_server_runs_and_warns(bare_visdom: Path, tmp_path: Path) -> None:
     port = free_port()
     with started(port, tmp_path / "envs", PYTHONPATH=str(bare_visdom)) as process:
         monitor = VisdomMonitor(VisdomServer("localhost", port, "main"), "run")
@@ -112,22 +112,22 @@ def test_without_assets_the_server_runs_and_says_one_sentence(bare_visdom: Path,
         monitor.close()
         fetch(port, "")
         assert socket.socket().connect_ex(("127.0.0.1", port)) == 0
-        assert socket.socket().connect_ex(("127.0.0.2", port)) != 0  # no other address is listened on
-        (sentence,) = stop(process).splitlines()
-    assert "blank" in sentence and "npm install" in sentence and "plotly.js-dist-min@2.11.1" in sentence
-    assert "--assets ~/visdom_page/node_modules" in sentence
+        assert socket.socket().connect_ex(("127.0.0.2", port)) != 0  # the server listens on no other address
+        (warning,) = stop(process).splitlines()
+    assert "blank" in warning and "npm install" in warning and "plotly.js-dist-min@2.11.1" in warning
+    assert "--assets ~/visdom_page/node_modules" in warning
 
 
-def test_assets_from_an_npm_folder_make_the_stock_server(bare_visdom: Path, node_modules: Path, tmp_path: Path) -> None:
+def test_npm_assets_complete_the_stock_server(bare_visdom: Path, node_modules: Path, tmp_path: Path) -> None:
     port = free_port()
     with started(port, tmp_path / "envs", "--assets", str(node_modules), PYTHONPATH=str(bare_visdom)) as process:
         assert fetch(port, "static/js/jquery.min.js") == b"jquery dist/jquery.min.js"
         assert fetch(port, "static/js/plotly-plotly.min.js") == b"plotly.js-dist-min plotly.min.js"
         assert stop(process) == ""
-    with started(port, tmp_path / "envs", PYTHONPATH=str(bare_visdom)) as process:  # from now on they are there
+    with started(port, tmp_path / "envs", PYTHONPATH=str(bare_visdom)) as process:  # the assets stay installed
         assert stop(process) == ""
 
-    # What visdom itself would still download: nothing.
+    # Visdom itself then has nothing left to download.
     code = (
         f"import sys; sys.path.append({str(ROOT)!r}); from scripts.visdom_server import ClientLibrariesHidden; "
         "sys.meta_path.insert(0, ClientLibrariesHidden()); "
@@ -150,10 +150,10 @@ def test_npm_folder_that_does_not_fit(fault: str, bare_visdom: Path, node_module
     assert not (bare_visdom / "visdom/static/js/jquery.min.js").exists()  # all or nothing
 
 
-def test_taken_port_and_unusable_folder_are_told(tmp_path: Path) -> None:
+def test_occupied_port_and_unusable_folder_are_errors(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
         occupied = run(str(SCRIPT), "--port", port)
     unusable = run(str(SCRIPT), "--port", str(free_port()), "--env_path", str(tmp_path / "file/envs"))
     for result, option in ((occupied, f"--port {port}"), (unusable, "--env_path")):
@@ -161,7 +161,7 @@ def test_taken_port_and_unusable_folder_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.skipif(find_spec("visdom") is not None and not Page().is_complete(), reason="no page assets placed")
+@pytest.mark.skipif(find_spec("visdom") is not None and not Page().is_complete(), reason="no page assets")
 def test_page_shows_curves_and_images(tmp_path: Path) -> None:
     assert CHROMIUM is not None
     port = free_port()

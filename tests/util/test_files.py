@@ -1,4 +1,4 @@
-"""Files are whole or as they were."""
+"""A file is complete or unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path, d
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     with atomic_open(path, durable=True) as file:
@@ -44,6 +44,6 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> Non
     assert path.read_text() == "new"
 
 
-def test_a_missing_folder_is_the_error_that_it_is(tmp_path: Path) -> None:
+def test_a_missing_folder_raises_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         atomic_write(tmp_path / "missing" / "file", "new")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from util.images import name_below, to_array, to_rgb
+from util.images import grid, name_below, to_array, to_rgb
 from util.pages.html import write_picture
 
 
@@ -50,6 +50,17 @@ def test_alpha_is_written_and_composited_for_monitors(tmp_path: Path, channels: 
 @pytest.mark.parametrize(("aspect_ratio", "size"), [(1.0, (6, 4)), (1.5, (6, 6)), (0.5, (12, 4))])
 def test_an_aspect_ratio_stretches_one_side(aspect_ratio: float, size: tuple[int, int]) -> None:
     assert to_array(torch.zeros(3, 6, 4), aspect_ratio).shape == (*size, 3)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (6, 2), (6, 3)])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_grid_is_filled_row_by_row(count: int, columns: int, channels: int) -> None:
+    images = torch.rand(count, channels, 4, 5) * 2 - 1
+    made = grid(images, columns)
+    assert made.shape == (channels, count // columns * 4, columns * 5)
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        assert torch.equal(made[:, 4 * row : 4 * row + 4, 5 * column : 5 * column + 5], image)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_every_name_is_found_as_its_class(registry: Registry) -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match=r"^--model cyclegan is not known: choose one of .*cycle_gan.*, template, test,"
+        UserError, match=r"^--model cyclegan is not known: choose one of .*cycle_gan.*, pix2pix_hd, test, or"
     ):
         MODELS.find("cyclegan")
     with pytest.raises(UserError, match=r"^--dataset_mode base is not known: .*single.*unaligned"):

@@ -1,13 +1,20 @@
-"""How near a translation is to the ground truth."""
+"""Metrics for single images, and their means over a test set.
+
+To add a metric, add an entry to METRICS; one of your own, outside this file, is found as package.module:name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch.nn.functional as F
 from torch import Tensor
 
-WINDOW = 7  # width of SSIM's window, in pixels; smaller images have no SSIM
+from util.errors import UserError
+from util.registry import import_outside
+
+SSIM_WINDOW = 7  # pixels
 
 
 def mean_absolute_error(image: Tensor, truth: Tensor) -> float:
@@ -18,15 +25,14 @@ def mean_absolute_error(image: Tensor, truth: Tensor) -> float:
 def structural_similarity(image: Tensor, truth: Tensor) -> float:
     """SSIM (Wang et al. 2004) of images (C, H, W) with values in 0..1, mean over channels; 1 for equal images.
 
-    As scikit-image has it by default: uniform 7x7 windows that lie wholly inside the image, sample covariance,
-    K1 = 0.01, K2 = 0.03.
+    The defaults of scikit-image: uniform 7x7 windows inside the image, sample covariance, K1 = 0.01, K2 = 0.03.
     """
     x, y = image.double().unsqueeze(1), truth.double().unsqueeze(1)
 
     def mean(values: Tensor) -> Tensor:
-        return F.avg_pool2d(values, WINDOW, stride=1)
+        return F.avg_pool2d(values, SSIM_WINDOW, stride=1)
 
-    unbias = WINDOW**2 / (WINDOW**2 - 1)
+    unbias = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
     mean_x, mean_y = mean(x), mean(y)
     var_x, var_y = unbias * (mean(x * x) - mean_x**2), unbias * (mean(y * y) - mean_y**2)
     covariance = unbias * (mean(x * y) - mean_x * mean_y)
@@ -35,33 +41,96 @@ def structural_similarity(image: Tensor, truth: Tensor) -> float:
     return float(ssim.mean())
 
 
+@dataclass(frozen=True)
+class Metric:
+    """The specification of a metric that scores single images."""
+
+    name: str
+    """For `find_metric`."""
+    key: str
+    """In metrics.json."""
+    label: str
+    """In printed text."""
+    compute: Callable[..., float]
+    """Takes an image (C, H, W) with values in 0..1 and, if `needs_pairs`, its ground truth of the same shape."""
+    value_range: tuple[float, float]
+    higher_is_better: bool
+    needs_pairs: bool = True
+    """Whether it compares with ground truth; else it scores every generated image."""
+    smallest_image: int = 1
+    """Smallest width and height, in pixels; smaller images are not scored."""
+    digits: int = 4
+    """Decimals in printed text."""
+
+
+METRICS: Sequence[Metric] = (
+    Metric("mae", "mean_absolute_error", "mean absolute error", mean_absolute_error, (0, 1), higher_is_better=False),
+    Metric(
+        "ssim",
+        "ssim",
+        "SSIM",
+        structural_similarity,
+        (-1, 1),
+        higher_is_better=True,
+        smallest_image=SSIM_WINDOW,
+        digits=3,
+    ),
+)
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of that name in METRICS, or anywhere as package.module:name. Raises UserError if there is none."""
+    if ":" in name:
+        found = import_outside("metric", name)
+        if not isinstance(found, Metric):
+            raise UserError(f"metric {name}: expected a util.evaluation.metrics.Metric, not {type(found).__name__}")
+        return found
+    for metric in METRICS:
+        if metric.name == name:
+            return metric
+    known = ", ".join(metric.name for metric in METRICS)
+    raise UserError(f"unknown metric {name}: choose one of {known}, or your own as package.module:name")
+
+
 @dataclass
 class Scores:
-    """Means over a test set, for each visual that has ground truth. Images are compared as 8-bit files hold them."""
+    """Scores of the images of a test set, by visual. Images are compared as 8-bit files would store them."""
 
-    errors: dict[str, list[float]] = field(default_factory=dict)
-    similarities: dict[str, list[float]] = field(default_factory=dict)
+    metrics: Sequence[Metric] = METRICS
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """By visual, then by the metric's key."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Images added, by visual."""
 
-    def add(self, visual: str, image: Tensor, truth: Tensor) -> None:
-        """Compare an image (C, H, W) in [-1, 1] with its ground truth of the same size."""
-        image, truth = _eight_bit(image), _eight_bit(truth)
-        self.errors.setdefault(visual, []).append(mean_absolute_error(image, truth))
-        if min(image.shape[-2:]) >= WINDOW:
-            self.similarities.setdefault(visual, []).append(structural_similarity(image, truth))
+    @property
+    def has_unpaired_metrics(self) -> bool:
+        return any(not metric.needs_pairs for metric in self.metrics)
 
-    def take(self, others: Scores) -> None:
-        """Count the images of others, too."""
-        for own, theirs in ((self.errors, others.errors), (self.similarities, others.similarities)):
-            for visual, values in theirs.items():
-                own.setdefault(visual, []).extend(values)
+    def add(self, visual: str, image: Tensor, truth: Tensor | None = None) -> None:
+        """Score an image (C, H, W) in [-1, 1], and compare it with its ground truth, of the same shape, if given."""
+        self.counts[visual] = self.counts.get(visual, 0) + 1
+        image = _eight_bit(image)
+        pair = [image] if truth is None else [image, _eight_bit(truth)]
+        for metric in self.metrics:
+            if min(image.shape[-2:]) < metric.smallest_image or (metric.needs_pairs and truth is None):
+                continue
+            score = metric.compute(*(pair if metric.needs_pairs else [image]))
+            self.values.setdefault(visual, {}).setdefault(metric.key, []).append(score)
+
+    def merge(self, values: Mapping[str, Mapping[str, Sequence[float]]], counts: Mapping[str, int]) -> None:
+        """Add the scores of another rank."""
+        for visual, count in counts.items():
+            self.counts[visual] = self.counts.get(visual, 0) + count
+            for key, scores in values.get(visual, {}).items():
+                self.values.setdefault(visual, {}).setdefault(key, []).extend(scores)
 
     def means(self) -> dict[str, dict[str, float]]:
-        """{visual: {"mean_absolute_error" (of 0..1), "ssim", "images"}}."""
+        """By visual: the number of images as "images", and the mean of each metric by its key."""
         means: dict[str, dict[str, float]] = {}
-        for visual, errors in self.errors.items():
-            means[visual] = {"images": len(errors), "mean_absolute_error": sum(errors) / len(errors)}
-            if similarities := self.similarities.get(visual):
-                means[visual]["ssim"] = sum(similarities) / len(similarities)
+        for visual, count in self.counts.items():
+            scores = self.values.get(visual, {})
+            keys = [metric.key for metric in self.metrics if metric.key in scores]
+            means[visual] = {"images": count} | {key: sum(scores[key]) / len(scores[key]) for key in keys}
         return means
 
 
@@ -70,7 +139,8 @@ def _eight_bit(image: Tensor) -> Tensor:
     return ((image.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255) / 255
 
 
-def in_words(means: dict[str, float]) -> str:
-    """Scores of a visual as a phrase."""
-    words = f"mean absolute error {means['mean_absolute_error']:.4f}"
-    return words + (f", SSIM {means['ssim']:.3f}" if "ssim" in means else "")
+def describe(means: Mapping[str, float], metrics: Sequence[Metric] = METRICS) -> str:
+    """The mean scores of a visual as text."""
+    return ", ".join(
+        f"{metric.label} {means[metric.key]:.{metric.digits}f}" for metric in metrics if metric.key in means
+    )

@@ -1,33 +1,34 @@
-"""What a live monitor is: something that the training loop tells of its progress, and that shows it to someone."""
+"""What a live monitor is: an object that shows the losses and images of a run while it trains."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-# The keys of a line of losses.jsonl that tell where the run stands; every other number in it is a loss.
+# The keys of a line of losses.jsonl that are not losses.
 PROGRESS_KEYS = frozenset({"epoch", "step", "images", "seconds", "lr"})
 
 
 class Monitor(Protocol):
-    """Shows a run to someone while it trains. Never raises and never makes the training wait."""
+    """Shows a run while it trains. Its methods never raise and never make the training wait."""
 
     def add_losses(self, record: Mapping[str, float]) -> None:
-        """A line of losses.jsonl: epoch, step, images (seen since the run began), seconds, lr, losses."""
+        """Show a line of losses.jsonl: epoch, step, images (seen by the run so far), seconds, lr, losses."""
 
     def show_images(self, visuals: Mapping[str, np.ndarray], epoch: int, images: int) -> None:
-        """Take the current images, uint8 (H, W, 3) by name; the arrays must not change afterwards."""
+        """Show the current images, uint8 (H, W, 3) by name; the caller must not change the arrays afterwards."""
 
     def close(self) -> None:
-        """Send what is left, for a few seconds at most."""
+        """Send what is still waiting, for a few seconds at most."""
 
 
 def print_line(message: str) -> None:
-    """Say one line on stderr."""
+    """Print a line on stderr."""
     print(message, file=sys.stderr, flush=True)
 
 

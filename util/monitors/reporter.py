@@ -1,4 +1,4 @@
-"""Everything that a training run shows: console, losses.jsonl, the page, live monitors."""
+"""What a training run shows: console, losses.jsonl, the training page, live monitors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import numpy as np
 from util import images
 from util.errors import TrainingDiverged, UserError
 from util.monitors import create_monitors
+from util.monitors.console import Console
 from util.pages.training_page import TrainingPage
-from util.runs.progress import Console
+from util.runs.base_run import BaseRun
 from util.runs.run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Shown(Protocol):
-    """What is shown of a model."""
+class ShownModel(Protocol):
+    """What the reporter needs of a model."""
 
     learning_rate: float
     skipped_steps: int
@@ -37,8 +38,8 @@ class Shown(Protocol):
     def describe(self, verbose: bool = ..., /) -> str: ...
 
 
-class Source(Protocol):
-    """What is shown of a dataset."""
+class ShownDataset(Protocol):
+    """What the reporter needs of a dataset's loader."""
 
     print_message: Callable[[str], None]
 
@@ -47,32 +48,51 @@ class Source(Protocol):
     def summary(self) -> str: ...
 
 
-class Reporter:
-    """Shows the losses and images of a run at the frequencies that the options give; a context manager.
+def create_reporter(
+    opt: argparse.Namespace, run: BaseRun, dataset: ShownDataset, model: ShownModel
+) -> Reporter | NullReporter:
+    """The reporter of this rank: only rank 0 shows the run."""
+    return Reporter(opt, run, dataset, model) if isinstance(run, Run) else NullReporter()
 
-    What shows a run must not stop it: a page that can't be written is reported and left, monitors run beside it.
+
+class NullReporter:
+    """The reporter of a follower rank, which shows nothing."""
+
+    def print_message(self, message: str) -> None:
+        """Print nothing: rank 0 prints the same message."""
+
+    def step(self) -> None:
+        """Show nothing after a training step."""
+
+    def __enter__(self) -> NullReporter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class Reporter:
+    """Shows the losses and images of a run at the frequencies that the options set; a context manager.
+
+    A failure to show something does not stop the run: if the page can't be written, one line reports it.
     """
 
-    def __init__(self, opt: argparse.Namespace, run: Run, dataset: Source, model: Shown) -> None:
-        folder, progress = run.folder, run.progress
+    def __init__(self, opt: argparse.Namespace, run: Run, dataset: ShownDataset, model: ShownModel) -> None:
+        progress = run.progress
         self.opt, self.progress, self.model, self.log = opt, progress, model, run.log
         self.last_epoch = run.last_epoch
         print(dataset.summary())
         print(model.describe(opt.verbose))
-        print(f"run {folder} on {model.device}, seed {opt.seed}", flush=True)
+        print(f"run {run.folder} on {model.device}, seed {opt.seed}", flush=True)
         images_left = max(0, self.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
         self.console = Console(progress.images + images_left, progress.images)
-        self.say = run.say = dataset.print_message = self.console.say
-        self.page: TrainingPage | None = None
+        self.print_message = run.print_message = dataset.print_message = self.console.print_message
         self._page_failed = False
-        if not opt.no_html:
-            seen = None if run.from_weights else progress.images
-            self.page = TrainingPage(folder / "web", opt.name, vars(opt), opt.display_winsize, seen=seen)
-            if self.page.left_out:
-                epochs = ", ".join(map(str, self.page.left_out))
-                self.say(f"warning: pictures of epoch {epochs} are damaged or gone: they are left out of the page")
-            self._update_page(lambda page: page.update_curves(self.log.records))
-        self.monitors = create_monitors(opt, self.log.records, self.say)
+        self.page = None if opt.no_html else self._create_page(run)
+        self._update_page(lambda page: page.update_curves(self.log.records))
+        self.monitors = create_monitors(opt, self.log.records, self.print_message)
 
     def __enter__(self) -> Reporter:
         return self
@@ -86,12 +106,12 @@ class Reporter:
             monitor.close()
         self.console.close()
         if skipped := self.model.skipped_steps:
-            print(f"--precision fp16 skipped {skipped} steps of an optimizer, as numbers overflowed", file=sys.stderr)
+            print(f"--precision fp16 skipped {skipped} optimizer steps because of overflows", file=sys.stderr)
         if isinstance(error, TrainingDiverged):
             error.step = self.progress.step - error.steps_ago
 
     def step(self) -> None:
-        """A step has been trained. Losses and images leave their device only when they are due to be shown."""
+        """Show what is due after a training step. Losses and images are copied from their device only if needed."""
         opt, progress = self.opt, self.progress
         title = f"epoch {progress.epoch}/{self.last_epoch}"
         self.console.advance(progress.last_count, title)
@@ -117,7 +137,9 @@ class Reporter:
         try:
             self.log.append(record)
         except OSError as error:
-            self.say(f"warning: a line of {self.log.path} can't be written ({error}): it follows with the next")
+            self.print_message(
+                f"warning: can't write to {self.log.path} ({error}); the missing line will be written with the next one"
+            )
         self.console.report(title, losses)
         for monitor in self.monitors:
             monitor.add_losses(record)
@@ -136,6 +158,16 @@ class Reporter:
                 opaque = {name: images.to_rgb(array) for name, array in arrays.items()}
                 monitor.show_images(opaque, progress.epoch, progress.images)
 
+    # The training page.
+
+    def _create_page(self, run: Run) -> TrainingPage:
+        seen = None if run.from_weights else run.progress.images
+        page = TrainingPage(run.folder / "web", self.opt.name, vars(self.opt), self.opt.display_winsize, seen=seen)
+        if page.removed_epochs:
+            epochs = ", ".join(map(str, page.removed_epochs))
+            self.print_message(f"warning: images of epoch {epochs} are damaged or missing; removed them from the page")
+        return page
+
     def _update_page(self, update: Callable[[TrainingPage], None]) -> None:
         if self.page is None:
             return
@@ -143,7 +175,7 @@ class Reporter:
             update(self.page)
         except (OSError, UserError) as error:
             if not self._page_failed:
-                self.say(f"warning: the page can't be written ({error}): training goes on, and tries again")
+                self.print_message(f"warning: can't write the training page ({error}); will try again later")
             self._page_failed = True
         else:
             self._page_failed = False

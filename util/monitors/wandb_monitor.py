@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
+import argparse
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
 from util.errors import UserError
 from util.monitors.base import print_line
 
+if TYPE_CHECKING:
+    import numpy as np
+
 CLOSE_SECONDS = 10.0  # how long the end of a run may wait for the upload
 
 
+def is_requested(opt: argparse.Namespace) -> bool:
+    return bool(opt.use_wandb)
+
+
+def create(
+    opt: argparse.Namespace, history: Sequence[Mapping[str, float]], print_message: Callable[[str], None]
+) -> WandbMonitor:
+    return WandbMonitor(opt.wandb_project_name, opt.name, vars(opt), history, print_message)
+
+
 class WandbMonitor:
-    """A Monitor (see util.monitors.base) that logs to one wandb run; wandb's own process does the sending."""
+    """A Monitor (see util.monitors.base) that logs to a wandb run; wandb's own process sends the data."""
 
     def __init__(
         self,
         project: str,
         name: str,
         config: Mapping[str, Any],
-        history: Iterable[Mapping[str, float]] = (),
-        say: Callable[[str], None] = print_line,
+        history: Sequence[Mapping[str, float]] = (),
+        print_message: Callable[[str], None] = print_line,
     ) -> None:
-        """Start a wandb run with these options; log `history`, the earlier lines of losses.jsonl, first.
+        """Start a wandb run with these options, and log `history`, the earlier lines of losses.jsonl.
 
         Raises UserError if wandb does not start.
         """
-        import wandb  # the options have seen that it is installed
+        import wandb  # the options have checked that it is installed
 
         try:
             self._run = wandb.init(project=project, name=name, config=dict(config))
         except wandb.Error as error:
             raise UserError(
-                f"--use_wandb: wandb does not start ({error}); run `wandb login`, or set WANDB_MODE=offline"
+                f"--use_wandb: wandb failed to start ({error}); run `wandb login`, or set WANDB_MODE=offline"
             ) from error
         self._wandb = wandb
-        self._say, self._told = say, False
+        self._print_message, self._has_failed = print_message, False
         self._run.define_metric("*", step_metric="images")
         for record in history:
             self.add_losses(record)
@@ -55,7 +68,7 @@ class WandbMonitor:
         finishing.start()
         finishing.join(CLOSE_SECONDS)
         if finishing.is_alive():
-            self._say("wandb: the upload is not done yet; `wandb sync` can send later what is missing")
+            self._print_message("wandb: the upload is incomplete; `wandb sync` can finish it later")
 
     def _log(self, record: Mapping[str, float], visuals: Mapping[str, np.ndarray] | None = None) -> None:
         try:
@@ -64,7 +77,7 @@ class WandbMonitor:
                 for name, visual in (visuals or {}).items()
             }
             self._run.log({**record, **pictures})
-        except Exception as error:  # whatever breaks inside wandb, training goes on
-            if not self._told:
-                self._told = True
-                self._say(f"wandb: does not take what it is given ({error}); training goes on")
+        except Exception as error:  # whatever fails inside wandb, training continues
+            if not self._has_failed:
+                self._has_failed = True
+                self._print_message(f"wandb: logging failed ({error}); training continues")

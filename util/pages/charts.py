@@ -1,4 +1,4 @@
-"""Loss curves as SVG pictures, light or dark as the reader's system is."""
+"""Loss curves as SVG pictures, which follow the light or dark mode of the reader's system."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dominate import svg, tags
 from dominate.util import raw
 
 NOT_CURVES = frozenset({"epoch", "step", "images", "seconds"})
-TOGETHER = frozenset({"A", "B", "real", "fake"})
-"""Losses that differ only in these endings share a picture: D_A and D_B, D_real and D_fake."""
+PAIRED_ENDINGS = frozenset({"A", "B", "real", "fake"})
+"""Losses whose names differ only in these endings share a panel: D_A and D_B, D_real and D_fake."""
 MEANINGS = {
     "D": "discriminator",
     "G": "generator",
@@ -22,12 +22,12 @@ MEANINGS = {
     "lr": "learning rate",
 }
 MOST_RECORDS = 10_000
-"""Of more records every second, third ... is drawn, so that the cost of drawing has a bound."""
+"""With more records only every second, third ... is drawn, which bounds the cost."""
 MOST_POINTS = 1000
 WIDTH, HEIGHT = 240, 180
 LEFT, RIGHT, TOP, BOTTOM = 46, 228, 50, 146
-# Okabe and Ito's colours, told apart with any kind of colour vision; brighter ones on dark. Lines keep their
-# width, and letters grow less than the picture, where it is enlarged.
+# Okabe and Ito's palette for all kinds of color vision, brighter on dark. In an enlarged picture, lines keep their
+# width, and text grows less than the picture.
 STYLE = """
 svg{--ground:#fff;--text:#1d1d20;--muted:#66666e;--line:#e8e8ec;--0:#0072b2;--1:#d55e00;--2:#009e73;--3:#cc79a7}
 @media (prefers-color-scheme:dark){svg{--ground:#1d1d20;--text:#ededf0;--muted:#9c9ca6;--line:#303036;
@@ -44,7 +44,7 @@ path{fill:none;stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round}
 
 @dataclass(frozen=True)
 class Curve:
-    """One loss over the epochs, as measured and smoothed; values that are no finite numbers are left out."""
+    """One loss over the epochs, measured and smoothed, without non-finite values."""
 
     name: str
     x: np.ndarray
@@ -54,7 +54,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of values laid on pixels."""
+    """A linear map from a range of values to pixels."""
 
     low: float
     high: float
@@ -62,16 +62,16 @@ class Axis:
     stop: float
 
     def pixel(self, value: np.ndarray | float) -> np.ndarray:
-        """Values outside the range go outside by one range at most: drawing programs dislike huge numbers."""
-        share = (np.asarray(value) - self.low) / (self.high - self.low)
-        return self.start + np.clip(share, -1, 2) * (self.stop - self.start)
+        """The position of a value, clipped to one range outside the axis: some renderers fail on huge numbers."""
+        relative = (np.asarray(value) - self.low) / (self.high - self.low)
+        return self.start + np.clip(relative, -1, 2) * (self.stop - self.start)
 
 
 def draw_loss_curves(records: Sequence[Mapping[str, float]]) -> dict[str, str]:
-    """SVG pictures by what they show: each kind of loss (D, G, cycle, idt ...), the learning rate last.
+    """SVG pictures by panel: each kind of loss (D, G, cycle, idt ...), then the learning rate.
 
     Args:
-        records: lines of losses.jsonl in the order of training: epoch (from 1) and one value for each loss.
+        records: lines of losses.jsonl in training order, with epoch (from 1) and a value for each loss.
     """
     stride = len(records) // MOST_RECORDS + 1
     epochs, lines = _epochs(records)[::stride], records[::stride]
@@ -84,13 +84,13 @@ def draw_loss_curves(records: Sequence[Mapping[str, float]]) -> dict[str, str]:
 
 
 def _panel(name: str) -> str:
-    """The picture that a loss is drawn in."""
+    """The panel of a loss."""
     kind, _, series = name.rpartition("_")
-    return kind if kind and series in TOGETHER else name
+    return kind if kind and series in PAIRED_ENDINGS else name
 
 
 def _epochs(records: Sequence[Mapping[str, float]]) -> np.ndarray:
-    """Where on the axis records lie: spread evenly over their epoch, the last one at the epoch's number."""
+    """The x positions of records: evenly spaced within their epoch, the last one at the epoch's number."""
     epochs = np.array([record["epoch"] for record in records], dtype=float)
     starts = np.searchsorted(epochs, epochs)
     most = np.bincount(starts).max(initial=1)
@@ -106,7 +106,7 @@ def _curve(name: str, epochs: np.ndarray, lines: Sequence[Mapping[str, float]]) 
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of `window` values around each one, of fewer at both ends. The window is odd."""
+    """The centered moving average over `window` values (odd), over fewer at both ends."""
     if window == 1:
         return values
     box = np.ones(window)
@@ -114,7 +114,7 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _draw(panel: str, curves: Sequence[Curve]) -> str:
-    """One picture: axes, then for each curve its measured line, faint, and its smoothed one."""
+    """One panel: axes, then for each curve the measured line, faint, and the smoothed one."""
     x_axis, y_axis = _axes(curves)
     frame = svg.rect(x=LEFT, y=TOP - 4, width=RIGHT - LEFT, height=BOTTOM - TOP + 8)
     drawing = svg.svg(
@@ -134,7 +134,7 @@ def _draw(panel: str, curves: Sequence[Curve]) -> str:
 
 
 def _axes(curves: Sequence[Curve]) -> tuple[Axis, Axis]:
-    """Ranges that show the curves; of many values the outermost hundredth may lie outside."""
+    """Axes that show the curves; if there are many values, up to 1% of them may be outside."""
     x = np.concatenate([curve.x for curve in curves])
     y = np.concatenate([curve.values for curve in curves])
     left, right = (math.floor(x.min()), x.max()) if len(x) else (0, 1)
@@ -160,7 +160,7 @@ def _grid(x_axis: Axis, y_axis: Axis) -> svg.g:
 
 
 def _legend(curves: Sequence[Curve]) -> svg.text:
-    """Each loss in its colour with its latest smoothed value."""
+    """Each loss in its color with its latest smoothed value."""
     legend = svg.text(x=2, y=34)
     for index, curve in enumerate(curves):
         latest = f"{curve.smooth[-1]:.3g}" if len(curve.smooth) else "no finite value"
@@ -171,21 +171,21 @@ def _legend(curves: Sequence[Curve]) -> svg.text:
 
 def _lines(curves: Sequence[Curve], x_axis: Axis, y_axis: Axis) -> Iterator[svg.path]:
     for index, curve in enumerate(curves):
-        colour = f"var(--{index})"
+        color = f"var(--{index})"
         if curve.smooth is not curve.values:
             points = thin(curve.x, curve.values, MOST_POINTS)
-            yield svg.path(d=_way(*points, x_axis, y_axis), stroke=colour, cls="raw")
-        yield svg.path(d=_way(*thin(curve.x, curve.smooth, MOST_POINTS), x_axis, y_axis), stroke=colour)
+            yield svg.path(d=_path_data(*points, x_axis, y_axis), stroke=color, cls="raw")
+        yield svg.path(d=_path_data(*thin(curve.x, curve.smooth, MOST_POINTS), x_axis, y_axis), stroke=color)
 
 
-def _way(x: np.ndarray, y: np.ndarray, x_axis: Axis, y_axis: Axis) -> str:
-    """The `d` of a path through points; a single point becomes a dot by the line's round ends."""
+def _path_data(x: np.ndarray, y: np.ndarray, x_axis: Axis, y_axis: Axis) -> str:
+    """The `d` attribute of a path through points; a single point becomes a dot, drawn by the round line caps."""
     points = [f"{left:.1f} {top:.1f}" for left, top in zip(x_axis.pixel(x), y_axis.pixel(y), strict=True)]
     return "M" + "L".join(points if len(points) > 1 else points * 2) if points else ""
 
 
 def thin(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most `most` points that keep every spike: of each stretch of points the lowest and the highest."""
+    """At most `most` points, with every spike: the minimum and the maximum of each interval."""
     if len(x) <= most:
         return x, y
     starts = np.linspace(0, len(x), most // 2, endpoint=False).astype(int)
@@ -194,7 +194,7 @@ def thin(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarra
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten within a range, about `count` of them."""
+    """About `count` multiples of 1, 2 or 5 times a power of ten within a range."""
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next((factor * power for factor in (1, 2, 5) if factor * power >= rough), 10 * power)
@@ -202,7 +202,7 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def tick_label(value: float) -> str:
-    """A tick's number, short and without the noise of floating point: 0.25, 30, 1.5e-4."""
+    """The label of a tick, short and without floating-point noise: 0.25, 30, 1.5e-4."""
     if value == 0 or 1e-3 < abs(value) < 1e4:
         return f"{value:.4g}"
     mantissa, exponent = f"{value:.3e}".split("e")

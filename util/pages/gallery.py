@@ -1,4 +1,4 @@
-"""The page of a test: each input, what was made of it, and the ground truth where there is one."""
+"""The gallery of a test: each input, its translation, and the ground truth if there is one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from util.pages.html import Picture, page, picture_row, write_file, write_pictur
 from util.runtime.background import Background
 
 MOST_BYTES = 180
-"""Of a file's or folder's name: file systems allow 255, and endings such as _fake_B.png come to it."""
-
+"""Longest file or folder name before endings such as _fake_B.png are added; file systems allow 255."""
 
 Rows = Mapping[tuple[str, ...], tuple[str, list[Picture]]]
 
@@ -25,31 +24,30 @@ Rows = Mapping[tuple[str, ...], tuple[str, list[Picture]]]
 class Gallery:
     """`folder`/index.html with the pictures in `folder`/images.
 
-    The page is written once, by `close`, which is right at any time: after an interrupt it shows what was done until
-    then.
+    The page is written once, by `close`. After an interruption it shows the images so far.
     """
 
     def __init__(self, folder: Path, title: str, image_width: int = 256, shared: bool = False) -> None:
-        """`shared`: other processes write pictures of other sources into the folder, see `take`."""
+        """`shared`: other ranks write pictures of other sources into the same folder, see `merge`."""
         self.folder = folder
         self.title = title
         self.image_width = image_width
         self.shared = shared
-        self.rows: dict[tuple[str, ...], tuple[str, list[Picture]]] = {}  # the source, and its pictures
+        self.rows: dict[tuple[str, ...], tuple[str, list[Picture]]] = {}  # source and pictures
         self.owners: dict[str, str] = {}
         self._background = Background()
 
     def add_row(self, path: str, images: Mapping[str, np.ndarray]) -> None:
-        """Save the images of one source file and show them in a row; once if it comes again.
+        """Save the images of one source file and show them in a row; a repeated source file is ignored.
 
-        The files are written in the background: that one could not be is raised by a later call, or by `close`.
+        The files are written in the background.
 
         Args:
-            path: the source file, relative to the data folder. Shown as it is.
+            path: the source file, relative to the data folder, shown as given.
             images: uint8 (H, W, 3) or (H, W), by visual (real_A, fake_B, rec_A, truth_B), in the order shown.
 
         Raises:
-            UserError: an image cannot be written.
+            UserError: an image of an earlier call could not be written.
         """
         key = (path, *images)
         if key in self.rows:
@@ -61,13 +59,13 @@ class Gallery:
             pictures.append(Picture(name, file, width=image.shape[1], height=image.shape[0]))
         self.rows[key] = (path, pictures)
 
-    def take(self, rows: Rows) -> None:
-        """Show the rows of another process's gallery, too, after those that there are."""
+    def merge(self, rows: Rows) -> None:
+        """Append the rows of another rank's gallery."""
         for key, row in rows.items():
             self.rows.setdefault(key, row)
 
     def finish_pictures(self) -> None:
-        """Wait until every picture is written; raises UserError where one can't be."""
+        """Wait until every picture is written. Raises UserError if one can't be written."""
         self._background.finish()
 
     def close(self, summary: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Path:
@@ -78,7 +76,7 @@ class Gallery:
             notes: sentences above the rows.
 
         Raises:
-            UserError: the page, or one of the images, cannot be written.
+            UserError: the page or an image can't be written.
         """
         self.finish_pictures()
         rows = [
@@ -87,15 +85,15 @@ class Gallery:
         ]
         count = f"{len(self.rows):,} image" + ("" if len(self.rows) == 1 else "s")
         status = [count, *(f"{name}: {words}" for name, words in (summary or {}).items())]
-        remarks = [str(tags.p(note, cls="note").render(pretty=False)) for note in notes]
+        note_lines = [str(tags.p(note, cls="note").render(pretty=False)) for note in notes]
         index = self.folder / "index.html"
-        write_file(index, page(self.title, status, [*remarks, *rows], self.image_width))
+        write_file(index, page(self.title, status, [*note_lines, *rows], self.image_width))
         return index
 
     def _files(self, path: str, names: Sequence[str]) -> list[str]:
-        """Files for the visuals of a source that no other source has."""
+        """Files for the visuals of a source, unique to it."""
         folder, stem, extension = image_name(path)
-        # Another process may have a source that is called the same but for its ending.
+        # Another rank may have a source whose name differs only in its extension.
         additions = itertools.chain(
             [extension] if self.shared else ["", extension], (f"{extension}_{count}" for count in itertools.count(2))
         )
@@ -109,10 +107,10 @@ class Gallery:
 
 
 def image_name(path: str) -> tuple[PurePosixPath, str, str]:
-    """The folder, below images, and the name's stem and extension that the pictures of a source file take.
+    """The folder (inside images), stem and extension for the pictures of a source file.
 
-    The folder never leads out of images, whatever the path says. Backslashes separate folders, as on Windows.
-    Too long names are cut; control characters and what is no Unicode become underscores.
+    The folder never leads out of images, whatever the path contains. Backslashes separate folders, as on Windows.
+    Long names are cut; control characters and invalid Unicode become underscores.
     """
     text = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "_", path).replace("\\", "/")
     parts = [part for part in text.split("/") if part not in ("", ".", "..") and not part.endswith(":")]
@@ -126,12 +124,12 @@ def _cut(name: str, size: int = MOST_BYTES) -> str:
 
 
 def _same_file(file: str) -> str:
-    """Equal for names that are one file on systems that ignore case or the form of accents."""
+    """A key that is equal for names of the same file on systems that ignore case or the form of accents."""
     return unicodedata.normalize("NFC", file).casefold()
 
 
 def _shown(path: str) -> Any:
-    """A path as text, its folder paler. Each part keeps to itself if it is written from right to left."""
+    """A path as text, with a paler folder. Right-to-left text in one part does not affect the other."""
     start = max(path.rfind("/"), path.rfind("\\")) + 1
     folder = [tags.small(tags.bdi(path[:start]))] if start else []
     return tags.span(*folder, tags.bdi(path[start:]))

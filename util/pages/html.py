@@ -1,7 +1,7 @@
-"""What the HTML pages share: the page around everything, and rows of pictures that a click enlarges.
+"""What the HTML pages share: the page itself, and rows of pictures that a click enlarges.
 
-Styles and script are written into every page, so a folder with a page and its images can be moved, zipped
-or opened from disk as it is. Without a script a picture is a plain link to its file.
+Styles and script are inlined, so a folder with a page and its images can be moved, zipped or opened from disk. Without
+JavaScript a picture is a link to its file.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ class Picture:
     name: str
     """The visual's name, such as fake_B."""
     file: str
-    """Path relative to the page, with forward slashes, not escaped."""
+    """Path relative to the page, with forward slashes, not URL-quoted."""
     width: int
-    """In pixels of the file, as is the height."""
+    """Width and height of the file, in pixels."""
     height: int
     sha256: str = ""
-    """The sum of the file, in hexadecimal."""
+    """Sum of the file, in hexadecimal."""
 
 
 COMPRESSION = 1
-"""Of PNG files: 2.6 ms and 49.8 KB for a photograph of 256x256 pixels; level 4: 5.9 ms and 45.5 KB, Pillow's 6: 11.2 ms
-and 43.6 KB, 9: 50 ms and 42.2 KB."""
+"""PNG compression level. A photograph of 256x256 pixels takes 2.6 ms and 49.8 KB; with level 4 5.9 ms and 45.5 KB, with
+Pillow's default 6 11.2 ms and 43.6 KB, with 9 50 ms and 42.2 KB."""
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Make of a failure to write a file a UserError that names it."""
+def write_errors(path: Path) -> Iterator[None]:
+    """Convert an OSError while writing a file to a UserError with its path."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"{path} cannot be written ({reason}): make room there or choose another folder") from error
+        raise UserError(f"can't write {path} ({reason}): free some space or choose another folder") from error
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Write a whole file and the folders it needs; a failure is a UserError."""
-    with naming(path):
+    """Write a complete file and create its folder. Raises UserError if that fails."""
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, content)
 
@@ -73,21 +73,21 @@ def write_picture(path: Path, image: np.ndarray) -> str:
 
 
 def save_picture(folder: Path, file: str, name: str, image: np.ndarray) -> Picture:
-    """Write an image, as `write_picture` does, as the PNG `file` in a page's folder."""
+    """Write an image as the PNG `file` in a page's folder, see `write_picture`."""
     total = write_picture(folder / file, image)
     return Picture(name, file, width=image.shape[1], height=image.shape[0], sha256=total)
 
 
 def address(file: str) -> str:
-    """The link to a file beside the page: every character that means something in a link is escaped."""
+    """The URL-quoted link to a file, relative to the page."""
     return quote(file, safe="/")
 
 
 def meaning(name: str, names: Iterable[str]) -> str:
-    """The word for a visual among the visuals of its row: input, output, ground truth; "" if unknown.
+    """The role of a visual among the visuals of its row: input, output, ground truth; "" if unknown.
 
-    A real picture is the ground truth where its domain is the only one that is generated (fake_B alone
-    beside real_B: pix2pix), else an input.
+    A real picture is the ground truth if its domain is the only generated one (real_B with fake_B alone: pix2pix), and
+    an input otherwise.
     """
     kind, _, domain = name.partition("_")
     if kind != "real":
@@ -99,9 +99,9 @@ def meaning(name: str, names: Iterable[str]) -> str:
 def picture_row(
     caption: Sequence[Any], pictures: Sequence[Picture], image_width: int, identifier: str | None = None
 ) -> str:
-    """A card with a caption (tags and text) over its pictures, as HTML.
+    """A card with a caption (tags and text) above its pictures, as HTML.
 
-    Up to five pictures stand side by side, more stand in two lines (A to B, then B to A, for CycleGAN).
+    Up to five pictures are in one line, more in two (for CycleGAN: A to B, then B to A).
     """
     names = [picture.name for picture in pictures]
     columns = len(pictures) if len(pictures) <= 5 else -(-len(pictures) // 2)
@@ -115,7 +115,7 @@ def picture_row(
 
 
 def _figure(picture: Picture, word: str, image_width: int) -> Any:
-    """A picture at the largest whole multiple of its size within image_width, or shrunk to that."""
+    """A picture enlarged to the largest integer multiple of its width within image_width, or shrunk to image_width."""
     scale = image_width // picture.width or image_width / picture.width
     width, height = round(picture.width * scale), max(1, round(picture.height * scale))
     image = tags.img(
@@ -131,21 +131,21 @@ def _figure(picture: Picture, word: str, image_width: int) -> Any:
     return tags.figure(tags.a(image, href=address(picture.file), cls="zoom"), tags.figcaption(*label))
 
 
-class Dialog(tags.html_tag):  # dominate has none of its own
+class Dialog(tags.html_tag):  # missing in dominate
     tagname = "dialog"
 
 
 @cache
 def _part(file: str) -> str:
-    """The text of a style sheet or script beside this module."""
+    """The text of a style sheet or script in this folder."""
     return Path(__file__).with_name(file).read_text(encoding="utf-8")
 
 
 def page(title: str, status: Sequence[str], content: Iterable[str], image_width: int, reload_seconds: int = 0) -> str:
-    """A whole page: a header that stays in view with title and status, then content, which is HTML already.
+    """A complete page: a sticky header with title and status, then `content`, which is HTML.
 
-    It is as wide as four pictures of image_width side by side, or as the window. With reload_seconds the page
-    loads itself anew that often, unless a picture is enlarged.
+    It is as wide as four pictures of image_width, or as the window. With reload_seconds the page reloads itself that
+    often, unless a picture is enlarged.
     """
     whole = document(title=title, lang="en")
     whole.head.add(
@@ -164,11 +164,11 @@ def page(title: str, status: Sequence[str], content: Iterable[str], image_width:
         tags.script(raw(_part("page.js"))),
     )
     text = str(whole.render(pretty=False))
-    return text.encode(errors="replace").decode()  # file names and paths may hold bytes that are no UTF-8
+    return text.encode(errors="replace").decode()  # file names may contain bytes that are not valid UTF-8
 
 
 def _dialog() -> Any:
-    """The enlarged picture, which the script fills and opens."""
+    """The dialog for an enlarged picture, filled and opened by the script."""
     return Dialog(
         tags.img(alt=""),
         tags.p(),

@@ -1,7 +1,7 @@
 "use strict";
 
-// A click enlarges a picture. Left and right go to the one before and after it, up and down to the same
-// place in the row above and below, Escape or another click closes.
+// A click enlarges a picture. Left and right show its neighbors, up and down the same column in the row above
+// and below; Escape or another click closes it.
 const dialog = document.querySelector("dialog");
 const enlarged = dialog.querySelector("img");
 let current = null;
@@ -17,7 +17,7 @@ function show(link) {
   fit();
 }
 
-// As large as the window allows, at a whole multiple of the picture's own size if it is not larger than the window.
+// As large as the window allows, at an integer multiple of the picture's size if the picture fits the window.
 function fit() {
   if (!enlarged.naturalWidth) return;
   const room = Math.min(
@@ -31,7 +31,7 @@ function fit() {
   enlarged.classList.toggle("crisp", scale >= 2);
 }
 
-function neighbour(key) {
+function neighbor(key) {
   const links = [...document.querySelectorAll("a.zoom")];
   if (key === "ArrowLeft") return links[links.indexOf(current) - 1];
   if (key === "ArrowRight") return links[links.indexOf(current) + 1];
@@ -48,13 +48,13 @@ document.addEventListener("click", (event) => {
 });
 dialog.addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (button) show(neighbour(button.value));
+  if (button) show(neighbor(button.value));
   else dialog.close();
 });
 dialog.addEventListener("keydown", (event) => {
   if (!event.key.startsWith("Arrow")) return;
   event.preventDefault();
-  show(neighbour(event.key));
+  show(neighbor(event.key));
 });
 dialog.addEventListener("close", () => {
   current.focus({ preventScroll: true });
@@ -63,8 +63,8 @@ dialog.addEventListener("close", () => {
 enlarged.addEventListener("load", fit);
 window.addEventListener("resize", fit);
 
-// While a training runs its page loads itself anew. What is open stays open, and the row in view stays where
-// it is though new rows come in above it.
+// The page of a running training reloads itself. Open sections stay open, and the row in view keeps its position
+// when new rows appear above it.
 const seconds = Number(document.body.dataset.reload);
 
 function remember() {

@@ -1,4 +1,4 @@
-"""The page of a training: samples by epoch, newest first, loss curves and options."""
+"""The training page: samples by epoch, newest first, loss curves and options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dominate import tags
 
 from util.files import json_sum, sha256
 from util.pages.charts import HEIGHT, WIDTH, draw_loss_curves
-from util.pages.html import Picture, address, naming, page, picture_row, save_picture, write_file
+from util.pages.html import Picture, address, page, picture_row, save_picture, write_errors, write_file
 
 ROWS_PER_PAGE = 100
 RELOAD_SECONDS = 30
@@ -23,7 +23,7 @@ RELOAD_SECONDS = 30
 
 @dataclass(frozen=True)
 class Samples:
-    """The pictures of one epoch, made after `images` images."""
+    """The pictures of one epoch; `images` is how many images the run had seen."""
 
     epoch: int
     images: int
@@ -31,10 +31,10 @@ class Samples:
 
     @classmethod
     def from_line(cls, line: str) -> Samples:
-        """Read what `to_line` wrote; anything else is a ValueError, KeyError or TypeError."""
-        noted = json.loads(line)
-        values = noted["samples"]
-        if noted["sha256"] != json_sum(values):
+        """Parse a line of `to_line`. Raises ValueError, KeyError or TypeError for any other text."""
+        record = json.loads(line)
+        values = record["samples"]
+        if record["sha256"] != json_sum(values):
             raise ValueError("the line is damaged")
         if any(picture["width"] < 1 or picture["height"] < 1 for picture in values["pictures"]):
             raise ValueError("a picture has no size")
@@ -45,8 +45,8 @@ class Samples:
         values = asdict(self)
         return json.dumps({"samples": values, "sha256": json_sum(values)}) + "\n"
 
-    def is_whole(self, folder: Path) -> bool:
-        """Whether every picture's file is as it was written."""
+    def is_intact(self, folder: Path) -> bool:
+        """Whether every picture's file exists and has its SHA-256 sum."""
         files = ((folder / picture.file, picture.sha256) for picture in self.pictures)
         return all(file.is_file() and sha256(file) == total for file, total in files)
 
@@ -54,9 +54,9 @@ class Samples:
 class TrainingPage:
     """`folder`/index.html with the newest 100 to 200 epochs and links to pages of earlier ones, 100 each.
 
-    A page of earlier epochs is written once, so what an epoch costs does not grow with their number. The rows
-    are also noted in samples.jsonl, from which a later run in the same folder takes them up. What cannot be
-    written is a UserError that names the file; later calls work again once it can.
+    A page of earlier epochs is written once, so the cost of an epoch does not grow with their number. The rows are
+    also recorded in samples.jsonl, from which a resumed run restores them. Raises UserError, with the file, if a file
+    can't be written; a later call can succeed again.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class TrainingPage:
         image_width: int = 256,
         seen: int | None = None,
     ) -> None:
-        """Take up the rows of an earlier run and write the page.
+        """Restore the rows of the earlier sessions and write the page.
 
         Args:
             options: by name, shown as a table.
-            image_width: pixels that a picture takes on the page at most.
-            seen: how many images the run has seen already; rows that were made after more are of a run that is
-                over, or are going to be made again, and are dropped. None keeps all.
+            image_width: largest width of a picture on the page, in pixels.
+            seen: images the run has seen so far. Rows made after more images are dropped: the run will make them
+                again. None keeps all rows.
         """
         self.folder = folder
         self.title = title
@@ -82,29 +82,29 @@ class TrainingPage:
         self.rows: dict[int, str] = {}
         self.earlier_pages = 0
         self.status: list[str] = []
-        self.newest = 0  # images seen by what the status tells of
+        self.newest = 0  # images seen, for the status
         self.curves: dict[str, str] = {}
         self.state = "training"
-        self.left_out: list[int] = []  # epochs whose pictures are not as they were written
-        for samples in self._take_up(seen):
+        self.removed_epochs: list[int] = []  # whose pictures are damaged or missing
+        for samples in self._restore(seen):
             self._add_row(samples)
         self._write(changed=0)
 
     def add_samples(self, epoch: int, images: int, visuals: Mapping[str, np.ndarray]) -> None:
-        """Add an epoch's row, or replace it: images of uint8 (H, W, 3) or (H, W) by the visual's name."""
+        """Add or replace an epoch's row; `visuals` are images, uint8 (H, W, 3) or (H, W), by name."""
         pictures = tuple(
             save_picture(self.folder, f"images/epoch{epoch:03d}_{name}.png", name, image)
             for name, image in visuals.items()
         )
         samples = Samples(epoch, images, pictures)
         record = self.folder / "samples.jsonl"
-        with naming(record), open(record, "a", encoding="utf-8") as file:
+        with write_errors(record), open(record, "a", encoding="utf-8") as file:
             file.write(samples.to_line())
         self._add_row(samples)
         self._write(changed=sorted(self.rows).index(epoch))
 
     def update_curves(self, records: Sequence[Mapping[str, float]]) -> None:
-        """Draw every loss and the rate anew from the lines of losses.jsonl."""
+        """Redraw all loss curves and the learning rate from the lines of losses.jsonl."""
         drawings = draw_loss_curves(records)
         for panel, drawing in drawings.items():
             write_file(self.folder / curve_file(panel), drawing)
@@ -114,26 +114,26 @@ class TrainingPage:
         self._write(changed=len(self.rows))
 
     def finish(self, complete: bool) -> None:
-        """Write the page a last time, without reloading itself: is the training complete, or was it stopped?"""
+        """Write the page a last time, without automatic reload. `complete`: whether all epochs are done."""
         self.state = "finished" if complete else "stopped"
         self._write(changed=len(self.rows))
 
-    def _take_up(self, seen: int | None) -> list[Samples]:
-        """The rows of an earlier run in epoch order; samples.jsonl is left with these alone."""
+    def _restore(self, seen: int | None) -> list[Samples]:
+        """The intact rows of earlier sessions in epoch order; samples.jsonl is rewritten with these only."""
         file = self.folder / "samples.jsonl"
         found: dict[int, Samples] = {}
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else ():
             try:
                 samples = Samples.from_line(line)
             except (ValueError, KeyError, TypeError):
-                continue  # a line cut off when the run was killed
+                continue  # an incomplete line of a killed run
             found[samples.epoch] = samples
         rows = [found[epoch] for epoch in sorted(found) if seen is None or found[epoch].images <= seen]
-        kept = [samples for samples in rows if samples.is_whole(self.folder)]
-        self.left_out = [samples.epoch for samples in rows if samples not in kept]
+        kept = [samples for samples in rows if samples.is_intact(self.folder)]
+        self.removed_epochs = [samples.epoch for samples in rows if samples not in kept]
         write_file(file, "".join(samples.to_line() for samples in kept))
-        for left_over in self.folder.glob("earlier_*.html"):
-            left_over.unlink()
+        for outdated in self.folder.glob("earlier_*.html"):
+            outdated.unlink()
         return kept
 
     def _add_row(self, samples: Samples) -> None:
@@ -143,14 +143,14 @@ class TrainingPage:
         self._set_status(samples.epoch, samples.images)
 
     def _set_status(self, epoch: int, images: int) -> None:
-        """What is newest: the losses, or the samples."""
+        """Show the newest of losses and samples."""
         if images < self.newest:
             return
         self.newest = images
         self.status = [f"epoch {epoch}", f"{images:,} images"]
 
     def _write(self, changed: int) -> None:
-        """Write index.html, and the pages of earlier epochs that are new or hold the row number `changed`."""
+        """Write index.html, and the pages of earlier epochs that are new or contain row number `changed`."""
         epochs = sorted(self.rows)
         needed = max(0, (len(epochs) - 1) // ROWS_PER_PAGE - 1)
         for number in range(min(self.earlier_pages, changed // ROWS_PER_PAGE), needed):
@@ -201,12 +201,12 @@ class TrainingPage:
 
 
 def earlier(number: int) -> str:
-    """The file of the earlier epochs' page with this number, counted from 0."""
+    """The file of a page of earlier epochs; `number` counts from 0."""
     return f"earlier_{number + 1}.html"
 
 
 def curve_file(panel: str) -> str:
-    """The file of a loss curve, whatever characters the loss has in its name."""
+    """The file of a loss curve; other characters than these in a loss's name become underscores."""
     return f"curve_{re.sub('[^A-Za-z0-9_.-]', '_', panel)}.svg"
 
 

@@ -1,26 +1,23 @@
-"""Checkpoints: plain weight files in the field's layout, and one file with the whole state of a run."""
+"""The checkpoint of a run: one file with the state of everything that must survive a restart."""
 
 from __future__ import annotations
 
 import copy
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from util.errors import UserError
-from util.files import Summed, atomic_open, folder_to_disk, sha256, to_disk
-from util.runs import manifest
+from util.files import atomic_open, sha256, to_disk
+from util.runs.weights import read_file, write_file
 
 STATE_FORMAT = 3
-SEAL = b"sha256:"  # and the sum in hexadecimal stand after the archive, where torch.load does not look
+SEAL = b"sha256:"  # followed by the sum in hexadecimal; after the archive, where torch.load does not look
 SEAL_LENGTH = len(SEAL) + 64
 
 
@@ -41,7 +38,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: _from_fo
 
 
 class Stateful(Protocol):
-    """What a checkpoint can hold: networks, optimizers, schedules, pools, counters, random states."""
+    """An object in a checkpoint: network, optimizer, schedule, image pool, counter, random state."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -49,19 +46,19 @@ class Stateful(Protocol):
 
 
 def snapshot(value: Any, _copies: dict[Any, Tensor] | None = None) -> Any:
-    """A copy of dicts, lists and tuples with all that they hold, which does not change when training goes on.
+    """A deep copy of dicts, lists and tuples, which does not change when training continues.
 
-    Tensors are copied to the CPU, and one that occurs several times only once.
+    Tensors are copied to the CPU. A tensor that occurs several times is copied once.
     """
     copies = {} if _copies is None else _copies
     if isinstance(value, Tensor):
-        # Each state dict has a tensor object of its own for the same memory.
-        place = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
-        if place not in copies:
-            copies[place] = value.detach().to("cpu", copy=True)
-        return copies[place]
+        # Each state dict has its own tensor object for the same memory.
+        memory = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
+        if memory not in copies:
+            copies[memory] = value.detach().to("cpu", copy=True)
+        return copies[memory]
     if isinstance(value, dict):
-        copied = copy.copy(value)  # with the versions of its layers, which a network's state dict has as an attribute
+        copied = copy.copy(value)  # a network's state dict has the versions of its layers as an attribute
         for name, part in value.items():
             copied[name] = snapshot(part, copies)
         return copied
@@ -70,162 +67,8 @@ def snapshot(value: Any, _copies: dict[Any, Tensor] | None = None) -> Any:
     return copy.deepcopy(value)
 
 
-def _read(path: Path, content: bytes | None = None) -> Any:
-    """What torch.save wrote, on the CPU, read without running any code that the file, or its content, might hold."""
-    try:
-        return torch.load(path if content is None else BytesIO(content), map_location="cpu", weights_only=True)
-    # A damaged file makes torch stumble in any way, from struct.error to AssertionError.
-    except Exception as error:
-        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")
-        raise UserError(f"{path} can't be read as a file of weights: {reason}") from error
-
-
-def _remedy(folder: Path) -> str:
-    """What to do about weights that a run does not have."""
-    others = sorted((path.name for path in folder.glob("*_net_*.pth")), key=lambda name: (name[0].isdigit(), name))
-    if not others:
-        return "train first, or check --name, --epoch and --checkpoints_dir"
-    shown = ", ".join(others[:12]) + (", ..." if len(others) > 12 else "")
-    return f"check --epoch, and in testing --model and --model_suffix, as there is {shown}"
-
-
-def weights_path(folder: Path, epoch: str, network: str, suffix: str = "") -> Path:
-    """Where the weights of a network are: latest_net_G_A.pth, 5_net_G_A.pth, iter_2000_net_G_A.pth."""
-    return folder / f"{epoch}_net_{network}{suffix}.pth"
-
-
-def _write(content: Any, file: BinaryIO) -> str:
-    """torch.save; returns the SHA-256 sum of what it wrote. Raises OSError where the disk is full."""
-    summed = Summed(file)
-    try:
-        torch.save(content, summed)  # type: ignore[arg-type]  # it needs no more of a file
-    except RuntimeError:
-        if summed.error is None:
-            raise
-        raise summed.error from None
-    return summed.hexdigest()
-
-
-def save_weights(networks: Mapping[Path, nn.Module]) -> None:
-    """Write the weights of networks, see `write_weights`."""
-    write_weights({path: network.state_dict() for path, network in networks.items()})
-
-
-def write_weights(states: Mapping[Path, Mapping[str, Tensor]]) -> None:
-    """Write the state dicts of networks, on the CPU, as the field's published weight files have them.
-
-    All files, of one folder, are written before the first takes its name, and then all do: networks that were
-    trained together stay together. Their sums go into the folder's manifest in between.
-    """
-    folder = next(iter(states)).parent
-    sums = {}
-    with ExitStack() as files:
-        for path, state in states.items():
-            file = files.enter_context(atomic_open(path))
-            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-            sums[path.name] = _write(weights, file)
-            to_disk(file)
-        manifest.record(folder, sums)
-    folder_to_disk(folder)
-
-
-def read_weights(paths: Collection[Path]) -> dict[Path, dict[str, Tensor]]:
-    """The tensors, by name, of weight files of one folder.
-
-    Raises UserError for one that is missing, or not as the folder's manifest has it; one from elsewhere gets a note.
-    """
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path} is missing: {_remedy(path.parent)}")
-    found = {}
-    contents = manifest.read_files(next(iter(paths)).parent, [path.name for path in paths])
-    for path in paths:
-        weights = _read(path, contents[path.name])
-        if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-            raise UserError(f"{path} holds no state dict of a network (tensors by name)")
-        if not manifest.is_known(path):
-            print(
-                f"note: {path} is from elsewhere (no {manifest.MANIFEST} has its sum): taken as it is", file=sys.stderr
-            )
-        found[path] = dict(weights)
-    return found
-
-
-@dataclass
-class Fit:
-    """How the parameters of a weight file, by name, go with those of a network."""
-
-    matching: list[str]
-    missing: list[str]
-    unknown: list[str]
-    other_shape: list[str]
-
-    @property
-    def is_whole(self) -> bool:
-        return not (self.missing or self.unknown or self.other_shape)
-
-    def __str__(self) -> str:
-        counts = (
-            f"{len(self.missing)} parameters are missing, {len(self.unknown)} unknown, {len(self.other_shape)} of "
-            "another shape"
-        )
-        example = [*self.missing, *self.unknown, *self.other_shape][:1]
-        return counts + (f" (such as {example[0]})" if example else "")
-
-
-def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> Fit:
-    """How weights fit a network, once old ones are adapted (see `adapt_old_weights`)."""
-    weights, own = adapt_old_weights(network, weights), network.state_dict()
-    common = sorted(own.keys() & weights.keys())
-    return Fit(
-        matching=[name for name in common if own[name].shape == weights[name].shape],
-        missing=sorted(own.keys() - weights.keys()),
-        unknown=sorted(weights.keys() - own.keys()),
-        other_shape=[name for name in common if own[name].shape != weights[name].shape],
-    )
-
-
-def refuse_antialiased(path: Path, fit: Fit) -> None:
-    """Raise UserError for weights of networks that sample through a blur, as the authors of CUT published them."""
-    blurs = [name for name in fit.unknown if name.endswith(".filt")]
-    if blurs:
-        raise UserError(
-            f"{path} has antialiased sampling ({blurs[0]}), as published CUT weights have and no network here: only "
-            "those that were trained with --no_antialias --no_antialias_up can be loaded"
-        )
-
-
-def load_weights(networks: Mapping[Path, nn.Module]) -> None:
-    """Read weight files, of one folder, into networks; a UserError says what doesn't fit.
-
-    Statistics that old files carry for instance norm are dropped; a count of batches that old files lack for
-    batch norm is 0; both only where the network has it so.
-    """
-    for path, weights in read_weights(networks.keys()).items():
-        fit = compare(networks[path], weights)
-        refuse_antialiased(path, fit)
-        if not fit.is_whole:
-            raise UserError(
-                f"{path} does not fit the network: {fit}; "
-                "give the --netG, --ngf, --norm, --no_dropout and channels it was trained with"
-            )
-        networks[path].load_state_dict(adapt_old_weights(networks[path], weights))
-
-
-def adapt_old_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict as older versions of torch wrote it, as today's layers have it."""
-    weights = dict(weights)
-    for prefix, module in network.named_modules():
-        if isinstance(module, nn.InstanceNorm2d) and not module.track_running_stats:
-            for name in ("running_mean", "running_var", "num_batches_tracked"):
-                weights.pop(f"{prefix}.{name}", None)
-        elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
-            weights.setdefault(f"{prefix}.num_batches_tracked", torch.tensor(0))
-    return weights
-
-
 class Checkpoint:
-    """The whole state of a run in one file: a list of named objects, and all of them survive a restart.
+    """The whole state of a run in one file: the states of named objects, all of which survive a restart.
 
     The file ends with its own SHA-256 sum. The `keep` newest are kept: <stem>.pt, <stem>.1.pt, <stem>.2.pt, ...
     """
@@ -235,64 +78,65 @@ class Checkpoint:
         self.objects = dict(objects)
         self.keep = keep
 
-    def path_before(self, number: int) -> Path:
-        """Where the state is that was saved so many saves before the newest."""
+    def fallback_path(self, number: int) -> Path:
+        """The file of the state that was saved `number` saves before the newest."""
         return self.path.with_suffix(f".{number}{self.path.suffix}") if number else self.path
 
     def paths(self) -> list[Path]:
-        """The files that there are, the newest first."""
+        """The existing files, newest first."""
         older = self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}")
         numbers = sorted(int(part) for path in older if (part := path.suffixes[-2][1:]).isdigit())
-        return [path for path in map(self.path_before, [0, *numbers]) if path.is_file()]
+        return [path for path in map(self.fallback_path, [0, *numbers]) if path.is_file()]
 
     def save(self) -> None:
-        """Write the state of every object as it is now, see `write`."""
+        """Write the current state of every object, see `write`."""
         self.write(self.states())
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """The state of every object: most are references to what training changes, see `snapshot`."""
+        """The state of every object. Most values are references that training will change, see `snapshot`."""
         return {name: thing.state_dict() for name, thing in self.objects.items()}
 
     def write(self, states: Mapping[str, Any]) -> None:
-        """Write these states beside the newest file; then each file takes the name of the one before.
+        """Write states to a temporary file, rename each existing file to the next fallback, then rename the new one.
 
-        Raises OSError, and leaves all as it was, where the system refuses.
+        Raises OSError if the system refuses; the existing files then stay as they were.
         """
         with atomic_open(self.path, durable=True) as file:
-            total = _write({"format": STATE_FORMAT, "objects": states}, file)
+            total = write_file({"format": STATE_FORMAT, "objects": states}, file)
             file.write(SEAL + total.encode())
             to_disk(file)
-            # Killed from here on, the newest is missing, and the one before, which is whole, is found.
+            # If the process is killed from here on, the newest file is missing and the intact fallback is found.
             for number in reversed(range(1, self.keep)):
-                if self.path_before(number - 1).is_file():
-                    os.replace(self.path_before(number - 1), self.path_before(number))
+                if self.fallback_path(number - 1).is_file():
+                    os.replace(self.fallback_path(number - 1), self.fallback_path(number))
         for path in self.paths()[self.keep :]:
             path.unlink()
 
     def load(self) -> None:
-        """Give every object its state back, from the newest file that is whole; damaged ones are set aside, and said.
+        """Restore every object from the newest intact file. Damaged files are renamed to .damaged, with a warning.
 
-        Raises UserError where none is whole, or the file holds other objects than this run has.
+        Raises UserError if no file is intact, or if the file's objects are not those of this run.
         """
         paths = self.paths()
-        whole = next((path for path in paths if _is_sealed(path)), None)
-        if whole is None:
+        intact = next((path for path in paths if _is_sealed(path)), None)
+        if intact is None:
             raise UserError(
-                f"{self.path} is damaged (its SHA-256 sum is another), and there is no state from before: "
-                "--continue_train --epoch N --epoch_count N+1 goes on from the weights of epoch N, with new optimizers"
+                f"{self.path} is damaged (its SHA-256 sum does not match) and there is no fallback checkpoint: "
+                "resume from the weights of epoch N, with new optimizers, by --continue_train --epoch N --epoch_count "
+                "N+1"
             )
-        self._restore(whole)
-        for path in paths[: paths.index(whole)]:
-            aside = path.with_suffix(".damaged")
-            os.replace(path, aside)
+        self._restore(intact)
+        for path in paths[: paths.index(intact)]:
+            renamed = path.with_suffix(".damaged")
+            os.replace(path, renamed)
             print(
-                f"warning: {path} is damaged (its SHA-256 sum is another), and set aside as {aside.name}: "
-                f"{whole.name}, saved before it, is taken",
+                f"warning: {path} is damaged (its SHA-256 sum does not match); renamed it to {renamed.name} and loaded "
+                f"the fallback checkpoint {intact.name}",
                 file=sys.stderr,
             )
 
     def _restore(self, path: Path) -> None:
-        content = _read(path)
+        content = read_file(path)
         states = content.get("objects") if isinstance(content, dict) else None
         saved_format = content.get("format") if isinstance(content, dict) else None
         if not isinstance(states, dict) or saved_format not in (*MIGRATIONS, STATE_FORMAT):
@@ -337,7 +181,7 @@ def _with_defaults(path: Path, name: str, thing: Stateful, state: Any) -> Any:
 
 
 def _is_sealed(path: Path) -> bool:
-    """Whether a file can be read and ends with the right sum of all that stands before."""
+    """Whether a file can be read and ends with the SHA-256 sum of its preceding bytes."""
     try:
         length = path.stat().st_size - SEAL_LENGTH
         if length < 0:

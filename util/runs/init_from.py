@@ -7,60 +7,62 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from util.errors import UserError
-from util.runs.checkpoint import adapt_old_weights, compare, read_weights, refuse_antialiased, weights_path
+from util.runs.weights import Fit, adapt_old_weights, compare, read_weights, refuse_antialiased, weights_path
 
 
-def take_over(networks: Mapping[str, nn.Module], opt: argparse.Namespace) -> None:
-    """Fill networks, by name, with the weights of --init_from, and print what matched.
+def load_initial_weights(networks: Mapping[str, nn.Module], opt: argparse.Namespace) -> None:
+    """Load the weights of --init_from into networks, by name, and print what matched.
 
-    Raises UserError where something of a network finds no counterpart, or the other way round, unless
-    --init_partial, which leaves the rest as it was drawn; and where nothing fits at all.
+    Raises UserError if not all parameters match, unless --init_partial is given: the other parameters then keep their
+    initialization. Raises UserError if no parameter matches.
     """
     files = find_files(opt.init_from, networks, Path(opt.checkpoints_dir), opt.epoch)
-    all_weights = read_weights(files.values())
-    lines, is_whole, taken = [], True, 0
-    for name, network in networks.items():
-        path = files.get(name)
-        if path is None:
-            lines.append(f"net{name}: no file")
-            is_whole = False
-            continue
-        weights = all_weights[path]
-        fit = compare(network, weights)
-        refuse_antialiased(path, fit)
-        is_whole &= fit.is_whole
-        taken += len(fit.matching)
-        rest = "" if fit.is_whole else f"; {fit}"
-        lines.append(f"net{name}: {len(fit.matching)} parameters from {path}{rest}")
-        if fit.is_whole or opt.init_partial:
-            own = network.state_dict()
-            adapted = adapt_old_weights(network, weights)
-            network.load_state_dict(own | {key: adapted[key] for key in fit.matching})
-    if not taken:
-        raise UserError(f"--init_from {opt.init_from}: nothing of it fits this run's networks ({'; '.join(lines)})")
-    if not is_whole and not opt.init_partial:
+    weights = read_weights(files.values())
+    fits = {name: _fit(networks[name], path, weights[path]) for name, path in files.items()}
+    lines = [_describe(name, files.get(name), fits.get(name)) for name in networks]
+    if not any(fit.matching for fit in fits.values()):
+        raise UserError(f"--init_from {opt.init_from}: no parameter fits this run's networks ({'; '.join(lines)})")
+    is_complete = fits.keys() == networks.keys() and all(fit.is_complete for fit in fits.values())
+    if not is_complete and not opt.init_partial:
         raise UserError(
-            f"--init_from {opt.init_from} fits only in part ({'; '.join(lines)}): --init_partial takes over what fits"
+            f"--init_from {opt.init_from} fits only partly ({'; '.join(lines)}): add --init_partial to load what fits"
         )
+    for name, fit in fits.items():
+        adapted = adapt_old_weights(networks[name], weights[files[name]])
+        networks[name].load_state_dict(networks[name].state_dict() | {key: adapted[key] for key in fit.matching})
     print("\n".join(lines))
 
 
+def _fit(network: nn.Module, path: Path, weights: Mapping[str, Tensor]) -> Fit:
+    fit = compare(network, weights)
+    refuse_antialiased(path, fit)
+    return fit
+
+
+def _describe(name: str, path: Path | None, fit: Fit | None) -> str:
+    if fit is None:
+        return f"net{name}: no file"
+    return f"net{name}: {len(fit.matching)} parameters from {path}" + ("" if fit.is_complete else f"; {fit}")
+
+
 def find_files(source: str, networks: Mapping[str, nn.Module], checkpoints: Path, epoch: str) -> dict[str, Path]:
-    """The weight files, by network, of a run's name, of a folder, or of a file that is named for its network."""
+    """The weight files, by network, of a run, of a folder, or of a single file that is named for its network."""
     path = Path(source)
     if path.is_file():
         named = re.search(r"_net_(.+)\.pth$", path.name)
         if named is None or named[1] not in networks:
             wanted = " or ".join(weights_path(Path(), epoch, name).name for name in networks)
-            raise UserError(f"--init_from {source}: its name does not say for which network it is: call it {wanted}")
+            raise UserError(f"--init_from {source}: the file name does not tell the network: rename it to {wanted}")
         return {named[1]: path}
     run = checkpoints / source
     folder = path if path.is_dir() and not (path.name == source and run.is_dir()) else run
     if not folder.is_dir():
-        raise UserError(f"--init_from {source} is no run in --checkpoints_dir {checkpoints}, no folder and no file")
+        raise UserError(
+            f"--init_from {source} is neither a run in --checkpoints_dir {checkpoints} nor a folder nor a file"
+        )
     files = {name: weights_path(folder, epoch, name) for name in networks}
     found = {name: file for name, file in files.items() if file.is_file()}
     if not found:

@@ -1,4 +1,4 @@
-"""losses.jsonl: one JSON object a line, with what a training run reported."""
+"""losses.jsonl: the losses of a training run, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ Record = dict[str, float]
 
 
 class LossLog:
-    """The records of a run, in a file that grows by a line with each; part of the run's checkpoint.
+    """The records of a run, in a file to which each record adds a line; part of the run's checkpoint.
 
     A record has epoch (from 1), step, images (seen so far), seconds (of training), lr, and each weighted loss.
-    The checkpoint has the length and the SHA-256 sum of the file as it was then: what came later is dropped when
-    the run goes on, as it is going to be trained again.
+    The checkpoint stores the length and the SHA-256 sum of the file. Later lines are dropped when the run is resumed,
+    because those steps will be trained again.
     """
 
     def __init__(self, path: Path, *, forced: bool = False) -> None:
-        """`forced`: go on with a file that is damaged, with the lines before the damage."""
+        """`forced`: accept a damaged file, with the lines before the damage."""
         self.path = path
         self.forced = forced
-        self._behind = False  # whether the file lacks a record
-        self._take(path.read_bytes() if path.is_file() else b"")
+        self._behind = False  # whether a record is missing in the file
+        self._parse(path.read_bytes() if path.is_file() else b"")
 
     def append(self, record: Record) -> None:
-        """Add a record. Where it can't be written this is an OSError, and the next call writes it as well.
+        """Add a record.
 
-        Numbers that JSON does not know (NaN) are a ValueError: losses are finite.
+        Raises OSError if it can't be written; the next call then writes it too. Raises ValueError for NaN and
+        infinity, which JSON does not have.
         """
         line = (json.dumps(record, allow_nan=False) + "\n").encode()
         self.records.append(record)
@@ -50,39 +51,40 @@ class LossLog:
         self._behind = False
 
     def set_aside(self) -> None:
-        """Begin anew; what there is stays as losses_1.jsonl, or with the next number that is free."""
+        """Start an empty log; an existing file is renamed to losses_1.jsonl, or to the next unused number."""
         if self.path.is_file():
             number = 1
-            while (aside := self.path.with_stem(f"{self.path.stem}_{number}")).exists():
+            while (renamed := self.path.with_stem(f"{self.path.stem}_{number}")).exists():
                 number += 1
-            os.replace(self.path, aside)
-        self._take(b"")
+            os.replace(self.path, renamed)
+        self._parse(b"")
 
     def state_dict(self) -> dict[str, Any]:
-        """Makes sure that the file has every record; `to_disk` has to follow before the state is of use."""
+        """Length and sum; writes missing records to the file. The state is valid once `to_disk` was called after it."""
         if not self.path.is_file() or self.path.stat().st_size != len(self._content):
             atomic_write(self.path, bytes(self._content), durable=True)
             self._behind = False
         return {"bytes": len(self._content), "sha256": self._sum.hexdigest()}
 
     def to_disk(self) -> None:
-        """Wait until the disk has what is in the file; in any thread, while records are appended in another."""
+        """Wait until the file's content is on disk; thread-safe while another thread appends records."""
         with open(self.path, "ab") as file:
             to_disk(file)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Drop the lines after the checkpoint. Raises UserError for a damaged file, unless `forced`."""
         kept = self.path.read_bytes()[: state["bytes"]] if self.path.is_file() else b""
-        whole = hashlib.sha256(kept).hexdigest() == state["sha256"]
-        if not whole and not self.forced:
+        intact = hashlib.sha256(kept).hexdigest() == state["sha256"]
+        if not intact and not self.forced:
             raise UserError(
-                f"{self.path} is not as the run wrote it: restore it (going on from bare weights leaves the old one as "
-                f"{self.path.stem}_1.jsonl), or go on with the lines that can be read by --force"
+                f"{self.path} was changed or damaged after the run wrote it: restore it, or resume with its readable "
+                f"lines by --force (resuming from weights alone, with --epoch, keeps it as {self.path.stem}_1.jsonl)"
             )
-        self._take(kept)
+        self._parse(kept)
         atomic_write(self.path, bytes(self._content), durable=True)
 
-    def _take(self, content: bytes) -> None:
-        """The records of a file, up to the first line that was not written whole."""
+    def _parse(self, content: bytes) -> None:
+        """Read the records of a file, up to the first incomplete line."""
         self.records: list[Record] = []
         self._content = bytearray()
         for line in content.splitlines(keepends=True):
@@ -96,3 +98,15 @@ class LossLog:
             self.records.append(record)
             self._content += line
         self._sum = hashlib.sha256(self._content)
+
+
+class NullLossLog:
+    """The log of a follower rank: it has no records and no file, and ignores the checkpoint's state of the log."""
+
+    records: tuple[Record, ...] = ()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Ignore the state: only rank 0 truncates the file."""

@@ -1,7 +1,7 @@
-"""manifest.json: the SHA-256 sums of what a run wrote, by which damage is noticed.
+"""manifest.json: the SHA-256 sums of a run's weight files and options, by which damage is detected.
 
-It holds the weights and the options. The state carries its own sum, and that of losses.jsonl; samples.jsonl has those
-of the pictures.
+Other files carry their own sums: the state ends with its sum and contains that of losses.jsonl; samples.jsonl contains
+those of the images.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from util.errors import UserError
 from util.files import atomic_write, json_sum, sha256
 
 MANIFEST = "manifest.json"
-REMEDY = f"if you changed it on purpose, remove {MANIFEST} beside it, and files are taken as they are"
+REMEDY = f"if you changed it on purpose, remove {MANIFEST} from the folder: files are then read without a check"
 
 Sums = dict[str, list[str]]
 
 
 def record(folder: Path, sums: Mapping[str, str], *, old_is_valid: bool = False) -> None:
-    """Note the sums of files, by their names in the folder, before they take these names.
+    """Record the sums of new files, by their names in the folder, before the files are renamed to these names.
 
-    With `old_is_valid` a file may also be as it was noted before: a crash between the two leaves it so. Without,
-    as for the weights of several networks, the files are valid only all together.
+    With `old_is_valid`, a file may also match its previous sum, as after a crash between the two. Without it, as for
+    the weights of several networks, the files are valid only all together.
     """
-    noted = _read(folder)
+    recorded = _read(folder)
     for name, new in sums.items():
-        before = [old for old in noted.get(name, [])[:1] if old != new] if old_is_valid else []
-        noted[name] = [new, *before]
-    content = {"files": noted, "sha256": json_sum(noted)}
+        before = [old for old in recorded.get(name, [])[:1] if old != new] if old_is_valid else []
+        recorded[name] = [new, *before]
+    content = {"files": recorded, "sha256": json_sum(recorded)}
     atomic_write(folder / MANIFEST, json.dumps(content, indent=1) + "\n", durable=True)
 
 
 def read_files(folder: Path, names: Collection[str]) -> dict[str, bytes]:
-    """The content of files that belong together, as one manifest has them; those it does not know, as they are.
+    """The contents of files that belong together, checked against one manifest; unlisted files are not checked.
 
-    Looks a second time where one is not as it should be: a training may be writing them. Then raises UserError.
+    Tries twice, since a training may be writing the files. Raises UserError if a file does not match its sum.
     """
     damaged = ""
     for attempt in range(2):
@@ -50,26 +50,26 @@ def read_files(folder: Path, names: Collection[str]) -> dict[str, bytes]:
             return contents
         damaged = wrong[0]
     raise UserError(
-        f"{folder / damaged} is not as its run wrote it (a save was cut off, or the file is damaged): train.py "
-        f"--continue_train writes the latest weights anew; {REMEDY}"
+        f"{folder / damaged} does not match its SHA-256 sum in {MANIFEST} (a save was interrupted, or the file is "
+        f"damaged): train.py --continue_train rewrites the latest weights; {REMEDY}"
     )
 
 
 def is_known(path: Path) -> bool:
-    """Whether the manifest beside a file has its sum."""
+    """Whether the manifest in a file's folder lists it."""
     return path.name in _read(path.parent)
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether the manifest beside a file has another sum than the file."""
+    """Whether the manifest in a file's folder lists it with a different sum."""
     return path.name in damaged(path.parent, [path.name])
 
 
 def damaged(folder: Path, names: Collection[str] | None = None) -> list[str]:
-    """Which files of a folder's manifest, or which of these names, are missing or have another sum."""
-    noted = _read(folder)
-    looked_at = noted.keys() if names is None else noted.keys() & set(names)
-    return [name for name in looked_at if not (folder / name).is_file() or sha256(folder / name) not in noted[name]]
+    """The listed files (of these names, if given) that are missing or have a different sum."""
+    recorded = _read(folder)
+    checked = recorded.keys() if names is None else recorded.keys() & set(names)
+    return [name for name in checked if not (folder / name).is_file() or sha256(folder / name) not in recorded[name]]
 
 
 def _matches(content: bytes, sums: Collection[str] | None) -> bool:
@@ -87,4 +87,4 @@ def _read(folder: Path) -> Sums:
             return files
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise UserError(f"{path} is damaged: remove it, and the files beside it are taken as they are")
+    raise UserError(f"{path} is damaged: remove it; the files in its folder are then read without a check")

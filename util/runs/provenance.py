@@ -1,4 +1,4 @@
-"""What a result depends on besides its options: versions, and the command."""
+"""What results depend on besides the options: versions and the command; stored in options.json."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PACKAGES = ("torch", "numpy", "Pillow")
 
 
 def provenance() -> dict[str, Any]:
-    """The versions of Python, of the packages that numbers depend on and of this code, the threads, and the command."""
-    import torch  # only now: options, which --help reads, compare versions
+    """The command, the number of threads, and the versions of Python, of this code and of PACKAGES."""
+    import torch  # here, so that --help does not import it
 
     versions = {"python": platform.python_version(), "code": code_version(), "threads": str(torch.get_num_threads())}
     return {"versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES}, "command": sys.argv}
@@ -25,7 +25,7 @@ def provenance() -> dict[str, Any]:
 
 @cache
 def code_version() -> str:
-    """The commit of this checkout, with -dirty where files differ from it; "unknown" outside of one."""
+    """The commit of this checkout, with -dirty if files were modified; "unknown" outside a checkout."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -35,7 +35,7 @@ def code_version() -> str:
 
 
 def changed_versions(before: Mapping[str, str]) -> str:
-    """In words, which versions are others now than in a record; empty where none is."""
+    """The versions that differ from a record, as text; empty if none differs."""
     if not before:
         return ""
     now = provenance()["versions"]

@@ -1,1 +1,1 @@
-"""What a job runs on: device, precision, processes, random state and signals. Nothing else asks torch about these."""
+"""The runtime of a job: device, precision, processes, random state and signals. No other module asks torch for them."""

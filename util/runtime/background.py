@@ -1,4 +1,4 @@
-"""Work that is done beside the main thread, a little of it at a time, whose failures are not lost."""
+"""Function calls in background threads, with a bound on pending calls, and with their exceptions re-raised."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-MOST_WAITING = 32  # calls that may be under way: a bound for the memory of their pictures
+MAX_PENDING = 32  # pending calls: bounds the memory of the images that they hold
 
 
 class Background:
-    """A few threads that make calls. `finish` waits for all; it, or a later `call`, raises what one of them raised."""
+    """A thread pool. `finish`, or a later `call`, re-raises the exception of a call that failed."""
 
     def __init__(self, threads: int = 2) -> None:
         self._threads = ThreadPoolExecutor(threads)
-        self._waiting: deque[Future[Any]] = deque()
+        self._pending: deque[Future[Any]] = deque()
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Have it called, at once or a little later; waits while too many calls are under way."""
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) >= MOST_WAITING):
-            self._waiting.popleft().result()
-        self._waiting.append(self._threads.submit(function, *arguments))
-        return self._waiting[-1]
+        """Submit a call to the thread pool; blocks while MAX_PENDING calls are pending."""
+        while self._pending and (self._pending[0].done() or len(self._pending) >= MAX_PENDING):
+            self._pending.popleft().result()
+        self._pending.append(self._threads.submit(function, *arguments))
+        return self._pending[-1]
 
     def finish(self) -> None:
-        while self._waiting:
-            self._waiting.popleft().result()
+        """Wait for all pending calls."""
+        while self._pending:
+            self._pending.popleft().result()

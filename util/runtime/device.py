@@ -1,4 +1,4 @@
-"""The device that a job runs on. Nothing else asks torch which devices there are."""
+"""The device that a job runs on. No other module asks torch for devices."""
 
 from __future__ import annotations
 
@@ -15,44 +15,47 @@ from util.runtime.processes import processes
 
 
 def get_device(name: str) -> torch.device:
-    """The device of --device, made ready: auto is CUDA where there is one, else Apple's MPS, else the CPU."""
+    """The device of --device, prepared for use; auto selects CUDA if available, else Apple's MPS, else the CPU.
+
+    Raises UserError if the device is not available, or if the processes of torchrun can't each have one.
+    """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     device = torch.device(next(kind for kind in available if available[kind]) if name == "auto" else name)
     missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
     if missing or not available[device.type]:
         raise UserError(
-            f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto or cpu"
+            f"--device {name} is not available to torch {torch.__version__} on this machine: use --device auto or cpu"
         )
-    _check_share(name, device)
+    _require_device_per_process(name, device)
     if device.type == "cpu":
         _keep_freed_memory()
     return device
 
 
-def _check_share(name: str, device: torch.device) -> None:
-    """Raise UserError where several processes can't each have a device of that kind."""
-    together = processes()
-    if together.count == 1 or device.type == "cpu":
+def _require_device_per_process(name: str, device: torch.device) -> None:
+    """Raise UserError if the processes of torchrun can't each have a device of this type."""
+    world = processes()
+    if world.world_size == 1 or device.type == "cpu":
         return
     if device.type != "cuda" or device.index is not None:
-        raise UserError(f"--device {name} under torchrun: each process takes a GPU of its own; use cuda, or cpu")
-    if together.local_rank >= torch.cuda.device_count():
+        raise UserError(f"--device {name} under torchrun: each process uses its own GPU; use --device cuda or cpu")
+    if world.local_rank >= torch.cuda.device_count():
         raise UserError(
-            f"torchrun starts more processes than the {torch.cuda.device_count()} GPUs here: lower --nproc_per_node, "
-            "or use --device cpu"
+            f"torchrun started more processes than this machine has GPUs ({torch.cuda.device_count()}): lower "
+            "--nproc_per_node, or use --device cpu"
         )
 
 
 def _keep_freed_memory() -> None:
-    """Have the C library keep the memory of freed tensors for the next ones.
+    """Make the C library keep the memory of freed tensors for later tensors.
 
-    By itself glibc hands large blocks back to the system and fetches them anew, page by page, in every layer of every
-    step. The most that a job takes is the same; only it does not become less in between.
+    By default, glibc returns large blocks to the operating system and maps them again, page by page, in every layer of
+    every step. Peak memory does not change; memory use only does not fall in between.
     """
     if sys.platform != "linux":
         return
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # their numbers in malloc.h
-    with suppress(OSError, AttributeError):  # another C library
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # constants of malloc.h
+    with suppress(OSError, AttributeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(trim_threshold, 2**31 - 1)
         mallopt(top_pad, 2**26)
@@ -60,21 +63,24 @@ def _keep_freed_memory() -> None:
 
 
 def wants_pinned_memory(name: str) -> bool:
-    """Whether the device of --device fetches batches from page-locked memory, while the CPU goes on."""
+    """Whether the device of --device copies batches from pinned (page-locked) memory asynchronously."""
     return get_device(name).type == "cuda"
 
 
-def require_synchronous_norms(device: torch.device, processes: int) -> None:
-    """Raise UserError where torch has no batch norm over the batches of all processes; alone it is the usual one."""
+def require_sync_batch_norm(device: torch.device, processes: int) -> None:
+    """Raise UserError if torch has no synchronized batch norm for this device and several processes."""
     if processes > 1 and device.type != "cuda":
         raise UserError(
-            f"--norm syncbatch over {processes} processes works on GPUs alone, not on {device.type}: use --norm batch, "
-            "whose statistics are each process's own, or --norm instance"
+            f"--norm syncbatch with {processes} processes needs GPUs, not --device {device.type}: use --norm batch, "
+            "with statistics of each process separately, or --norm instance"
         )
 
 
 def compile_network(network: nn.Module, device: torch.device) -> None:
-    """Have torch.compile translate a network when it first runs, which takes a minute or so; its parameters stay."""
+    """Compile a network with torch.compile, in place. The first forward pass then takes about a minute.
+
+    Raises UserError on a CPU without a C++ compiler.
+    """
     if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
-        raise UserError("--compile needs a C++ compiler on a CPU, and there is none: install g++, or leave it out")
+        raise UserError("--compile needs a C++ compiler on a CPU, and none was found: install g++, or omit --compile")
     network.compile()

@@ -1,8 +1,8 @@
-"""The processes that train, or test, one model together: as torchrun starts them, or this one alone.
+"""Data-parallel processes: those that torchrun starts, or a single process.
 
     torchrun --nproc_per_node=2 train.py --dataroot horse2zebra
 
-Each has the whole model and a share of every batch. Only the first writes files and speaks.
+Each rank has a replica of the model and a part of every batch. Only rank 0 writes files and prints.
 """
 
 from __future__ import annotations
@@ -21,124 +21,131 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from util.errors import ProcessLost, UserError, started_first
+from util.errors import ProcessLost, UserError, is_main_by_environment
 
-LONGEST_WAIT = datetime.timedelta(minutes=30)  # for the others, as for one that writes a checkpoint to a slow disk
+TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a rank that writes to a slow disk
 
 
 class Processes:
-    """How many there are, which of them this is, and what they do together; alone, everything is its own."""
+    """The world size, this process's rank, and collectives, which return their input if there is one process."""
 
-    def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0, store: dist.Store | None = None) -> None:
-        """`store`: what all of them write to and read, without waiting for each other."""
-        self.rank, self.count, self.local_rank, self.store = rank, count, local_rank, store
-
-    @property
-    def on_this_machine(self) -> int:
-        """How many of them share its memory."""
-        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.count > 1 else 1
+    def __init__(
+        self, rank: int = 0, world_size: int = 1, local_rank: int = 0, store: dist.Store | None = None
+    ) -> None:
+        """`store`: a key-value store of all ranks, which needs no synchronization."""
+        self.rank, self.world_size, self.local_rank, self.store = rank, world_size, local_rank, store
 
     @property
-    def is_first(self) -> bool:
+    def local_world_size(self) -> int:
+        """The number of processes on this machine, which share its memory."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.world_size > 1 else 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0."""
         return self.rank == 0
 
-    def share(self, items: Any) -> Any:
-        """Of a sequence that all processes hold alike, this one's part: as even a split as there is, in order."""
-        each, more = divmod(len(items), self.count)
-        start = self.rank * each + min(self.rank, more)
-        return items[start : start + each + (self.rank < more)]
+    def shard(self, items: Any) -> Any:
+        """This rank's part of a sequence that is the same on all ranks; parts are consecutive and nearly equal."""
+        size, larger = divmod(len(items), self.world_size)  # the first `larger` ranks get one item more
+        start = self.rank * size + min(self.rank, larger)
+        return items[start : start + size + (self.rank < larger)]
 
-    def counts(self, own: int) -> list[int]:
-        """What number each process gives, in their order; waits for all of them, but not for a GPU."""
-        if self.count == 1:
+    def all_gather_ints(self, own: int) -> list[int]:
+        """All-gather an integer from each rank, in rank order; on the CPU, so that no GPU is synchronized."""
+        if self.world_size == 1:
             return [own]
-        every = [torch.zeros((), dtype=torch.int64) for _ in range(self.count)]
-        with _lost_processes_named():
-            dist.all_gather(every, torch.tensor(own))
-        return [int(number) for number in every]
+        gathered = [torch.zeros((), dtype=torch.int64) for _ in range(self.world_size)]
+        with _report_lost_process():
+            dist.all_gather(gathered, torch.tensor(own))
+        return [int(number) for number in gathered]
 
-    def any(self, wish: bool) -> bool:
-        """Whether one of them wishes so."""
-        return any(self.counts(int(wish)))
+    def any_rank(self, wish: bool) -> bool:
+        """Whether `wish` is true on any rank."""
+        return any(self.all_gather_ints(int(wish)))
 
-    def wait(self) -> None:
-        """Wait until all have come so far."""
-        self.counts(0)
+    def barrier(self) -> None:
+        """A barrier: wait until all ranks call this."""
+        self.all_gather_ints(0)
 
-    def average(self, tensors: Sequence[Tensor], weight: float, total: float) -> None:
-        """Replace tensors of one type by their weighted means over the processes, in one exchange."""
-        if self.count == 1 or not tensors:
+    def all_reduce_mean(self, tensors: Sequence[Tensor], weight: float, total: float) -> None:
+        """Replace tensors of one dtype by their weighted means over all ranks, in one all-reduce.
+
+        `weight` is the weight of this rank, `total` the sum of the weights of all ranks.
+        """
+        if self.world_size == 1 or not tensors:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        flat = flat * (weight / total) if weight else torch.zeros_like(flat)  # even if a spare image gave infinities
-        with _lost_processes_named():
+        # A rank with weight 0 computes on a spare image, whose gradients may not be finite: zeros replace them.
+        flat = flat * (weight / total) if weight else torch.zeros_like(flat)
+        with _report_lost_process():
             dist.all_reduce(flat)
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
-    def gather(self, images: Tensor, counts: Sequence[int]) -> Tensor:
-        """The images (N, C, H, W) of all processes, in their order, of which each gives as many as `counts` says."""
-        if self.count == 1:
+    def all_gather(self, images: Tensor, counts: Sequence[int]) -> Tensor:
+        """All-gather images (N, C, H, W): the first `counts[rank]` images of each rank, in rank order."""
+        if self.world_size == 1:
             return images
         padded = images.new_zeros(max(counts), *images.shape[1:])
         padded[: counts[self.rank]] = images[: counts[self.rank]]
-        every = [torch.empty_like(padded) for _ in counts]
-        with _lost_processes_named():
-            dist.all_gather(every, padded)
-        return torch.cat([some[:count] for some, count in zip(every, counts, strict=True)])
+        gathered = [torch.empty_like(padded) for _ in counts]
+        with _report_lost_process():
+            dist.all_gather(gathered, padded)
+        return torch.cat([images[:count] for images, count in zip(gathered, counts, strict=True)])
 
-    def gather_objects(self, thing: Any) -> list[Any]:
-        """The Python objects of all processes, in their order."""
-        if self.count == 1:
+    def all_gather_objects(self, thing: Any) -> list[Any]:
+        """All-gather a Python object from each rank, in rank order."""
+        if self.world_size == 1:
             return [thing]
-        every: list[Any] = [None] * self.count
-        with _lost_processes_named():
-            dist.all_gather_object(every, thing)
-        return every
+        gathered: list[Any] = [None] * self.world_size
+        with _report_lost_process():
+            dist.all_gather_object(gathered, thing)
+        return gathered
 
     def require_same(self, thing: Any, remedy: str) -> None:
-        """Raise UserError, with this remedy, unless all processes have the same there."""
-        if len(set(self.gather_objects(thing))) > 1:
-            raise UserError(f"the {self.count} processes do not begin with the same: {remedy}")
+        """Raise UserError, with this remedy, if `thing` differs between ranks."""
+        if len(set(self.all_gather_objects(thing))) > 1:
+            raise UserError(f"the {self.world_size} processes do not start from the same checkpoint: {remedy}")
 
-    def of_first(self, thing: Any) -> Any:
-        """What the first process has there."""
-        return self.gather_objects(thing)[0]
+    def broadcast(self, thing: Any) -> Any:
+        """Broadcast a Python object from rank 0."""
+        return self.all_gather_objects(thing)[0]
 
-    def is_said(self, message: str) -> bool:
-        """Whether another process has said this, or is about to; else this one is taken to say it now."""
+    def is_printed_elsewhere(self, message: str) -> bool:
+        """Whether another rank has printed, or will print, this message. If not, this rank has to print it now."""
         try:
             return self.store is not None and self.store.add(f"said: {message}", 1) > 1
-        except RuntimeError:  # who keeps the store is gone
+        except RuntimeError:  # the process that hosts the store has ended
             return False
 
     def seed_step(self, seed: int, step: int) -> None:
-        """Start torch's random state anew, other in each process and step.
+        """Seed torch's random state by (seed, step, rank), if there are several processes.
 
-        So there is nothing to save of it, and a run can go on with another number of processes. Alone, the state runs
-        on, and is saved.
+        Their random states then need not be saved, and a run can be resumed with a different world size. A single
+        process keeps its random state, which checkpoints contain.
         """
-        if self.count > 1:
+        if self.world_size > 1:
             digest = hashlib.sha256(f"{seed} {step} {self.rank}".encode()).digest()
             torch.manual_seed(int.from_bytes(digest[:7], "little"))
 
 
 @contextmanager
-def _lost_processes_named() -> Iterator[None]:
-    """What the libraries raise when another process is gone, in the words of this project."""
+def _report_lost_process() -> Iterator[None]:
+    """Convert the exceptions of collectives, raised when another process has ended, to ProcessLost."""
     try:
         yield
     except RuntimeError as error:
         reason = next(iter(str(error).splitlines()), "").strip()
         raise ProcessLost(
-            "another process of this run has ended, or can't be reached, so this one ends too: the last checkpoint "
-            f"stands, and --continue_train goes on from it ({reason})"
+            "another process of this run has ended or is not reachable, so this process ends too: the last checkpoint "
+            f"is intact, and --continue_train resumes from it ({reason})"
         ) from error
 
 
 @cache
 def processes() -> Processes:
-    """Those that torchrun has started, connected; or this one alone."""
+    """The processes that torchrun started, connected on the first call; or a single process."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or "MASTER_ADDR" not in os.environ:
         return Processes()
@@ -149,27 +156,27 @@ def processes() -> Processes:
         if local_rank < torch.cuda.device_count():
             torch.cuda.set_device(local_rank)
     store, rank, count = next(dist.rendezvous("env://"))
-    # Torchrun's store still has the addresses of the processes that it had started before.
+    # After a restart, torchrun's store still contains the addresses of the previous processes.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"attempt {attempt}", store)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=LONGEST_WAIT)
-    atexit.register(leave)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
+    atexit.register(shut_down)
     if rank > 0:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what is said there, the first process says as well
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # rank 0 prints the same
     return Processes(rank, count, local_rank, store)
 
 
-def is_said_elsewhere(message: str) -> bool:
-    """Whether another process says this error: the first, as long as they are not connected, and is the same then."""
+def is_reported_elsewhere(message: str) -> bool:
+    """Whether another process prints this error. Before the processes are connected, rank 0 prints it."""
     if not (dist.is_available() and dist.is_initialized()):
-        return not started_first()
-    return processes().is_said(message)
+        return not is_main_by_environment()
+    return processes().is_printed_elsewhere(message)
 
 
-def leave(orderly: bool = False) -> None:
-    """End the connection before Python ends: a thread of gloo that still frees a tensor then aborts the process.
+def shut_down(orderly: bool = False) -> None:
+    """Destroy the process group before Python exits; otherwise a gloo thread that frees a tensor may abort the process.
 
-    NCCL waits for the other processes there, so that it is left alone where they may not come: unless `orderly`.
+    NCCL waits for the other ranks, which may have failed. So it is destroyed only if `orderly`: all ranks get here.
     """
     if dist.is_available() and dist.is_initialized() and (orderly or dist.get_backend() == "gloo"):
         with suppress(RuntimeError):

@@ -1,4 +1,4 @@
-"""Seeds, and torch's random state as an object of the checkpoint."""
+"""Seeds, and torch's random state as an object that checkpoints save and restore."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Start torch's random state, which initialisations and dropout draw from, at this seed on every device.
+    """Seed torch's random state, which weight initialization and dropout use, on all devices.
 
-    cuDNN is told to take algorithms whose results repeat. Datasets and image pools draw from states of their
-    own, derived from the same seed.
+    Also select deterministic cuDNN algorithms. Datasets and image pools have their own random states, derived from the
+    same seed.
     """
     torch.manual_seed(seed)
     torch.backends.cudnn.deterministic = True
 
 
 class RandomState:
-    """Torch's random state on the CPU and on CUDA devices, as an object that a checkpoint can save and load."""
+    """Torch's random state on the CPU and on CUDA devices, as an object that checkpoints save and restore."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}

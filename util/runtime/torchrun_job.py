@@ -1,4 +1,4 @@
-"""Which job of torchrun is training in a run's folder: what it starts again goes on, and no other job does."""
+"""Marks a run folder with the torchrun job that trains in it: only processes that this job restarts resume the run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from util.files import atomic_write
 
 
 def is_restarted() -> bool:
-    """Whether torchrun has started this process in the place of one that had failed (--max-restarts)."""
+    """Whether torchrun restarted this process after a failure (--max-restarts)."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def leave_mark(folder: Path) -> None:
-    """Note that this job trains in the folder; each machine has a mark of its own."""
+    """Mark the folder as trained in by this job; each machine has its own mark."""
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("LOCAL_RANK") == "0":
         atomic_write(_mark(folder), _job())
 
 
 def has_mark(folder: Path) -> bool:
-    """Whether it is this job that trained in the folder, and that saved something."""
+    """Whether this job trained in the folder and saved a state."""
     try:
         return _mark(folder).read_text() == _job() and any(folder.glob("latest_state*.pt"))
     except OSError:
@@ -32,5 +32,5 @@ def _mark(folder: Path) -> Path:
 
 
 def _job() -> str:
-    # The parent is torchrun itself, which stays when it starts its processes again.
+    # The parent process is torchrun, which stays the same when it restarts its processes.
     return f"{os.environ['TORCHELASTIC_RUN_ID']} {os.getppid()}\n"

@@ -1,4 +1,4 @@
-"""Convolutions by other ways, against torch's own."""
+"""Convolutions with other algorithms, against torch's convolutions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def with_gradients(
     return [y, *torch.autograd.grad(y, (x, weight), gradient)]
 
 
-def test_winograd_of_a_tile_by_hand() -> None:
-    # A filter with a single 1, at row 1 and column 2, shifts the image.
+def test_winograd_of_a_single_tile() -> None:
+    # A filter whose only 1 is in row 1 and column 2 shifts the image.
     x = torch.arange(36.0).view(1, 1, 6, 6)
     weight = torch.zeros(1, 1, 3, 3)
     weight[0, 0, 1, 2] = 1.0
@@ -36,7 +36,7 @@ def test_winograd_of_a_tile_by_hand() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3, 3), (2, 3, 6, 6), (1, 2, 7, 12), (2, 5, 9, 11), (1, 4, 17, 5)])
-def test_winograd_in_float64_is_the_direct_convolution(shape: tuple[int, ...]) -> None:
+def test_winograd_in_float64_matches_direct_convolution(shape: tuple[int, ...]) -> None:
     torch.manual_seed(1)
     x, weight = torch.randn(shape, dtype=torch.float64), torch.randn(4, shape[1], 3, 3, dtype=torch.float64)
     gradient = torch.randn(shape[0], 4, shape[2] - 2, shape[3] - 2, dtype=torch.float64)
@@ -46,7 +46,7 @@ def test_winograd_in_float64_is_the_direct_convolution(shape: tuple[int, ...]) -
             assert torch.allclose(one, other, rtol=0, atol=1e-11)
 
 
-def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+def test_second_derivatives_are_an_error() -> None:
     x = torch.randn(1, 2, 6, 6, requires_grad=True)
     (gradient,) = torch.autograd.grad(
         winograd.convolve(x, torch.randn(2, 2, 3, 3)).square().sum(), x, create_graph=True
@@ -64,8 +64,8 @@ def test_winograd_passes_gradcheck() -> None:
 
 
 @pytest.mark.parametrize("channels", [64, 256])
-def test_winograd_in_float32_errs_by_little(channels: int) -> None:
-    """Within 5e-5 of the largest value, in the output and both gradients; measured are 1 to 2e-5."""
+def test_winograd_error_in_float32_is_small(channels: int) -> None:
+    """The errors of the output and both gradients are below 5e-5 of the largest value; measured: 1e-5 to 2e-5."""
     torch.manual_seed(3)
     x, weight = torch.randn(1, channels, 34, 34), 0.02 * torch.randn(channels, channels, 3, 3)
     gradient = torch.randn(1, channels, 32, 32)
@@ -74,14 +74,14 @@ def test_winograd_in_float32_errs_by_little(channels: int) -> None:
         assert relative_error(found.double(), expected) < 5e-5
 
 
-def test_without_onednn_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_winograd_without_onednn_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight = torch.randn(1, 8, 10, 10), torch.randn(8, 8, 3, 3)
     usual = winograd.convolve(x, weight)
     monkeypatch.setattr(winograd, "_HAS_ONEDNN", False)
     assert torch.allclose(winograd.convolve(x, weight), usual, atol=1e-4)
 
 
-def test_auto_takes_winograds_way_where_it_pays_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_uses_winograd_only_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
     monkeypatch.setattr(
         winograd, "convolve", lambda x, weight, bias: called.append(x.shape) or F.conv2d(x, weight, bias)
@@ -108,7 +108,7 @@ def test_filters_are_transformed_once_for_inference(monkeypatch: pytest.MonkeyPa
     with torch.inference_mode():
         layer(x), layer(x)
         assert len(transformed) == 1
-    # Whatever changes the weights, as the step of a fused optimizer, which leaves no trace of itself.
+    # The cache must notice any change of the weights; a fused optimizer step does not increase their version.
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
     layer(x).sum().backward()
     optimizer.step()
@@ -119,7 +119,7 @@ def test_filters_are_transformed_once_for_inference(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 7])
-def test_output_convolution_is_the_direct_one(kernel: int) -> None:
+def test_output_convolution_matches_direct_convolution(kernel: int) -> None:
     torch.manual_seed(4)
     layer = OutputConvolution(8, 3, kernel)
     x, gradient = torch.randn(2, 8, 11, 13), torch.randn(2, 3, 12 - kernel, 14 - kernel)
@@ -132,7 +132,7 @@ def test_output_convolution_is_the_direct_one(kernel: int) -> None:
         assert relative_error(one, other) < 1e-5
 
 
-def test_output_convolution_takes_few_channels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_convolution_splits_filters_only_for_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     kernels = []
     original = F.conv2d
     monkeypatch.setattr(
@@ -144,7 +144,7 @@ def test_output_convolution_takes_few_channels_alone(monkeypatch: pytest.MonkeyP
     assert kernels == [(21, 2, 7, 1), (5, 2, 7, 7), (3, 2, 7, 7)]
 
 
-def test_up_convolution_keeps_the_layout_of_gradients() -> None:
+def test_up_convolution_keeps_the_memory_format_of_gradients() -> None:
     layer = UpConvolution(4, 2, bias=True)
     x = torch.randn(1, 4, 5, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
     inner, seen = x * 1.0, []
@@ -166,7 +166,7 @@ def test_instance_norm_with_channels_last() -> None:
     assert torch.allclose(found, (x - mean) / (variance + 1e-5).sqrt(), atol=1e-5)
 
 
-def test_a_generator_gives_the_same_either_way() -> None:
+def test_winograd_and_direct_generators_agree() -> None:
     torch.manual_seed(6)
     direct = create_generator("resnet_6blocks", input_nc=3, output_nc=3, ngf=8, conv="direct")
     fast = create_generator("resnet_6blocks", input_nc=3, output_nc=3, ngf=8, conv="winograd")
@@ -175,13 +175,13 @@ def test_a_generator_gives_the_same_either_way() -> None:
     gradients = []
     for network in (direct, fast):
         network(x).square().sum().backward()
-        # A bias before an instance norm has no effect: its gradient is noise.
+        # A bias before an instance norm has no effect: its gradient is rounding noise.
         gradients.append([p.grad for n, p in network.named_parameters() if n.endswith("weight")])
     assert torch.allclose(direct(x), fast(x), atol=1e-4)
     for one, other in zip(*gradients, strict=True):
         assert relative_error(one, other) < 1e-3
 
 
-def test_the_rule_is_as_documented() -> None:
-    assert (convolutions.LEAST_CHANNELS, convolutions.LEAST_TILES) == (256, 128)
+def test_the_auto_rule_is_as_documented() -> None:
+    assert (convolutions.MIN_CHANNELS, convolutions.MIN_TILES) == (256, 128)
     assert winograd.count_tiles(torch.Size((2, 256, 34, 35))) == 2 * 8 * 9

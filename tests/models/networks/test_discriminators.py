@@ -1,4 +1,4 @@
-"""Discriminators agree with the field's weight files, and with a computation from the weights alone."""
+"""Discriminators match the layout of published weight files, and reference implementations."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.architectures import check_discriminator_size
 from models.networks.discriminators import create_discriminator
+from models.option_checks import check_discriminator_size
 from tests.conftest import Options
 from tests.models.networks.test_generators import LAYOUTS, Weights, double, image, layout, normalized
 from util.errors import UserError
@@ -37,14 +37,14 @@ def patchgan(x: Tensor, weights: Weights, layers: int) -> Tensor:
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize(("netD", "layers"), [("basic", 3), ("n_layers", 2), ("n_layers", 4)])
-def test_patchgan_computes_what_the_paper_says(netD: str, layers: int, norm: str) -> None:
+def test_patchgan_matches_the_paper(netD: str, layers: int, norm: str) -> None:
     network, weights = double(create_discriminator(netD, input_nc=3, ndf=3, n_layers_D=layers, norm=norm))
     x = image(2, 3, 64, 52)
     torch.testing.assert_close(network(x), patchgan(x, weights, layers), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_pixel_discriminator_judges_each_pixel(norm: str) -> None:
+def test_pixel_discriminator_classifies_each_pixel(norm: str) -> None:
     network, weights = double(create_discriminator("pixel", input_nc=3, ndf=3, norm=norm))
     x = image(2, 3, 5, 7)
 
@@ -57,7 +57,7 @@ def test_pixel_discriminator_judges_each_pixel(norm: str) -> None:
 
 
 @pytest.mark.parametrize(("layers", "field"), [(2, 34), (3, 70), (4, 142)])
-def test_a_patch_is_as_large_as_the_paper_says(layers: int, field: int) -> None:
+def test_receptive_field_matches_the_paper(layers: int, field: int) -> None:
     network, _ = double(create_discriminator("n_layers", input_nc=1, ndf=2, n_layers_D=layers, norm="none"))
     x = image(1, 1, 256, 256).requires_grad_()
     logits = network(x)
@@ -68,7 +68,7 @@ def test_a_patch_is_as_large_as_the_paper_says(layers: int, field: int) -> None:
 
 
 @pytest.mark.parametrize(("netD", "layers"), [("basic", 3), ("n_layers", 1), ("n_layers", 2), ("n_layers", 4)])
-def test_the_least_size_that_the_options_take_is_the_least_that_works(netD: str, layers: int, options: Options) -> None:
+def test_minimum_size_of_the_options_is_the_minimum_that_works(netD: str, layers: int, options: Options) -> None:
     opt = options(
         "--netD", netD, "--n_layers_D", layers, "--netG", "resnet_6blocks", "--crop_size", 128, "--load_size", 128
     )
@@ -82,17 +82,17 @@ def test_the_least_size_that_the_options_take_is_the_least_that_works(netD: str,
         except UserError:
             pass
         try:
-            network.model(torch.zeros(1, 3, size, size))  # without its own check
+            network.model(torch.zeros(1, 3, size, size))  # bypasses the check of forward
             working.append(size)
         except (RuntimeError, ValueError):
             pass
     assert accepted == working
 
 
-def test_a_smaller_image_is_refused_in_a_sentence() -> None:
+def test_an_image_below_the_minimum_size_is_an_error() -> None:
     network = create_discriminator("basic", input_nc=3, ndf=2)
     assert network(torch.zeros(1, 3, 24, 40)).shape == (1, 1, 1, 3)
     with pytest.raises(
-        UserError, match=r"^an image of 40x20 pixels is too small for this discriminator, which needs 24"
+        UserError, match=r"^an image of 40x20 pixels is too small for this discriminator, which needs at least 24"
     ):
         network(torch.zeros(1, 3, 20, 40))

@@ -1,4 +1,4 @@
-"""Generators agree with the field's weight files, and with a computation from the weights alone."""
+"""Generators match the layout of published weight files, and reference implementations; weight files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from models.architectures import GENERATORS
 from models.networks.generators import create_generator, up_layers
 from util.errors import UserError
-from util.runs.checkpoint import load_weights, save_weights
+from util.runs.weights import load_weights, save_weights
 
 LAYOUTS = json.loads((Path(__file__).parent / "state_dict_layouts.json").read_text())
 Weights = dict[str, Tensor]
 
 
 def layout(network: nn.Module) -> list[list[object]]:
-    """Name and shape of every entry of the state dict, in its order."""
+    """The names and shapes of the entries of the state dict, in order."""
     return [[name, list(value.shape)] for name, value in network.state_dict().items()]
 
 
 def double(network: nn.Module, seed: int = 0) -> tuple[nn.Module, Weights]:
-    """The network in float64 with weights that are nowhere 0 or 1, and a copy of these weights."""
+    """The network in float64 with random weights, also for norms and biases, and a copy of these weights."""
     generator = torch.Generator().manual_seed(seed)
     network.double()
     for parameter in network.parameters():
@@ -48,7 +48,7 @@ def test_state_dict_has_the_published_layout(name: str) -> None:
 
 
 def normalized(x: Tensor, weights: Weights, name: str) -> Tensor:
-    """Over each image, or with a scale and shift of that name in the weights over the whole batch."""
+    """Batch norm if the weights contain a scale and shift of this name, otherwise instance norm."""
     batch = f"{name}.weight" in weights
     dims = (0, 2, 3) if batch else (2, 3)
     mean = x.mean(dims, keepdim=True)
@@ -58,8 +58,8 @@ def normalized(x: Tensor, weights: Weights, name: str) -> Tensor:
     return x
 
 
-def doubled(x: Tensor) -> Tensor:
-    """Twice the sides, bilinearly: in each dimension 3/4 of a value and 1/4 of its neighbour."""
+def reference_upsample(x: Tensor) -> Tensor:
+    """Bilinear upsampling by 2: in each dimension 3/4 of a value and 1/4 of its neighbor."""
     for dim in (2, 3):
         size = x.shape[dim]
         before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, size - 1)], dim)
@@ -68,12 +68,12 @@ def doubled(x: Tensor) -> Tensor:
     return x
 
 
-def resized(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.conv2d(F.pad(doubled(x), (1, 1, 1, 1), mode="reflect"), weight, bias)
+def reference_resize_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.conv2d(F.pad(reference_upsample(x), (1, 1, 1, 1), mode="reflect"), weight, bias)
 
 
 def resnet(x: Tensor, weights: Weights, blocks: int, upsample: str = "basic") -> Tensor:
-    """The ResNet generator as Zhu et al. 2017 describe it, appendix 7.2."""
+    """The ResNet generator of Zhu et al. 2017, appendix 7.2."""
 
     def parameters(name: str) -> tuple[Tensor, Tensor | None]:
         return weights[f"{name}.weight"], weights.get(f"{name}.bias")
@@ -91,7 +91,7 @@ def resnet(x: Tensor, weights: Weights, blocks: int, upsample: str = "basic") ->
         x = x + norm(y, f"model.{i}.conv_block.6")
     for i in (10 + blocks, 13 + blocks):
         if upsample == "bilinear":
-            x = resized(x, *parameters(f"model.{i}"))
+            x = reference_resize_convolution(x, *parameters(f"model.{i}"))
         else:
             x = F.conv_transpose2d(x, *parameters(f"model.{i}"), stride=2, padding=1, output_padding=1)
         x = norm(x, f"model.{i + 1}").relu()
@@ -99,7 +99,7 @@ def resnet(x: Tensor, weights: Weights, blocks: int, upsample: str = "basic") ->
 
 
 def unet(x: Tensor, weights: Weights, depth: int, upsample: str = "basic") -> Tensor:
-    """The U-Net generator as Isola et al. 2017 describe it: all the way down, then up with what was skipped."""
+    """The U-Net generator of Isola et al. 2017 as two loops: down, then up with skip connections."""
     prefix = "model.model."
     down = [f"{prefix}0"]
     up, up_norm, down_norm = [f"{prefix}3"], [""], [""]
@@ -122,7 +122,7 @@ def unet(x: Tensor, weights: Weights, depth: int, upsample: str = "basic") -> Te
         x = x if level == depth - 1 else torch.cat([skipped[level], x], dim=1)
         weight, bias = weights[f"{up[level]}.weight"], weights.get(f"{up[level]}.bias")
         if upsample == "bilinear":
-            x = resized(x.relu(), weight, bias)
+            x = reference_resize_convolution(x.relu(), weight, bias)
         else:
             x = F.conv_transpose2d(x.relu(), weight, bias, stride=2, padding=1)
         x = normalized(x, weights, up_norm[level]) if up_norm[level] else x
@@ -131,7 +131,7 @@ def unet(x: Tensor, weights: Weights, depth: int, upsample: str = "basic") -> Te
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("netG", ["resnet_6blocks", "resnet_9blocks"])
-def test_resnet_computes_what_the_paper_says(netG: str, norm: str) -> None:
+def test_resnet_matches_the_paper(netG: str, norm: str) -> None:
     network, weights = double(create_generator(netG, input_nc=3, output_nc=2, ngf=4, norm=norm))
     x = image(2, 3, 20, 28)
     expected = resnet(x, weights, GENERATORS[netG][1])
@@ -140,42 +140,42 @@ def test_resnet_computes_what_the_paper_says(netG: str, norm: str) -> None:
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize(("netG", "size"), [("unet_128", 128), ("unet_256", 256)])
-def test_unet_computes_what_the_paper_says(netG: str, size: int, norm: str) -> None:
+def test_unet_matches_the_paper(netG: str, size: int, norm: str) -> None:
     network, weights = double(create_generator(netG, input_nc=3, output_nc=2, ngf=2, norm=norm))
     x = image(2, 3, size, size)
-    # Instance norm of 2x2 values amplifies rounding, hence not nearer.
+    # Instance norm of 2x2 values amplifies rounding errors, hence the tolerance.
     torch.testing.assert_close(network(x), unet(x, weights, GENERATORS[netG][1]), rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("netG", ["resnet_6blocks", "unet_128"])
-def test_bilinear_doubling(netG: str) -> None:
+def test_bilinear_upsampling(netG: str) -> None:
     network, weights = double(create_generator(netG, input_nc=3, output_nc=2, ngf=2, norm="batch", upsample="bilinear"))
     x = image(2, 3, 128, 128)
     computed = (resnet if netG.startswith("resnet") else unet)(x, weights, GENERATORS[netG][1], "bilinear")
     torch.testing.assert_close(network(x), computed, rtol=1e-7, atol=1e-9)
 
 
-def test_bilinear_doubling_leaves_no_grid() -> None:
-    """With all weights alike, an even image stays even; a transposed convolution makes three kinds of pixels of it."""
+def test_bilinear_upsampling_makes_no_checkerboard() -> None:
+    """With equal weights, a constant image stays constant; a transposed convolution gives three different values."""
 
-    def kinds_of_pixels(upsample: str) -> int:
+    def count_distinct_values(upsample: str) -> int:
         layer = up_layers(4, "batch", upsample)[0]
         torch.nn.init.constant_(layer.weight, 0.1)  # type: ignore[arg-type]  # a convolution
         made = layer(torch.ones(1, 4, 8, 8))[..., 2:-2, 2:-2]
         return len(made.round(decimals=4).unique())
 
-    assert kinds_of_pixels("bilinear") == 1
-    assert kinds_of_pixels("basic") == 3  # 1, 2 (twice) and 4 inputs each
+    assert count_distinct_values("bilinear") == 1
+    assert count_distinct_values("basic") == 3  # 1, 2 (twice) and 4 inputs each
 
 
-def test_dropout_is_where_the_papers_have_it() -> None:
+def test_dropout_layers_match_the_papers() -> None:
     def places(netG: str) -> list[str]:
         network = create_generator(netG, input_nc=3, output_nc=3, ngf=2, use_dropout=True)
         return [name for name, module in network.named_modules() if isinstance(module, nn.Dropout)]
 
     assert places("resnet_6blocks") == [f"model.{i}.conv_block.4" for i in range(10, 16)]
     for netG, depth, wanted in (("unet_128", 7, 2), ("unet_256", 8, 3)):
-        # After the up norm of the levels just around the innermost one, the inner ones first.
+        # After the up norm of the levels next to the innermost one, from the inside outwards.
         levels = ["model.model.1.model" + ".3.model" * (level - 1) for level in range(depth - 1 - wanted, depth - 1)]
         assert places(netG) == [f"{level}.7" for level in reversed(levels)]
 
@@ -195,7 +195,7 @@ def test_resnet_rounds_sides_up_to_multiples_of_four() -> None:
     assert network(torch.zeros(1, 3, 66, 61)).shape == (1, 3, 68, 64)
 
 
-def test_unet_refuses_other_sizes_in_a_sentence() -> None:
+def test_unet_with_other_sizes_is_an_error() -> None:
     network = create_generator("unet_128", input_nc=3, output_nc=3, ngf=2)
     with pytest.raises(UserError, match=r"an image of 132x128 pixels does not fit this U-Net.*multiples of 128"):
         network(torch.zeros(1, 3, 128, 132))
@@ -208,9 +208,9 @@ def small(norm: str = "instance", dropout: bool = False) -> nn.Module:
     return create_generator("resnet_6blocks", input_nc=3, output_nc=3, ngf=2, norm=norm, use_dropout=dropout)
 
 
-def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
+def test_saved_weights_are_restored(tmp_path: Path) -> None:
     saved, loaded = small("batch"), small("batch")
-    saved(torch.rand(2, 3, 16, 16))  # moves the running statistics
+    saved(torch.rand(2, 3, 16, 16))  # updates the running statistics
     save_weights({tmp_path / "latest_net_G.pth": saved})
     load_weights({tmp_path / "latest_net_G.pth": loaded})
     assert all(
@@ -230,13 +230,13 @@ def test_statistics_of_old_instance_norm_files_are_dropped(tmp_path: Path) -> No
     assert all(torch.equal(value, old[name]) for name, value in network.state_dict().items())
 
 
-def test_statistics_that_belong_to_no_instance_norm_are_refused(tmp_path: Path) -> None:
+def test_unknown_running_statistics_are_an_error(tmp_path: Path) -> None:
     torch.save(small().state_dict() | {"model.1.running_mean": torch.zeros(2)}, tmp_path / "odd.pth")
     with pytest.raises(UserError, match=r"odd\.pth does not fit.*1 unknown.*model\.1\.running_mean"):
         load_weights({tmp_path / "odd.pth": small()})
 
 
-def test_an_old_batch_norm_file_needs_no_batch_counts_but_its_statistics(tmp_path: Path) -> None:
+def test_old_batch_norm_files_may_lack_only_batch_counts(tmp_path: Path) -> None:
     network = small("batch")
     network(torch.rand(2, 3, 16, 16))
     old = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -245,28 +245,28 @@ def test_an_old_batch_norm_file_needs_no_batch_counts_but_its_statistics(tmp_pat
     assert network.state_dict()["model.2.num_batches_tracked"] == 0
     assert torch.equal(network.state_dict()["model.2.running_mean"], old["model.2.running_mean"])
     torch.save({name: value for name, value in old.items() if name != "model.5.running_var"}, tmp_path / "less.pth")
-    with pytest.raises(UserError, match=r"1 parameters are missing.*model\.5\.running_var"):
+    with pytest.raises(UserError, match=r"1 missing.*model\.5\.running_var"):
         load_weights({tmp_path / "less.pth": network})
 
 
-def test_weights_of_other_networks_are_refused_by_name(tmp_path: Path) -> None:
+def test_weights_of_other_networks_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "latest_net_G.pth"
     save_weights({path: small()})
     before = (other := small("batch")).state_dict()["model.1.weight"].clone()
-    with pytest.raises(UserError, match=r"missing.*unknown.*such as model\.\S+\).*--norm"):
+    with pytest.raises(UserError, match=r"missing.*unknown.*for example model\.\S+\).*--norm"):
         load_weights({path: other})
     assert torch.equal(other.state_dict()["model.1.weight"], before)
     with pytest.raises(UserError, match=r"model\.10\.conv_block\.6.*--no_dropout"):
         load_weights({path: small(dropout=True)})
     wider = create_generator("resnet_6blocks", input_nc=1, output_nc=3, ngf=2)
-    with pytest.raises(UserError, match=r"1 of another shape \(such as model\.1\.weight\)"):
+    with pytest.raises(UserError, match=r"1 differently shaped parameters \(for example model\.1\.weight\)"):
         load_weights({path: wider})
 
 
 @pytest.mark.parametrize("conv", ["direct", "winograd"])
 @pytest.mark.parametrize(("padding_type", "mode"), [("zero", "constant"), ("replicate", "replicate")])
 def test_padding_of_residual_blocks(padding_type: str, mode: str, conv: str) -> None:
-    """As with dropout, names shift: with zero there is no padding layer. The first and last padding keep reflecting."""
+    """With zero there is no padding layer, so that names shift. The first and last padding are always reflection."""
     network = create_generator(
         "resnet_6blocks", input_nc=3, output_nc=2, ngf=2, norm="batch", padding_type=padding_type, conv=conv
     )

@@ -1,4 +1,4 @@
-"""Norms by name, and initialisations measured on large layers."""
+"""Normalization layers by name, and the distributions of weight initialization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.networks.layers import NORMS, initialize, needs_bias
 
 @pytest.fixture
 def layers() -> nn.ModuleDict:
-    """Large layers, all of whose values are 7 before they are drawn."""
+    """Large layers whose parameters are all 7 before initialization."""
     network = nn.ModuleDict(
         {
             "conv": nn.Conv2d(64, 96, 5),
@@ -31,32 +31,32 @@ def layers() -> nn.ModuleDict:
 
 
 def assert_normal(values: torch.Tensor, std: float, mean: float = 0.0) -> None:
-    """Mean and deviation are what so many independent normal values have, within five standard errors."""
+    """Check mean and standard deviation, within five standard errors, and the tails of a normal distribution."""
     error = std / math.sqrt(values.numel())
     assert values.mean().item() == pytest.approx(mean, abs=5 * error)
     assert values.std().item() == pytest.approx(std, abs=5 * error)
     assert ((values - mean).abs() > 2 * std).float().mean().item() == pytest.approx(0.0455, abs=0.005)
 
 
-def test_normal_has_the_gain_as_its_deviation(layers: nn.ModuleDict) -> None:
+def test_normal_has_the_gain_as_standard_deviation(layers: nn.ModuleDict) -> None:
     initialize(layers, "normal", 0.03)
     for name in ("conv", "up", "linear"):
         assert_normal(layers[name].weight, 0.03)
 
 
-def test_xavier_depends_on_both_sides(layers: nn.ModuleDict) -> None:
+def test_xavier_depends_on_fan_in_and_fan_out(layers: nn.ModuleDict) -> None:
     initialize(layers, "xavier", 0.5)
     assert_normal(layers["conv"].weight, 0.5 * math.sqrt(2 / (64 * 25 + 96 * 25)))
     assert_normal(layers["linear"].weight, 0.5 * math.sqrt(2 / (300 + 400)))
 
 
-def test_kaiming_depends_on_what_comes_in_and_not_on_the_gain(layers: nn.ModuleDict) -> None:
+def test_kaiming_depends_on_fan_in_and_not_on_the_gain(layers: nn.ModuleDict) -> None:
     initialize(layers, "kaiming", 0.5)
     assert_normal(layers["conv"].weight, math.sqrt(2 / (64 * 25)))
     assert_normal(layers["linear"].weight, math.sqrt(2 / 300))
 
 
-def test_orthogonal_rows_have_the_gain_as_their_length(layers: nn.ModuleDict) -> None:
+def test_orthogonal_rows_have_the_gain_as_norm(layers: nn.ModuleDict) -> None:
     initialize(layers, "orthogonal", 0.5)
     rows = layers["conv"].weight.flatten(1)  # 96 rows of 1600
     torch.testing.assert_close(rows @ rows.T, 0.25 * torch.eye(96), atol=1e-5, rtol=0)
@@ -69,7 +69,7 @@ def test_biases_are_zero_and_batch_norm_scales_near_one(layers: nn.ModuleDict, i
     assert_normal(layers["norm"].weight, 0.02, mean=1.0)
 
 
-def test_a_draw_follows_the_seed(layers: nn.ModuleDict) -> None:
+def test_initialization_depends_on_the_seed(layers: nn.ModuleDict) -> None:
     initialize(layers)
     first = layers["conv"].weight.clone()
     initialize(layers)
@@ -89,7 +89,7 @@ def test_norms_by_name() -> None:
     assert torch.equal(NORMS["none"](4)(x), x)
 
 
-def test_only_batch_norms_make_a_bias_needless() -> None:
+def test_only_batch_norms_need_no_bias() -> None:
     assert {norm: needs_bias(norm) for norm in NORM_NAMES} == {
         "instance": True,
         "batch": False,

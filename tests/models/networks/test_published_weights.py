@@ -1,4 +1,4 @@
-"""Weight files in the published layout load, and what is saved has that layout again."""
+"""Weight files in the published layout can be loaded, and saved files have the same layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.networks.discriminators import create_discriminator
 from models.networks.generators import create_generator
 from tests.models.networks.test_generators import LAYOUTS
-from util.runs.checkpoint import load_weights, save_weights
+from util.runs.weights import load_weights, save_weights
 
 NAMES = [name for name in LAYOUTS if name.startswith("D/")]
 NAMES += [

@@ -1,4 +1,4 @@
-"""Differentiable augmentation, by hand."""
+"""Differentiable augmentation against expected values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models import create_model
 from models.objectives import augmentation
-from models.objectives.augmentation import Draws
+from models.objectives.augmentation import AugmentationParameters
 from tests.conftest import Options
 from tests.models.test_cycle_gan import batch
 
@@ -23,33 +23,33 @@ def images() -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (2, 3, SIZE, SIZE)))
 
 
-def draws(**values: list[float] | list[int]) -> Draws:
-    """Choices for two images that leave the colours and the place as they are, and cut nothing, but for these."""
+def draws(**values: list[float] | list[int]) -> AugmentationParameters:
+    """Parameters for two images: the given values, otherwise those of the identity."""
     nothing = {"brightness": [0.0, 0.0], "saturation": [1.0, 1.0], "contrast": [1.0, 1.0]}
     place = {"down": [0, 0], "right": [0, 0], "top": [SIZE, SIZE], "left": [SIZE, SIZE]}
-    return Draws(**{name: torch.tensor(value) for name, value in (nothing | place | values).items()})
+    return AugmentationParameters(**{name: torch.tensor(value) for name, value in (nothing | place | values).items()})
 
 
-def test_without_it_images_are_left_as_they_are(images: Tensor) -> None:
+def test_other_values_of_augment_are_the_identity(images: Tensor) -> None:
     for name in ("none", "basic"):
         assert augmentation.for_discriminators(name)(images) is images
     torch.testing.assert_close(augmentation.apply(images, draws()), images)
     assert not torch.equal(augmentation.for_discriminators("diffaug")(images), images)
 
 
-def test_colours_change_as_the_factors_say(images: Tensor) -> None:
+def test_color_jitter_matches_its_formula(images: Tensor) -> None:
     made = augmentation.apply(images, draws(brightness=[0.25, -0.5], saturation=[0.0, 1.5], contrast=[1.0, 0.5]))
     for image, result, (brightness, saturation, contrast) in zip(
         images.numpy(), made.numpy(), [(0.25, 0.0, 1.0), (-0.5, 1.5, 0.5)], strict=True
     ):
         expected = image + brightness
-        grey = (expected[0] + expected[1] + expected[2]) / 3
-        expected = np.stack([grey + saturation * (channel - grey) for channel in expected])
+        gray = (expected[0] + expected[1] + expected[2]) / 3
+        expected = np.stack([gray + saturation * (channel - gray) for channel in expected])
         expected = expected.mean() + contrast * (expected - expected.mean())
         np.testing.assert_allclose(result, expected, atol=1e-12)
 
 
-def test_images_move_each_by_its_own_and_nothing_comes_in(images: Tensor) -> None:
+def test_translation_shifts_each_image_and_fills_with_zeros(images: Tensor) -> None:
     made = augmentation.apply(images, draws(down=[1, 0], right=[0, -2]))
     expected = torch.zeros_like(images)
     expected[0, :, 1:] = images[0, :, :-1]
@@ -57,17 +57,17 @@ def test_images_move_each_by_its_own_and_nothing_comes_in(images: Tensor) -> Non
     torch.testing.assert_close(made, expected)
 
 
-def test_a_square_of_half_the_sides_is_cut_out(images: Tensor) -> None:
+def test_cutout_zeroes_half_the_height_and_width(images: Tensor) -> None:
     made = augmentation.apply(images, draws(top=[2, -2], left=[3, 6]))
     expected = images.clone()
     expected[0, :, 2:6, 3:7] = 0
-    expected[1, :, 0:2, 6:8] = 0  # the rest of the square is outside
+    expected[1, :, 0:2, 6:8] = 0  # the rest of the cutout is outside the image
     torch.testing.assert_close(made, expected)
 
 
-def test_draws_cover_their_ranges_and_follow_torchs_seed() -> None:
+def test_random_parameters_cover_their_ranges_and_depend_on_the_seed() -> None:
     torch.manual_seed(1)
-    made = Draws.draw(4000, SIZE, 2 * SIZE)
+    made = AugmentationParameters.draw(4000, SIZE, 2 * SIZE)
     ranges = {
         **{"brightness": (-0.5, 0.5), "saturation": (0, 2), "contrast": (0.5, 1.5)},
         **{"down": (-1, 1), "right": (-2, 2), "top": (-2, SIZE - 2), "left": (-4, 2 * SIZE - 4)},
@@ -77,8 +77,8 @@ def test_draws_cover_their_ranges_and_follow_torchs_seed() -> None:
         assert (values.min(), values.max()) == pytest.approx((least, most), abs=2e-3), name
         assert values.mean() == pytest.approx((least + most) / 2, abs=0.05 * (most - least)), name
     torch.manual_seed(1)
-    again = Draws.draw(4000, SIZE, 2 * SIZE)
-    for field in dataclasses.fields(Draws):
+    again = AugmentationParameters.draw(4000, SIZE, 2 * SIZE)
+    for field in dataclasses.fields(AugmentationParameters):
         assert torch.equal(getattr(made, field.name), getattr(again, field.name))
 
 
@@ -89,8 +89,8 @@ def test_gradients_pass_through(images: Tensor) -> None:
     assert torch.autograd.gradcheck(lambda x: augmentation.apply(x, settings), [images])
 
 
-def test_cycle_gans_discriminators_see_all_images_augmented(options: Options) -> None:
-    """Real and generated, in both phases; and the generators learn through the augmentation."""
+def test_cycle_gan_augments_all_discriminator_inputs(options: Options) -> None:
+    """Discriminators see augmented images in both phases, and gradients reach the generators."""
     model = create_model(options("--augment", "diffaug", "--batch_size", 2))
     model.setup(model.opt)
     seen: list[tuple[str, Tensor]] = []
@@ -102,13 +102,13 @@ def test_cycle_gans_discriminators_see_all_images_augmented(options: Options) ->
     shown = {"D_A": [model.real_B, model.fake_B], "D_B": [model.real_A, model.fake_A]}
     assert len(seen) == 12  # two images, by each discriminator: fakes for G, reals and fakes for D
     for name, image in seen:
-        assert (image == 0).all(dim=0).any()  # the part cut out
+        assert (image == 0).all(dim=0).any()  # the cutout
         assert not any(torch.equal(image, other) for images in shown[name] for other in images)
     for name in ("G_A", "G_B"):
         assert all(parameter.grad.isfinite().all() for parameter in model.networks()[name].parameters())
 
 
-def test_without_it_cycle_gan_is_what_it_was(options: Options) -> None:
+def test_augment_none_does_not_change_cycle_gan(options: Options) -> None:
     results = []
     for flags in ([], ["--augment", "none"]):
         torch.manual_seed(0)

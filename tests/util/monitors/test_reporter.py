@@ -1,4 +1,4 @@
-"""What a training shows, and that showing it stops nothing."""
+"""What a training run shows, and that a failure to show it does not stop the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from util.runs.run import Run
 
 
 class Model:
-    """The least that is shown of a model."""
+    """The smallest model for a reporter."""
 
     learning_rate, device, skipped_steps = 0.5, "cpu", 0
 
@@ -34,9 +34,9 @@ class Model:
 
 
 class Dataset:
-    """The least that is shown of a dataset."""
+    """The smallest dataset for a reporter."""
 
-    def say(self, message: str) -> None:
+    def print_message(self, message: str) -> None:
         pass
 
     def __len__(self) -> int:
@@ -61,16 +61,16 @@ def step(run: Run, reporter: Reporter) -> None:
     reporter.step()
 
 
-def test_a_divergence_is_told_with_its_step(opt: argparse.Namespace) -> None:
+def test_a_divergence_is_reported_with_its_step(opt: argparse.Namespace) -> None:
     run, reporter = start(opt)
-    with pytest.raises(TrainingDiverged, match=r"^step 3: G_A = nan; stopped") as caught, reporter:
+    with pytest.raises(TrainingDiverged, match=r"^step 3: G_A = nan; training stopped") as caught, reporter:
         for _ in range(5):
             step(run, reporter)
         raise TrainingDiverged("G_A = nan", steps_ago=2)
     assert caught.value.step == 3
 
 
-def test_a_page_that_cannot_be_written_is_said_once_and_tried_again(
+def test_a_page_that_cannot_be_written_is_reported_once_and_tried_again(
     opt: argparse.Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, reporter = start(opt)
@@ -79,19 +79,21 @@ def test_a_page_that_cannot_be_written_is_said_once_and_tried_again(
         images.write_text("a file where a folder should be")
         for _ in range(3):
             step(run, reporter)
-        assert capsys.readouterr().err.count("the page can't be written") == 1
+        assert capsys.readouterr().err.count("can't write the training page") == 1
         images.unlink()
         step(run, reporter)
     assert [path.name for path in images.iterdir()] == ["epoch001_fake_B.png"]
     assert [record["step"] for record in run.log.records] == [1, 2, 3, 4]
 
 
-def test_losses_that_cannot_be_written_follow(opt: argparse.Namespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_losses_that_cannot_be_written_follow_later(
+    opt: argparse.Namespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     run, reporter = start(opt)
     with reporter:
         run.log.path.mkdir()
         step(run, reporter)
-        assert "losses.jsonl can't be written" in capsys.readouterr().err
+        assert "losses.jsonl (" in (err := capsys.readouterr().err) and "can't write to" in err
         run.log.path.rmdir()
         step(run, reporter)
     assert len(run.log.path.read_text().splitlines()) == 2

@@ -1,4 +1,4 @@
-"""Live curves and images, against a real visdom server and against servers that fail in every way."""
+"""Live curves and images, against a real visdom server and against failing servers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from util.monitors import create_monitors, visdom_monitor
 from util.monitors.visdom_monitor import CAPTION_HEIGHT, VisdomMonitor, VisdomServer, thin, traces
 
 ROOT = Path(__file__).resolve().parents[3]
-RED, BLUE = (np.full((8, 8, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
+RED, BLUE = (np.full((8, 8, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
 CALL_SECONDS = 0.005  # what a call may cost the training thread
 
 
@@ -39,7 +39,7 @@ def record(images: int, **losses: float) -> dict[str, float]:
 
 
 def create(server: VisdomServer, history: Sequence[Mapping[str, float]] = (), **settings: Any) -> VisdomMonitor:
-    """A monitor of a run named "run" that is in a hurry."""
+    """A monitor of a run named "run" with short pauses."""
     return VisdomMonitor(server, "run", history, retry_seconds=0.1, pause_seconds=0.05, **settings)
 
 
@@ -52,12 +52,12 @@ def free_port() -> int:
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
 
 
 def ask(port: int, path: str, **message: Any) -> Any:
-    """The server's answer to a message; None if there is no server or no such thing."""
+    """The server's answer to a message; None without a server or such a path."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", json.dumps(message).encode())
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
@@ -83,7 +83,7 @@ def picture(shown: dict[str, Any]) -> Image.Image:
 
 @contextmanager
 def visdom_server(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real server that cannot reach the internet, killed at the end."""
+    """A real server without internet access, killed at the end."""
     command = [sys.executable, str(ROOT / "scripts/visdom_server.py"), "--port", str(port)]
     nowhere = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:1")
     process = subprocess.Popen(
@@ -102,7 +102,7 @@ def visdom_server(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a server that is always there."""
+    """The port of a server that runs for all tests of this file."""
     pytest.importorskip("visdom")
     port = free_port()
     with visdom_server(port, tmp_path_factory.mktemp("visdom")):
@@ -110,7 +110,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def seconds_of_calls(monitor: VisdomMonitor, calls: int = 100) -> float:
-    """How long a call of the training thread takes at most, but for the tenth that something else delays."""
+    """The 90th percentile of the duration of a call: other processes may delay the rest."""
     durations = []
     for images in range(calls):
         start = time.perf_counter()
@@ -162,12 +162,12 @@ def test_options_and_history_of_a_resumed_run(port: int) -> None:
     monitor.show_images({"real_A": RED, "fake_B": BLUE}, epoch=2, images=300)
     monitor.close()
     assert curves(port, "resumed", 5) == {"G_A": [(100, 3.0), (200, 2.0), (300, 1.0)]}
-    for win, colour in ((6, (255, 0, 0)), (7, (0, 0, 255))):  # without columns, a window for each image
+    for win, color in ((6, (255, 0, 0)), (7, (0, 0, 255))):  # without columns, a window for each image
         shown = picture(window(port, "resumed", win))
-        assert shown.size == (40, 40 + CAPTION_HEIGHT) and shown.getpixel((20, 20)) == colour
+        assert shown.size == (40, 40 + CAPTION_HEIGHT) and shown.getpixel((20, 20)) == color
 
 
-def test_latest_images_win(port: int) -> None:
+def test_only_the_latest_images_are_shown(port: int) -> None:
     monitor = create(VisdomServer("localhost", port, "latest"), image_size=8)
     for images in range(50):
         monitor.show_images({"real_A": BLUE if images == 49 else RED}, 1, images)
@@ -175,35 +175,35 @@ def test_latest_images_win(port: int) -> None:
     assert picture(window(port, "latest", 2)).getpixel((4, 4)) == (0, 0, 255)
 
 
-def test_server_that_dies_and_comes_back_has_everything(tmp_path: Path) -> None:
+def test_a_restarted_server_gets_everything(tmp_path: Path) -> None:
     pytest.importorskip("visdom")
-    port, said = free_port(), list[str]()
+    port, printed = free_port(), list[str]()
     server = VisdomServer("localhost", port, "back")
-    monitor = create(server, image_size=8, say=said.append)
+    monitor = create(server, image_size=8, print_message=printed.append)
     with visdom_server(port, tmp_path / "first"):
         monitor.add_losses(record(100, G_A=3.0))
         monitor.show_images({"real_A": RED}, 1, 100)
         wait_until(lambda: curves(port, "back") and window(port, "back", 2))
     monitor.add_losses(record(200, G_A=2.0))
     assert seconds_of_calls(monitor) < CALL_SECONDS
-    wait_until(lambda: said)
+    wait_until(lambda: printed)
 
     with visdom_server(port, tmp_path / "second"):
         wait_until(lambda: curves(port, "back") and window(port, "back", 2))
         points = curves(port, "back")["G_A"]
         assert points[:2] == [(100, 3.0), (200, 2.0)] and len(points) == 102
         monitor.close()
-    assert len(said) == 1
+    assert len(printed) == 1
 
 
-def test_no_server_costs_one_sentence() -> None:
-    port, said = free_port(), list[str]()
-    monitor = create(VisdomServer("http://localhost", port, "main"), say=said.append)
+def test_no_server_costs_one_line() -> None:
+    port, printed = free_port(), list[str]()
+    monitor = create(VisdomServer("http://localhost", port, "main"), print_message=printed.append)
     assert seconds_of_calls(monitor) < CALL_SECONDS
-    time.sleep(0.3)  # enough for several attempts
+    time.sleep(0.3)  # enough time for several attempts
     monitor.close()
-    assert len(said) == 1
-    assert f"python scripts/visdom_server.py --port {port}" in said[0] and "refused" in said[0]
+    assert len(printed) == 1
+    assert f"python scripts/visdom_server.py --port {port}" in printed[0] and len(printed[0]) < 120
 
 
 def test_stalled_server_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,16 +219,16 @@ def test_stalled_server_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert time.perf_counter() - start < 4
 
 
-def test_stalled_server_is_given_up_and_tried_again() -> None:
-    said: list[str] = []
+def test_a_stalled_server_times_out_and_is_retried() -> None:
+    printed: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as stalled:
         server = VisdomServer("http://127.0.0.1", stalled.getsockname()[1], "main", timeout_seconds=0.1)
-        monitor = create(server, [record(1, G_A=1.0)], say=said.append)
+        monitor = create(server, [record(1, G_A=1.0)], print_message=printed.append)
         stalled.settimeout(10)
         waiting = [stalled.accept() for _ in range(2)]
         monitor.close()
         assert len(waiting) == 2
-    assert len(said) == 1 and "timed out" in said[0]
+    assert len(printed) == 1 and "timed out" in printed[0]
 
 
 class BrokenServer(http.server.ThreadingHTTPServer):
@@ -257,29 +257,29 @@ class BrokenHandler(http.server.BaseHTTPRequestHandler):
         """Keep the tests' output clean."""
 
 
-def test_http_error_is_a_failure_and_not_the_end() -> None:
-    said: list[str] = []
+def test_an_http_error_is_retried() -> None:
+    printed: list[str] = []
     with BrokenServer() as broken:
         threading.Thread(target=broken.serve_forever, args=(0.05,), daemon=True).start()
         server = VisdomServer("http://127.0.0.1", broken.server_port, "main")
-        monitor = create(server, [record(1, G_A=1.0)], say=said.append)
+        monitor = create(server, [record(1, G_A=1.0)], print_message=printed.append)
         wait_until(lambda: broken.taken)
         monitor.close()
         broken.shutdown()
-    assert len(said) == 1 and "500" in said[0]
+    assert len(printed) == 1 and "500" in printed[0]
     assert broken.taken[0]["data"][0]["y"] == [1.0]
 
 
-def test_wrong_server_name_is_said_and_survived() -> None:
-    said: list[str] = []
+def test_wrong_server_name_is_reported_and_survived() -> None:
+    printed: list[str] = []
     server = VisdomServer("http://localhost:80", 8097, "main")
-    monitor = create(server, [record(1, G_A=1.0)], say=said.append)
-    wait_until(lambda: said)
+    monitor = create(server, [record(1, G_A=1.0)], print_message=printed.append)
+    wait_until(lambda: printed)
     monitor.close()
-    assert "http://localhost:80:8097" in said[0]
+    assert "http://localhost:80:8097" in printed[0]
 
 
-def test_server_that_is_no_url_is_the_users_to_mend() -> None:
+def test_server_that_is_not_a_url_is_a_user_error() -> None:
     with pytest.raises(UserError, match="--display_server"):
         VisdomServer("http://[localhost", 8097, "main")
 
@@ -301,10 +301,10 @@ def test_gaps_where_a_loss_is_missing_or_not_finite() -> None:
     json.dumps(lines, allow_nan=False)
 
 
-def test_nothing_is_imported_that_nobody_asked_for() -> None:
+def test_packages_of_other_monitors_are_not_imported() -> None:
     code = (
         "import argparse, sys; from util.monitors import create_monitors; "
         "assert create_monitors(argparse.Namespace(is_train=True, display_id=0, use_wandb=False), []) == []; "
-        "assert not {'visdom', 'wandb', 'torch', 'util.monitors.visdom_monitor'} & set(sys.modules)"
+        "assert not {'visdom', 'wandb', 'torch', 'tensorboard', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -23,7 +23,7 @@ def record(images: int, **losses: float) -> dict[str, float]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that wandb writes to, offline and in silence."""
+    """The folder that wandb writes to, offline and silent."""
     for name, value in (("MODE", "offline"), ("DIR", str(tmp_path)), ("SILENT", "true")):
         monkeypatch.setenv(f"WANDB_{name}", value)
     return tmp_path / "wandb"
@@ -50,10 +50,10 @@ def test_losses_history_options_and_images_are_logged(folder: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(png)), image)
 
 
-def test_a_failing_run_is_said_once_and_survived(folder: Path) -> None:
-    said: list[str] = []
-    (monitor,) = create_monitors(OPTIONS, [], said.append)
+def test_a_failing_run_is_reported_once_and_survived(folder: Path) -> None:
+    printed: list[str] = []
+    (monitor,) = create_monitors(OPTIONS, [], printed.append)
     monitor.close()
     for images in (100, 200):
         monitor.add_losses(record(images, G_A=1.0))
-    assert len(said) == 1 and said[0].startswith("wandb: ")
+    assert len(printed) == 1 and printed[0].startswith("wandb: ")

@@ -42,7 +42,7 @@ def words(drawing: str) -> str:
     return " ".join(ElementTree.fromstring(drawing).itertext())
 
 
-def test_losses_of_a_kind_share_a_picture() -> None:
+def test_losses_of_a_kind_share_a_panel() -> None:
     names = ["D_A", "G_A", "cycle_A", "idt_A", "lr", "D_B", "G_B", "cycle_B", "idt_B"]
     losses: dict[str, Any] = dict.fromkeys(names, 1.0)
     drawings = draw_loss_curves(records(8, **losses))
@@ -51,7 +51,7 @@ def test_losses_of_a_kind_share_a_picture() -> None:
     assert "cycle_A" in words(drawings["cycle"]) and "cycle_B" in words(drawings["cycle"])
 
 
-def test_other_losses_have_pictures_of_their_own() -> None:
+def test_other_losses_have_their_own_panels() -> None:
     drawings = draw_loss_curves(records(8, G_GAN=1.0, G_L1=30.0, D_real=0.5, D_fake=0.4, perceptual=2.0))
     assert list(drawings) == ["G_GAN", "G_L1", "D", "perceptual"]
 
@@ -69,7 +69,7 @@ def test_a_curve_lies_where_its_values_are() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
-def test_values_that_are_no_finite_numbers_are_left_out(bad: float | None) -> None:
+def test_non_finite_values_are_omitted(bad: float | None) -> None:
     given = records(12, loss=lambda index: bad if index % 3 == 1 else 1.0 + index, other=bad)
     drawings = draw_loss_curves(given)
     (line,) = lines(drawings["loss"])
@@ -101,7 +101,7 @@ def test_names_are_text_in_the_picture() -> None:
     assert "<script>&" in words(drawing)
 
 
-def test_a_running_mean_is_centred_and_whole_at_the_ends() -> None:
+def test_a_running_mean_is_centered_and_shorter_at_the_ends() -> None:
     np.testing.assert_allclose(running_mean(np.array([0.0, 3.0, 6.0, 9.0]), 3), [1.5, 3.0, 6.0, 7.5])
 
 

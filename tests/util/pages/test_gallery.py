@@ -135,7 +135,7 @@ def test_a_repeated_source_is_written_once(tmp_path: Path) -> None:
     assert np.asarray(Image.open(tmp_path / "images/1_real_A.png"))[0, 0, 0] == 1
 
 
-def test_the_header_tells_of_the_whole(tmp_path: Path) -> None:
+def test_the_header_summarizes_all_rows(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path, "maps <1>")
     for number in range(3):
         gallery.add_row(f"{number}.png", {"real_A": image(), "fake_B": image(), "rec_A": image(), "truth_B": image()})

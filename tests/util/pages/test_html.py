@@ -50,7 +50,7 @@ CYCLE_GAN = ["real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", 
         (["mask_A"], [""]),
     ],
 )
-def test_visuals_have_words(names: list[str], words: list[str]) -> None:
+def test_visuals_have_roles(names: list[str], words: list[str]) -> None:
     assert [meaning(name, names) for name in names] == words
 
 
@@ -85,5 +85,5 @@ def test_a_page_escapes_text_and_needs_no_other_file() -> None:
     assert 'data-reload="30"' in page("x", [], [], image_width=256, reload_seconds=30)
 
 
-def test_a_name_that_is_no_unicode_does_not_stop_the_page() -> None:
+def test_a_name_that_is_not_valid_unicode_does_not_break_the_page() -> None:
     assert "caf?.png" in page("caf\udce9.png", [], [], image_width=256)

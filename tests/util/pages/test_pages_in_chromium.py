@@ -39,7 +39,7 @@ FLAGS = [
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
 ]
-# What Chromium says of a question that a page did not live to answer.
+# Error of Chromium when a page closed before it answered.
 RELOADED = ("Inspected target navigated or closed", "Execution context was destroyed.", "Promise was collected")
 ODD_NAMES = [
     "naïve #1%.jpg",

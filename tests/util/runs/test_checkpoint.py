@@ -1,4 +1,4 @@
-"""Weight files and whole states on disk. What fits which network: tests/models/networks/test_generators.py."""
+"""Weight files and checkpoints on disk. Which weights fit a network: tests/models/networks/test_generators.py."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from torch import nn
 from models.image_pool import ImagePool
 from tests.faults.lab import differences
 from util.errors import UserError
-from util.files import Summed
-from util.runs import checkpoint
-from util.runs.checkpoint import Checkpoint, load_weights, save_weights, snapshot, weights_path
+from util.files import HashingFile
+from util.runs import checkpoint, weights
+from util.runs.checkpoint import Checkpoint, snapshot
 from util.runs.progress import Progress
+from util.runs.weights import load_weights, save_weights, weights_path
 
 
 def test_names_of_weight_files() -> None:
@@ -27,7 +28,7 @@ def test_names_of_weight_files() -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """The weights of a large linear layer, as they come from elsewhere: without a manifest."""
+    """The weights of a large linear layer, without a manifest, as from other code."""
     path = tmp_path / "latest_net_G.pth"
     save_weights({path: nn.Linear(50, 50)})
     (tmp_path / "manifest.json").unlink()
@@ -55,23 +56,23 @@ def test_a_file_that_holds_no_weights_is_named(content: bytes, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "latest_net_G.pth"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"latest_net_G\.pth (can't be read as a file of weights|holds no state dict)"):
+    with pytest.raises(UserError, match=r"latest_net_G\.pth (can't be read as a weight file|is not the state dict)"):
         load_weights({path: nn.Linear(3, 2)})
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_weight_file_cut_off_anywhere_is_named(saved: Path) -> None:
+def test_a_truncated_weight_file_is_named(saved: Path) -> None:
     content = saved.read_bytes()
     for length in range(0, len(content) - 1, 97):
         saved.write_bytes(content[:length])
-        with pytest.raises(UserError, match=r"latest_net_G\.pth can't be read as a file of weights: \S+"):
+        with pytest.raises(UserError, match=r"latest_net_G\.pth can't be read as a weight file: \S+"):
             load_weights({saved: nn.Linear(3, 2)})
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"weight": [1.0]}, {"model": {"weight": torch.zeros(2, 3)}}])
-def test_something_else_than_a_state_dict_is_refused(content: object, saved: Path) -> None:
+def test_content_other_than_a_state_dict_is_refused(content: object, saved: Path) -> None:
     torch.save(content, saved)
-    with pytest.raises(UserError, match="holds no state dict of a network"):
+    with pytest.raises(UserError, match="is not the state dict of a network"):
         load_weights({saved: nn.Linear(3, 2)})
 
 
@@ -118,7 +119,7 @@ def things(seed: int) -> dict[str, Any]:
     return {"net_G": network, "optimizer_G": optimizer, "progress": progress, "pool": pool}
 
 
-def test_every_object_comes_back(tmp_path: Path) -> None:
+def test_every_object_is_restored(tmp_path: Path) -> None:
     saved, loaded = things(3), things(5)
     Checkpoint(tmp_path / "latest_state.pt", saved).save()
     Checkpoint(tmp_path / "latest_state.pt", loaded).load()
@@ -130,7 +131,7 @@ def test_every_object_comes_back(tmp_path: Path) -> None:
         assert all(torch.equal(value, state[index][name]) for name, value in moments.items())
 
 
-def test_a_snapshot_stays_as_it_was_and_holds_a_tensor_once() -> None:
+def test_a_snapshot_does_not_change_and_copies_a_tensor_once() -> None:
     objects = things(3)
     expected = Checkpoint(Path("state.pt"), things(3)).states()
     states = {name: thing.state_dict() for name, thing in objects.items()}
@@ -192,7 +193,7 @@ def test_an_object_of_another_shape_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_no_state(saved: Path) -> None:
-    with pytest.raises(UserError, match=r"latest_net_G\.pth is damaged \(its SHA-256 sum is another\)"):
+    with pytest.raises(UserError, match=r"latest_net_G\.pth is damaged \(its SHA-256 sum does not match\)"):
         Checkpoint(saved, things(1)).load()
 
 
@@ -205,7 +206,7 @@ def test_a_state_of_another_version_is_named(tmp_path: Path, monkeypatch: pytest
         Checkpoint(path, things(1)).load()
 
 
-def test_states_of_before_are_kept_and_found_where_newer_ones_are_damaged(
+def test_fallback_checkpoints_are_kept_and_loaded_if_newer_ones_are_damaged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, objects = tmp_path / "latest_state.pt", things(1)
@@ -227,8 +228,8 @@ def test_states_of_before_are_kept_and_found_where_newer_ones_are_damaged(
     content[len(content) // 2] ^= 1
     (tmp_path / "latest_state.1.pt").write_bytes(content)
     assert loaded_step() == steps - 2
-    said = capsys.readouterr().err
-    assert "latest_state.pt is damaged" in said and "latest_state.1.pt is damaged" in said
+    printed = capsys.readouterr().err
+    assert "latest_state.pt is damaged" in printed and "latest_state.1.pt is damaged" in printed
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "latest_state.1.damaged",
         "latest_state.2.pt",
@@ -240,7 +241,7 @@ def test_states_of_before_are_kept_and_found_where_newer_ones_are_damaged(
 
 
 @pytest.mark.parametrize("allowed", [0, 100, 5000])
-def test_a_disk_that_fills_up_while_saving_leaves_all_as_it_was(
+def test_a_disk_that_fills_up_while_saving_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
 ) -> None:
     path, objects = tmp_path / "latest_state.pt", things(1)
@@ -248,7 +249,7 @@ def test_a_disk_that_fills_up_while_saving_leaves_all_as_it_was(
     save_weights({tmp_path / "latest_net_G.pth": objects["net_G"], tmp_path / "latest_net_D.pth": nn.Linear(9, 9)})
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
-    class Filling(Summed):
+    class Filling(HashingFile):
         written = 0
 
         def write(self, data: bytes) -> int:
@@ -258,7 +259,7 @@ def test_a_disk_that_fills_up_while_saving_leaves_all_as_it_was(
                 raise self.error
             return super().write(data)
 
-    monkeypatch.setattr(checkpoint, "Summed", Filling)
+    monkeypatch.setattr(weights, "HashingFile", Filling)
     with pytest.raises(OSError, match="No space left"):
         Checkpoint(path, objects, keep=2).save()
     Filling.written = 0

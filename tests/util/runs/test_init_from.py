@@ -11,12 +11,12 @@ from torch import nn
 from models import create_model
 from tests.conftest import Options
 from util.errors import UserError
-from util.runs.init_from import take_over
+from util.runs.init_from import load_initial_weights
 
 
 @pytest.fixture
 def trained(options: Options) -> dict[str, nn.Module]:
-    """The networks of a run called `old`, as they are on disk."""
+    """The networks of a run called `old`, as saved."""
     model = create_model(opt := options("--name", "old", "--seed", 5))
     model.setup(opt)
     model.folder.mkdir(parents=True)
@@ -27,7 +27,7 @@ def trained(options: Options) -> dict[str, nn.Module]:
 def start(options: Options, *flags: object) -> dict[str, nn.Module]:
     model = create_model(opt := options("--name", "new", *flags))
     model.setup(opt)
-    take_over(model.networks(), opt)
+    load_initial_weights(model.networks(), opt)
     return model.networks()
 
 
@@ -46,7 +46,7 @@ def test_a_run_gives_all_its_networks(
     assert lines[0].startswith(f"netG_A: {len(trained['G_A'].state_dict())} parameters from ")
 
 
-def test_a_run_goes_before_a_folder_of_its_name(
+def test_a_run_has_priority_over_a_folder_of_its_name(
     options: Options, trained: dict[str, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here" / "old").mkdir(parents=True)
@@ -54,12 +54,12 @@ def test_a_run_goes_before_a_folder_of_its_name(
     assert equal(start(options, "--init_from", "old")["G_A"], trained["G_A"])
 
 
-def test_a_part_is_taken_only_when_that_is_wanted(
+def test_a_partial_fit_needs_init_partial(
     options: Options, trained: dict[str, nn.Module], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "checkpoints/old/latest_net_G_B.pth"
     with pytest.raises(
-        UserError, match=r"fits only in part \(netG_A: no file; netG_B: \d+ parameters from .*--init_part"
+        UserError, match=r"fits only partly \(netG_A: no file; netG_B: \d+ parameters from .*--init_part"
     ):
         start(options, "--init_from", file)
     networks = start(options, "--init_from", file, "--init_partial")
@@ -67,12 +67,12 @@ def test_a_part_is_taken_only_when_that_is_wanted(
     assert "netD_A: no file" in capsys.readouterr().out
 
 
-def test_other_shapes_keep_what_was_drawn(options: Options, trained: dict[str, nn.Module]) -> None:
+def test_parameters_of_other_shapes_keep_their_initialization(options: Options, trained: dict[str, nn.Module]) -> None:
     networks = start(options, "--init_from", "old", "--init_partial", "--netG", "resnet_9blocks")
     old, new = trained["G_A"].state_dict(), networks["G_A"].state_dict()
     fitting = [name for name in old.keys() & new.keys() if old[name].shape == new[name].shape]
     assert 12 < len(fitting) < len(new)
     assert all(torch.equal(old[name], new[name]) for name in fitting)
     wider = ["--ngf", 8, "--ndf", 8, "--output_nc", 1, "--input_nc", 1, "--lambda_identity", 0, "--norm", "batch"]
-    with pytest.raises(UserError, match="fits only in part"):
+    with pytest.raises(UserError, match="fits only partly"):
         start(options, "--init_from", "old", *wider)

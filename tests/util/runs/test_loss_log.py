@@ -29,30 +29,30 @@ def test_a_record_is_a_line_of_json(path: Path) -> None:
     assert LossLog(path).records == RECORDS
 
 
-def test_without_a_file_there_are_no_records(tmp_path: Path) -> None:
+def test_without_a_file_the_log_is_empty(tmp_path: Path) -> None:
     log = LossLog(tmp_path / "losses.jsonl")
     assert log.records == [] and not log.path.exists()
 
 
 @pytest.mark.parametrize("kept", [1, 20, -2])
-def test_a_line_cut_off_by_a_crash_is_left_out(path: Path, kept: int) -> None:
+def test_an_incomplete_line_after_a_crash_is_ignored(path: Path, kept: int) -> None:
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]) + lines[-1][:kept])
     assert LossLog(path).records == RECORDS[:-1]
 
 
-def test_bytes_of_a_crashed_disk_are_left_out(path: Path) -> None:
+def test_zero_bytes_after_a_crash_are_ignored(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\x00" * 50 + b"\xff\xfe")
     assert LossLog(path).records == RECORDS
 
 
-def test_nothing_is_taken_from_after_a_broken_line(path: Path) -> None:
+def test_lines_after_a_broken_line_are_ignored(path: Path) -> None:
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:2], lines[2][:9] + "\n", *lines[3:]]))
     assert LossLog(path).records == RECORDS[:2]
 
 
-def test_what_is_trained_again_is_forgotten(tmp_path: Path) -> None:
+def test_records_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     log = LossLog(path := tmp_path / "losses.jsonl")
     for record in RECORDS[:3]:
         log.append(record)
@@ -68,7 +68,7 @@ def test_what_is_trained_again_is_forgotten(tmp_path: Path) -> None:
     assert path.read_text().count("\n") == 4
 
 
-def test_a_line_that_could_not_be_written_follows_with_the_next(
+def test_a_line_that_could_not_be_written_is_written_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = LossLog(path := tmp_path / "losses.jsonl")
@@ -86,7 +86,7 @@ def test_a_line_that_could_not_be_written_follows_with_the_next(
     assert LossLog(path).records == RECORDS[:4]
 
 
-def test_a_file_that_is_gone_is_written_anew_at_a_save(tmp_path: Path) -> None:
+def test_a_missing_file_is_rewritten_by_a_save(tmp_path: Path) -> None:
     log = LossLog(path := tmp_path / "losses.jsonl")
     log.append(RECORDS[0])
     path.unlink()
@@ -94,12 +94,12 @@ def test_a_file_that_is_gone_is_written_anew_at_a_save(tmp_path: Path) -> None:
     assert LossLog(path).records == RECORDS[:1]
 
 
-def test_a_damaged_file_is_gone_on_with_only_by_force(path: Path) -> None:
+def test_a_damaged_file_is_accepted_only_with_force(path: Path) -> None:
     saved = LossLog(path).state_dict()
     content = path.read_bytes()
     for damaged in (content[:-1], content.replace(b'"step": 3', b'"step": 7'), b""):
         path.write_bytes(damaged)
-        with pytest.raises(UserError, match=r"losses\.jsonl is not as the run wrote it: .* --force"):
+        with pytest.raises(UserError, match=r"losses\.jsonl was changed or damaged .* --force"):
             LossLog(path).load_state_dict(saved)
         assert path.read_bytes() == damaged
     path.write_bytes(content.replace(b'"step": 3', b'"step":: 3'))
@@ -108,7 +108,7 @@ def test_a_damaged_file_is_gone_on_with_only_by_force(path: Path) -> None:
     assert forced.records == RECORDS[:2] and LossLog(path).records == RECORDS[:2]
 
 
-def test_a_number_that_json_does_not_know_is_an_error(path: Path) -> None:
+def test_a_number_that_json_does_not_have_is_an_error(path: Path) -> None:
     before = path.read_text()
     with pytest.raises(ValueError, match="JSON"):
         LossLog(path).append(RECORDS[0] | {"G_A": float("nan")})

@@ -1,4 +1,4 @@
-"""The sums of what a run wrote."""
+"""The SHA-256 sums in manifest.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write(path: Path, content: bytes, *, old_is_valid: bool = False) -> None:
     path.write_bytes(content)
 
 
-def test_damage_is_noticed(tmp_path: Path) -> None:
+def test_damage_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     path.write_bytes(b"from elsewhere")
     assert not manifest.is_known(path) and not manifest.is_damaged(path)
@@ -72,5 +72,5 @@ def test_files_that_belong_together_are_read_together(tmp_path: Path, monkeypatc
     assert manifest.read_files(tmp_path, ["a.pth", "b.pth"]) == {"a.pth": b"two", "b.pth": b"two"}
     assert slept == [0, 1]
     (tmp_path / "b.pth").write_bytes(b"0ne")
-    with pytest.raises(UserError, match=r"b\.pth is not as its run wrote it"):
+    with pytest.raises(UserError, match=r"b\.pth does not match its SHA-256 sum"):
         manifest.read_files(tmp_path, ["a.pth", "b.pth"])

@@ -1,4 +1,4 @@
-"""The folder of a run. Refusals: tests/options/test_mistakes.py; whole restarts: tests/integration."""
+"""The folder of a run. Errors: tests/options/test_mistakes.py; whole restarts: tests/integration."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from torch import nn
 
 from tests.conftest import Options
 from util.errors import TrainingDiverged, UserError
-from util.runs.checkpoint import Checkpoint, load_weights
+from util.runs.checkpoint import Checkpoint
 from util.runs.progress import Progress
 from util.runs.run import Run
+from util.runs.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 class Model:
-    """The least that a run takes for a model."""
+    """The smallest model for a run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.net, self.loaded = folder, nn.Linear(2, 2), []
@@ -49,24 +50,24 @@ class Model:
         self.loaded.append(epoch)
 
 
-def held(options: Options, *flags: object) -> tuple[Run, Model]:
+def attached(options: Options, *flags: object) -> tuple[Run, Model]:
     run = Run(options("--n_epochs", 3, "--n_epochs_decay", 2, *flags))
-    run.hold(model := Model(run.folder), Progress())
+    run.attach(model := Model(run.folder), Progress())
     return run, model
 
 
 @pytest.fixture
 def trained(options: Options) -> tuple[Run, Model]:
-    """A run that was stopped in its second epoch, which began with weights of another as the first."""
-    run, model = held(options, "--epoch_count", 2)
+    """A run that was stopped in epoch 2, its first one (--epoch_count)."""
+    run, model = attached(options, "--epoch_count", 2)
     run.progress.count(4)
     run.save("latest", "2")
     run.wait()
     return run, model
 
 
-def test_a_new_run_has_its_folder_and_begins_where_epoch_count_says(options: Options, tmp_path: Path) -> None:
-    run, model = held(options, "--name", "new", "--epoch_count", 3)
+def test_a_new_run_creates_its_folder_and_starts_at_epoch_count(options: Options, tmp_path: Path) -> None:
+    run, model = attached(options, "--name", "new", "--epoch_count", 3)
     assert run.folder == tmp_path / "checkpoints" / "new" and run.folder.is_dir()
     assert (run.progress.epoch, run.last_epoch, model.loaded) == (3, 5, [])
 
@@ -76,7 +77,7 @@ def test_saving_writes_the_state_and_the_weights_of_each_name(trained: tuple[Run
     assert names == ["2_net_G.pth", "latest_net_G.pth", "latest_state.pt", "losses.jsonl", "manifest.json"]
 
 
-def test_going_on_gives_everything_back(
+def test_resuming_restores_everything(
     options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(3)
@@ -84,14 +85,14 @@ def test_going_on_gives_everything_back(
     expected = torch.rand(3)
     trained[0].wait()
     torch.manual_seed(4)
-    run, model = held(options, "--continue_train")
+    run, model = attached(options, "--continue_train")
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(model.net.weight, trained[1].net.weight) and model.loaded == []
-    assert (run.progress.epoch, run.progress.images, run.opt.epoch_count) == (2, 4, 2)
-    assert capsys.readouterr().out == "going on after 4 images, in epoch 2\n"
+    assert (run.progress.epoch, run.progress.images, run.progress.first_epoch) == (2, 4, 2)
+    assert capsys.readouterr().out == "resuming after 4 images, in epoch 2\n"
 
 
-def test_going_on_after_the_end_says_so(
+def test_resuming_a_finished_run_says_so(
     options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, _ = trained
@@ -99,31 +100,31 @@ def test_going_on_after_the_end_says_so(
         run.progress.end_epoch()
     with run:
         run.save("latest")
-    held(options, "--continue_train")
+    attached(options, "--continue_train")
     assert (
-        capsys.readouterr().out == "all 5 epochs are trained: to go on, give a larger --n_epochs or --n_epochs_decay\n"
+        capsys.readouterr().out == "all 5 epochs are done: to train longer, increase --n_epochs or --n_epochs_decay\n"
     )
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_going_on_from_bare_weights_warns(
+def test_resuming_from_weights_alone_warns(
     options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str], lost: bool
 ) -> None:
     if lost:
         (trained[0].folder / "latest_state.pt").unlink()
     epoch = "latest" if lost else "2"
-    run, model = held(options, "--continue_train", "--epoch", epoch, "--epoch_count", 3)
+    run, model = attached(options, "--continue_train", "--epoch", epoch, "--epoch_count", 3)
     assert model.loaded == [epoch] and run.progress.epoch == 3 and run.progress.images == 0
-    assert f"warning: going on from the weights of --epoch {epoch} alone, as epoch 3" in capsys.readouterr().err
+    assert f"warning: resuming from the weights of --epoch {epoch} alone, as epoch 3" in capsys.readouterr().err
 
 
 def test_overwriting_removes_what_was_there(options: Options, trained: tuple[Run, Model]) -> None:
-    run, _ = held(options, "--overwrite")
+    run, _ = attached(options, "--overwrite")
     assert run.folder == trained[0].folder and [path.name for path in run.folder.iterdir()] == [".lock"]
 
 
-def test_states_of_before_are_kept(options: Options) -> None:
-    run, _ = held(options, "--keep_checkpoints", 3)
+def test_fallback_checkpoints_are_kept(options: Options) -> None:
+    run, _ = attached(options, "--keep_checkpoints", 3)
     with run:
         for _ in range(4):
             run.save("latest")
@@ -134,7 +135,7 @@ def test_states_of_before_are_kept(options: Options) -> None:
     ]
 
 
-def test_weights_that_a_cut_off_save_left_behind_are_written_anew(
+def test_weights_of_an_interrupted_save_are_rewritten(
     options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, model = trained
@@ -143,8 +144,8 @@ def test_weights_that_a_cut_off_save_left_behind_are_written_anew(
     run.progress.saved_as = ["latest", "3"]
     run.checkpoint.save()  # killed here
     (run.folder / "latest_net_G.pth").write_bytes(exported[:50])
-    run, model = held(options, "--continue_train")
-    assert "written anew out of latest_state.pt" in (said := capsys.readouterr().out) and "latest_net_G.pth" in said
+    run, model = attached(options, "--continue_train")
+    assert "rewritten from latest_state.pt" in (printed := capsys.readouterr().out) and "latest_net_G.pth" in printed
     for name in ("latest", "3"):
         load_weights({run.folder / f"{name}_net_G.pth": model.net})
         assert not model.net.weight.any()
@@ -152,9 +153,9 @@ def test_weights_that_a_cut_off_save_left_behind_are_written_anew(
 
 
 def test_a_full_disk_pauses_saving(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, _ = held(options)
-    said: list[str] = []
-    run.say = said.append
+    run, _ = attached(options)
+    printed: list[str] = []
+    run.print_message = printed.append
     run.save("latest")
     assert run.is_saved
     before = (run.folder / "latest_state.pt").read_bytes()
@@ -164,8 +165,8 @@ def test_a_full_disk_pauses_saving(options: Options, monkeypatch: pytest.MonkeyP
         run.save("latest")
         assert not run.is_saved
     assert (run.folder / "latest_state.pt").read_bytes() == before
-    assert said[0].startswith("warning: step 1 is not saved as latest ([Errno 28] No space left on device)")
-    assert said[1].startswith("error: the end of the run is not saved")
+    assert printed[0].startswith("warning: step 1 could not be saved as latest ([Errno 28] No space left on device)")
+    assert printed[1].startswith("error: the end of the run could not be saved")
     run.save("latest")
     assert run.is_saved and (run.folder / "latest_state.pt").read_bytes() != before
 
@@ -190,8 +191,8 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return ready
 
 
-def test_training_goes_on_while_a_copy_of_everything_is_written(options: Options, slow_disk: threading.Event) -> None:
-    run, model = held(options)
+def test_training_continues_while_a_copy_is_written(options: Options, slow_disk: threading.Event) -> None:
+    run, model = attached(options)
     run.progress.count(4)
     run.log.append({"epoch": 1, "step": 1, "images": 4, "seconds": 1.0, "lr": 1.0})
     torch.manual_seed(3)
@@ -206,14 +207,14 @@ def test_training_goes_on_while_a_copy_of_everything_is_written(options: Options
     assert run.is_saved
     for name in ("latest", "2"):
         assert torch.equal(torch.load(run.folder / f"{name}_net_G.pth")["weight"], before)
-    run, model = held(options, "--continue_train")
+    run, model = attached(options, "--continue_train")
     assert torch.equal(model.net.weight, before) and torch.equal(torch.rand(3), expected)
     assert (run.progress.step, run.progress.images, len(run.log.records)) == (1, 4, 1)
     assert run.log.path.stat().st_size == length
 
 
 def test_one_save_is_written_at_a_time(options: Options, slow_disk: threading.Event) -> None:
-    run, _ = held(options)
+    run, _ = attached(options)
     run.save("latest")
     second = threading.Thread(target=lambda: run.save("2"))
     second.start()
@@ -224,8 +225,8 @@ def test_one_save_is_written_at_a_time(options: Options, slow_disk: threading.Ev
     assert run.is_saved and {path.name for path in run.folder.glob("*.pth")} == {"latest_net_G.pth", "2_net_G.pth"}
 
 
-def test_the_copy_is_given_up_once_it_is_written(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, _ = held(options)
+def test_the_copy_is_freed_after_writing(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = attached(options)
     copies: list[weakref.ref[torch.Tensor]] = []
 
     def fail(states: Any) -> None:
@@ -239,8 +240,8 @@ def test_the_copy_is_given_up_once_it_is_written(options: Options, monkeypatch: 
     assert copies[0]() is None
 
 
-def test_what_is_no_fault_of_the_system_ends_training(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, _ = held(options)
+def test_an_error_other_than_an_oserror_ends_training(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = attached(options)
     monkeypatch.setattr(run.checkpoint, "write", failing(UserError("manifest.json is damaged")))
     run.save("latest")
     with pytest.raises(UserError, match=r"manifest\.json is damaged"):
@@ -253,7 +254,7 @@ def test_what_is_no_fault_of_the_system_ends_training(options: Options, monkeypa
 
 
 def test_the_time_for_a_save_is_that_of_the_longest(options: Options, slow_disk: threading.Event) -> None:
-    run, _ = held(options)
+    run, _ = attached(options)
     assert run.seconds_to_save() == 0
     run.save("latest")
     time.sleep(0.2)
@@ -279,7 +280,7 @@ def test_a_model_that_has_diverged_is_not_saved(options: Options, trained: tuple
 
 
 def test_a_save_is_due_by_images_or_by_minutes(options: Options) -> None:
-    run, _ = held(options, "--save_latest_freq", 3, "--save_every", 2)
+    run, _ = attached(options, "--save_latest_freq", 3, "--save_every", 2)
     seen = []
     for seconds in (10, 20, 30, 40, 121, 122, 123):
         run.progress.count(1)
@@ -295,9 +296,9 @@ def test_a_save_is_due_by_images_or_by_minutes(options: Options) -> None:
 
 
 def test_losses_of_a_run_without_a_checkpoint_are_set_aside(options: Options) -> None:
-    run, _ = held(options, "--name", "short")
+    run, _ = attached(options, "--name", "short")
     run.log.append({"epoch": 1, "step": 1, "images": 1, "seconds": 1.0, "lr": 1.0})
-    again, _ = held(options, "--name", "short")
+    again, _ = attached(options, "--name", "short")
     assert again.log.records == [] and (again.folder / "losses_1.jsonl").is_file()
 
 
@@ -316,20 +317,20 @@ def test_only_one_process_trains_in_a_folder(options: Options, trained: tuple[Ru
         assert other.stdout is not None
         pid = int(other.stdout.readline())
         with pytest.raises(UserError, match=rf"is in use: process {pid} on {socket.gethostname()} .*; wait for it, or"):
-            held(options, "--continue_train")
+            attached(options, "--continue_train")
         with pytest.raises(UserError, match="is in use"):
-            held(options, "--overwrite")
+            attached(options, "--overwrite")
         assert (folder / "latest_state.pt").is_file()
         os.kill(pid, signal.SIGKILL)  # its child, as a loader's worker would, lives on
         other.wait()
-        held(options, "--continue_train")
+        attached(options, "--continue_train")
     finally:
         os.killpg(other.pid, signal.SIGKILL)
 
 
-def test_a_folder_without_a_run_is_nobodys(options: Options, tmp_path: Path) -> None:
+def test_other_files_in_a_folder_without_a_run_stay(options: Options, tmp_path: Path) -> None:
     note = tmp_path / "checkpoints" / "tiles_cycle_gan" / "note.txt"
     note.parent.mkdir(parents=True)
     note.write_text("mine")
-    held(options, "--overwrite")
+    attached(options, "--overwrite")
     assert note.read_text() == "mine"

@@ -32,7 +32,7 @@ def test_without_an_accelerator_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_gpu_too_many(gpus: None) -> None:
     with pytest.raises(
-        UserError, match=r"^--device cuda:2: torch \S+ finds no such device here; use --device auto or cpu$"
+        UserError, match=r"^--device cuda:2 is not available to torch \S+ on this machine: use --device auto or cpu$"
     ):
         runtime.get_device("cuda:2")
 

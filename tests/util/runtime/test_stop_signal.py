@@ -46,7 +46,7 @@ def test_who_has_lost_another_process_gets_to_say_so_before_torchrun_ends_it() -
 def test_a_time_limit_leaves_time_for_another_step_and_a_save(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: clock)
-    monkeypatch.setattr(stop_signal, "STARTED", 970.0)  # 30 seconds ago
+    monkeypatch.setattr(stop_signal, "START_TIME", 970.0)  # 30 seconds ago
     stop, seen = StopSignal(time_limit=2, seconds_to_save=lambda: 10.0), []
     for seconds in (10, 4, 10, 10, 10, 10, 10, 10, 10):
         clock += seconds

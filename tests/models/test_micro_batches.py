@@ -1,4 +1,4 @@
-"""A batch in parts (--accumulate), residual blocks computed twice (--grad_checkpoint): the same update, less memory."""
+"""Gradient accumulation (--accumulate) and gradient checkpointing (--grad_checkpoint) give the same update."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from models import create_model
 from models.base_model import BaseModel
 from models.networks.generators import ResnetBlock, create_generator
-from models.networks.layers import mixes_images
+from models.networks.layers import uses_batch_statistics
 from models.objectives.losses import color_loss, discriminator_loss
 from tests.conftest import Options
 
@@ -26,7 +26,7 @@ TEMPLATE = ["--model", "template", "--pool_size", "0"]
 
 @pytest.fixture
 def build(options: Options) -> Build:
-    """A model in float64, with weights that are always the same."""
+    """A factory of models in float64 with fixed weights."""
 
     def build(*flags: str) -> BaseModel:
         opt: argparse.Namespace = options("--batch_size", 4, *flags)
@@ -41,7 +41,7 @@ def build(options: Options) -> Build:
 
 
 def noise(model: BaseModel, count: int, seed: int) -> dict[str, Any]:
-    """A batch as a loader would give it."""
+    """A batch of random noise images, in the format of a loader."""
     generator = torch.Generator().manual_seed(seed)
     batch: dict[str, Any] = {}
     for domain in "AB":
@@ -62,13 +62,13 @@ def weights(model: BaseModel) -> list[Tensor]:
 
 
 def gradients(model: BaseModel) -> list[Tensor]:
-    """Of weights alone: biases before an instance norm have noise."""
+    """The gradients of weights, without biases, whose gradient before an instance norm is rounding noise."""
     return [parameter.grad for parameter in weights(model) if parameter.dim() > 1 and parameter.grad is not None]
 
 
 @pytest.mark.parametrize("flags", [CYCLE_GAN, PIX2PIX, TEMPLATE], ids=["cycle_gan", "pix2pix", "template"])
 @pytest.mark.parametrize("parts", [2, 3, 9])
-def test_parts_give_the_update_of_the_whole(build: Build, flags: list[str], parts: int) -> None:
+def test_micro_batches_give_the_update_of_the_whole_batch(build: Build, flags: list[str], parts: int) -> None:
     whole, parted = build(*flags), build(*flags, "--accumulate", str(parts))
     for seed in range(2):
         one, other = step(whole, 4, seed), step(parted, 4, seed)
@@ -79,9 +79,9 @@ def test_parts_give_the_update_of_the_whole(build: Build, flags: list[str], part
     assert parted.step_images == 4 and len(parted.get_image_paths()) == 4
 
 
-def test_each_part_has_a_color_loss_of_its_own_and_the_user_is_told(build: Build) -> None:
+def test_color_loss_of_each_micro_batch_and_its_note(build: Build) -> None:
     model = build(*CYCLE_GAN, "--accumulate", "2", "--lambda_color", "3")
-    assert "note: --lambda_color compares colors within each micro-batch, or process, separately" in model.describe()
+    assert "note: --lambda_color compares colors for each micro-batch and each rank separately" in model.describe()
     assert "--lambda_color" not in build(*CYCLE_GAN, "--lambda_color", "3").describe()
     netG_A, seen = copy.deepcopy(model.netG_A), []
     model.netG_A.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0].detach()))
@@ -93,14 +93,14 @@ def test_each_part_has_a_color_loss_of_its_own_and_the_user_is_told(build: Build
     assert losses["color_A"] == pytest.approx(expected, rel=1e-9)
 
 
-def test_parts_hold_fewer_images_at_a_time(build: Build) -> None:
+def test_a_forward_pass_has_the_images_of_one_micro_batch(build: Build) -> None:
     model, seen = build(*CYCLE_GAN, "--accumulate", "2"), []
     model.netG_A.register_forward_hook(lambda net, inputs, output: seen.append(len(output)))
     step(model, 4, 0)
     assert set(seen) == {2}
 
 
-def test_blocks_computed_twice_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradient_checkpointing_gives_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     original = ResnetBlock._apply_block
     monkeypatch.setattr(ResnetBlock, "_apply_block", lambda block, x: calls.append(1) or original(block, x))
@@ -123,23 +123,23 @@ class Counting(torch.nn.Sequential):
 
 
 @pytest.mark.parametrize(("norm", "passes"), [("instance", 1), ("batch", 2)])
-def test_real_and_fake_are_judged_in_one_pass_where_the_norm_allows_it(norm: str, passes: int) -> None:
+def test_real_and_fake_share_a_forward_pass_without_batch_norm(norm: str, passes: int) -> None:
     layer = torch.nn.InstanceNorm2d(3) if norm == "instance" else torch.nn.BatchNorm2d(3)
     network = Counting(torch.nn.Conv2d(3, 3, 3), layer, torch.nn.Conv2d(3, 1, 3)).double()
     real, fake = torch.rand(2, 3, 8, 8, dtype=torch.float64), torch.rand(2, 3, 8, 8, dtype=torch.float64)
     loss = discriminator_loss(network, real, fake, "lsgan", 0)
-    assert network.passes == passes and mixes_images(network) == (passes == 2)
+    assert network.passes == passes and uses_batch_statistics(network) == (passes == 2)
     expected = ((network(real) - 1) ** 2).mean() / 2 + (network(fake) ** 2).mean() / 2
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
 
 
-def test_a_pool_of_images_of_another_size_is_judged_apart() -> None:
+def test_images_of_different_sizes_take_two_forward_passes() -> None:
     network = Counting(torch.nn.Conv2d(3, 1, 3))
     discriminator_loss(network, torch.rand(1, 3, 8, 8), torch.rand(1, 3, 6, 8), "lsgan", 0)
     assert network.passes == 2
 
 
-def test_statistics_of_norms_are_taken_once() -> None:
+def test_gradient_checkpointing_updates_running_statistics_once() -> None:
     network = create_generator("resnet_6blocks", input_nc=3, output_nc=3, ngf=2, norm="batch", grad_checkpoint=True)
     plain = create_generator("resnet_6blocks", input_nc=3, output_nc=3, ngf=2, norm="batch")
     plain.load_state_dict(network.state_dict())
@@ -149,7 +149,7 @@ def test_statistics_of_norms_are_taken_once() -> None:
     assert all(torch.equal(one, other) for one, other in zip(network.buffers(), plain.buffers(), strict=True))
 
 
-def test_a_second_step_on_the_same_batch_is_in_parts_too(build: Build) -> None:
+def test_a_second_step_on_the_same_batch_uses_micro_batches(build: Build) -> None:
     model, whole = build(*CYCLE_GAN, "--accumulate", "2"), build(*CYCLE_GAN)
     for either in (model, whole):
         step(either, 4, 0)

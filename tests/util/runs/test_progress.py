@@ -1,15 +1,12 @@
-"""How far a run is."""
+"""The counters of a run."""
 
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-from util.runs.progress import Console, Progress
+from util.runs.progress import Progress
 
 
 def due_at(every: int, batch_size: int, images: int) -> list[int]:
@@ -47,7 +44,7 @@ def test_a_run_counts_epochs_from_its_first() -> None:
     assert (progress.epoch, progress.images_in_epoch, progress.images, progress.step) == (8, 1, 6, 3)
 
 
-def test_a_restored_count_goes_on() -> None:
+def test_restored_counters_continue() -> None:
     progress = Progress(first_epoch=2)
     for _ in range(3):
         progress.count(4)
@@ -76,27 +73,3 @@ def test_the_time_between_two_sessions_is_not_counted(monkeypatch: pytest.Monkey
     now = 502.0
     again.count(1)
     assert again.seconds == 5.0
-
-
-def test_without_a_terminal_a_report_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    console = Console(total=2000, done=1000)
-    console.advance(500, "epoch 2/3")
-    console.report("epoch 2/3", {"G_A": 0.12345, "D_A": 2.0})
-    console.say("skipped unreadable image x.png: is empty")
-    console.close()
-    printed = capsys.readouterr()
-    assert printed.out.startswith("epoch 2/3, 1,500 of 2,000 images, 00:00 left: G_A 0.123  D_A 2.000\n")
-    assert printed.err == "skipped unreadable image x.png: is empty\n"
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no disk that is always full")
-def test_a_console_that_takes_nothing_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open("/dev/full", "w", buffering=1) as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        monkeypatch.setattr(sys, "stderr", full)
-        console = Console(10, 0)
-        console.report("epoch 1", {"G_A": 1.0})
-        console.say("a warning")
-        monkeypatch.undo()
-        with suppress(OSError):
-            full.close()

@@ -1,0 +1,95 @@
+"""Runs a model over a loader: translates every image and scores the translations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from util.evaluation.metrics import Metric, Scores
+from util.runtime.processes import processes
+from util.runtime.stop_signal import StopSignal
+
+
+class Translated(Protocol):
+    """The translation of a source image: images (C, H, W) in [-1, 1] by name, and the ground truth of some."""
+
+    path: str
+    visuals: dict[str, Tensor]
+    truth: dict[str, Tensor]
+
+
+class Translator(Protocol):
+    """What the evaluator needs of a model."""
+
+    def set_input(self, batch: Mapping[str, Any], /) -> None: ...
+
+    def test(self) -> None: ...
+
+    def translations(self, batch: Mapping[str, Any], /) -> Sequence[Translated]: ...
+
+    def get_image_paths(self) -> Sequence[str]: ...
+
+
+class Sink(Protocol):
+    """Receives each translation, such as a gallery."""
+
+    def add(self, path: str, images: Mapping[str, Tensor]) -> None:
+        """Take the images of a source file, (C, H, W) in [-1, 1] by name, in the order to show them."""
+
+    def advance(self, count: int) -> None:
+        """Count source images as done."""
+
+    def gather(self) -> None:
+        """Collect what all ranks have received; called once, on all ranks, after the last image."""
+
+
+@dataclass
+class Evaluation:
+    """The result of `evaluate`: scores and images of all ranks together."""
+
+    scores: Scores
+    images: int
+    """Source images translated."""
+    interrupted: bool
+    """Whether this rank stopped early because `stop` was requested."""
+
+
+def evaluate(
+    model: Translator, loader: Iterable[Mapping[str, Any]], metrics: Sequence[Metric], sink: Sink, stop: StopSignal
+) -> Evaluation:
+    """Translate the images of a loader, score those with ground truth, and pass each translation to the sink.
+
+    Every rank translates its share of the images. After a stop request the rest of this rank's images is skipped.
+    """
+    scores, images, interrupted = Scores(metrics), 0, False
+    for batch in loader:
+        model.set_input(batch)
+        model.test()
+        for translation in model.translations(batch):
+            sink.add(translation.path, score(translation, scores))
+        images += len(model.get_image_paths())
+        sink.advance(len(model.get_image_paths()))
+        if interrupted := stop.requested:
+            break
+    sink.gather()
+    total = Scores(metrics)
+    for values, counts in processes().all_gather_objects((scores.values, scores.counts)):
+        total.merge(values, counts)
+    return Evaluation(total, sum(processes().all_gather_ints(images)), interrupted)
+
+
+def score(translation: Translated, scores: Scores) -> dict[str, Tensor]:
+    """Score a translation; returns its images to show, with the ground truth if that is not among the visuals."""
+    shown = dict(translation.visuals)
+    for name, truth in translation.truth.items():
+        scores.add(name, shown[name], truth)
+        if all(truth is not visual for visual in translation.visuals.values()):
+            shown[name.replace("fake", "truth")] = truth
+    if scores.has_unpaired_metrics:
+        for name in translation.visuals.keys() - translation.truth.keys():
+            if name.startswith("fake"):
+                scores.add(name, shown[name])
+    return shown

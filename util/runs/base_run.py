@@ -1,0 +1,140 @@
+"""What a training run is on every rank: counters, the state that is restored, and when a save is due."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from util.monitors.base import print_line
+from util.runs.checkpoint import Checkpoint, Stateful
+from util.runs.progress import Progress
+from util.runtime import random_state
+from util.runtime.processes import processes
+
+STATE = "latest_state.pt"
+
+
+class Trained(Protocol):
+    """What a run needs of a model."""
+
+    def networks(self) -> Mapping[str, Any]: ...
+
+    def state_objects(self) -> Mapping[str, Stateful]: ...
+
+    def check_finite(self) -> None: ...
+
+    def weights(self, epoch: str, /) -> Mapping[Path, Mapping[str, Tensor]]: ...
+
+    def load_networks(self, epoch: str, /) -> None: ...
+
+
+class BaseRun(ABC):
+    """A training run in the folder checkpoints/<name>; a context manager that waits for the last save at its end.
+
+    Rank 0 has a `Run`, which writes the folder; every other rank has a `FollowerRun`, which only reads it.
+    """
+
+    log: Any  # the LossLog; on other ranks an object without records
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        self.opt = opt
+        self.folder = Path(opt.checkpoints_dir) / opt.name
+        self.last_epoch: int = opt.n_epochs + opt.n_epochs_decay
+        self.progress = Progress(first_epoch=opt.epoch_count)
+        self.print_message: Callable[[str], None] = print_line
+        self.from_weights = False  # whether the run resumes from weights alone, without a state
+        self._longest_save = 0.0  # seconds
+
+    @abstractmethod
+    def attach(self, model: Trained, dataset: Stateful) -> None:
+        """Make model and dataset part of the run; with --continue_train, restore their state."""
+
+    @abstractmethod
+    def save(self, *names: str) -> None:
+        """Save the state, and the networks' weights under each of these names (latest, 5, iter_2000).
+
+        Raises TrainingDiverged if a loss or a gradient was not finite; nothing is saved then.
+        """
+
+    @property
+    @abstractmethod
+    def is_saved(self) -> bool:
+        """Whether the last save succeeded; waits for it."""
+
+    def wait(self) -> None:  # not abstract: a run that writes nothing has nothing to wait for
+        """Wait until the save in progress is on disk or has failed."""
+
+    def is_due(self) -> bool:
+        """Whether a save is due, by --save_latest_freq or --save_every."""
+        minutes = (self.progress.seconds - self.progress.saved_at) / 60
+        too_long = self.opt.save_every is not None and minutes >= self.opt.save_every
+        return too_long or self.progress.due(self.opt.save_latest_freq)
+
+    def seconds_to_save(self) -> float:
+        """An upper estimate, from the saves so far: finish the save in progress, then make another."""
+        return 2 * self._longest_save
+
+    def resume_command(self) -> str:
+        """The command that resumes this run, quoted for a shell."""
+        local_processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+        program = ["python"] if local_processes == "1" else ["torchrun", f"--nproc_per_node={local_processes}"]
+        return self._command(*program, "train.py", "--continue_train")
+
+    def test_command(self) -> str:
+        """The command that translates a test set with this run, quoted for a shell."""
+        return self._command("python", "test.py")
+
+    def _command(self, *program: str) -> str:
+        opt = self.opt
+        command = [*program, "--dataroot", opt.dataroot, "--name", opt.name]
+        # Options that a run does not restore, where they are not the default.
+        if opt.checkpoints_dir != "./checkpoints":
+            command += ["--checkpoints_dir", opt.checkpoints_dir]
+        if opt.device != "auto":
+            command += ["--device", opt.device]
+        return shlex.join(command)
+
+    # Restoring.
+
+    def _attach(self, model: Trained, dataset: Stateful) -> None:
+        self.model = model
+        # The dataset first: a changed dataset is an error that must come before any other object is changed.
+        objects = {"dataset": dataset, **model.state_objects(), "random": random_state.RandomState()}
+        objects |= {"progress": self.progress, "losses": self.log}
+        self.checkpoint = Checkpoint(self.folder / STATE, objects, keep=self.opt.keep_checkpoints)
+
+    def _restore(self) -> None:
+        """With --continue_train: restore the state, or load the weights of --epoch where there is no state to use."""
+        if not self.opt.continue_train:
+            return
+        if self.checkpoint.paths() and self.opt.epoch == "latest":
+            self.checkpoint.load()
+        else:
+            self.from_weights = True
+            self.model.load_networks(self.opt.epoch)
+
+    def _check_replicas(self) -> None:
+        """Raise UserError unless all ranks start from the same state; then seed each rank's own random numbers."""
+        if processes().world_size == 1:
+            return
+        networks = self.model.networks().values()
+        sums = [float(p.detach().double().sum()) for network in networks for p in network.parameters()]
+        remedy = f"{self.folder} must be on a disk that all machines share"
+        processes().require_same((self.progress.step, *sums), remedy)
+        processes().seed_step(self.opt.seed, self.progress.step)
+
+    def __enter__(self) -> BaseRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wait()

@@ -1,0 +1,177 @@
+"""Weight files: plain state dicts in the field's layout. The state of a whole run is in util/runs/checkpoint.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor, nn
+
+from util.errors import UserError
+from util.files import HashingFile, atomic_open, folder_to_disk, to_disk
+from util.runs import manifest
+
+
+def weights_path(folder: Path, epoch: str, network: str, suffix: str = "") -> Path:
+    """The file of a network's weights: latest_net_G_A.pth, 5_net_G_A.pth, iter_2000_net_G_A.pth."""
+    return folder / f"{epoch}_net_{network}{suffix}.pth"
+
+
+def read_file(path: Path, content: bytes | None = None) -> Any:
+    """Read what torch.save wrote to a file, or the given content of it, onto the CPU, without running code from it.
+
+    Raises UserError if torch can't read it.
+    """
+    try:
+        return torch.load(path if content is None else BytesIO(content), map_location="cpu", weights_only=True)
+    # For a damaged file torch raises all kinds of errors, from struct.error to AssertionError.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")
+        raise UserError(f"{path} can't be read as a weight file: {reason}") from error
+
+
+def write_file(content: Any, file: BinaryIO) -> str:
+    """Write with torch.save; returns the SHA-256 sum of the written bytes. Raises OSError if the disk is full."""
+    hashing = HashingFile(file)
+    try:
+        torch.save(content, hashing)  # type: ignore[arg-type]  # torch.save only calls write and flush
+    except RuntimeError:
+        if hashing.error is None:
+            raise
+        raise hashing.error from None
+    return hashing.hexdigest()
+
+
+def save_weights(networks: Mapping[Path, nn.Module]) -> None:
+    """Write the weights of networks, see `write_weights`."""
+    write_weights({path: network.state_dict() for path, network in networks.items()})
+
+
+def write_weights(states: Mapping[Path, Mapping[str, Tensor]]) -> None:
+    """Write the state dicts of networks, on the CPU, in the layout of the field's published weight files.
+
+    All files must be in one folder. All are written before the first is renamed, so networks that were trained
+    together stay together. Their sums are recorded in the folder's manifest before the renaming.
+    """
+    folder = next(iter(states)).parent
+    sums = {}
+    with ExitStack() as files:
+        for path, state in states.items():
+            file = files.enter_context(atomic_open(path))
+            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+            sums[path.name] = write_file(weights, file)
+            to_disk(file)
+        manifest.record(folder, sums)
+    folder_to_disk(folder)
+
+
+def read_weights(paths: Collection[Path]) -> dict[Path, dict[str, Tensor]]:
+    """The tensors, by name, of weight files of one folder.
+
+    Raises UserError if a file is missing or doesn't match the folder's manifest. Prints a note about a file that the
+    manifest doesn't list.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} is missing: {_remedy(path.parent)}")
+    found = {}
+    contents = manifest.read_files(next(iter(paths)).parent, [path.name for path in paths])
+    for path in paths:
+        weights = read_file(path, contents[path.name])
+        if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+            raise UserError(f"{path} is not the state dict of a network (tensors by name)")
+        if not manifest.is_known(path):
+            print(f"note: {path} is not listed in a {manifest.MANIFEST}: loaded without a check", file=sys.stderr)
+        found[path] = dict(weights)
+    return found
+
+
+def _remedy(folder: Path) -> str:
+    """The end of a message about missing weights: what to do."""
+    others = sorted((path.name for path in folder.glob("*_net_*.pth")), key=lambda name: (name[0].isdigit(), name))
+    if not others:
+        return "train first, or check --name, --epoch and --checkpoints_dir"
+    shown = ", ".join(others[:12]) + (", ..." if len(others) > 12 else "")
+    return f"check --epoch, and for test.py --model and --model_suffix; the folder has {shown}"
+
+
+@dataclass
+class Fit:
+    """Which parameters of a weight file fit a network, by name."""
+
+    matching: list[str]
+    missing: list[str]
+    unknown: list[str]
+    other_shape: list[str]
+
+    @property
+    def is_complete(self) -> bool:
+        return not (self.missing or self.unknown or self.other_shape)
+
+    def __str__(self) -> str:
+        counts = (
+            f"{len(self.missing)} missing, {len(self.unknown)} unknown and {len(self.other_shape)} differently shaped "
+            "parameters"
+        )
+        example = [*self.missing, *self.unknown, *self.other_shape][:1]
+        return counts + (f" (for example {example[0]})" if example else "")
+
+
+def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> Fit:
+    """How weights fit a network, after old ones are adapted (see `adapt_old_weights`)."""
+    weights, own = adapt_old_weights(network, weights), network.state_dict()
+    common = sorted(own.keys() & weights.keys())
+    return Fit(
+        matching=[name for name in common if own[name].shape == weights[name].shape],
+        missing=sorted(own.keys() - weights.keys()),
+        unknown=sorted(weights.keys() - own.keys()),
+        other_shape=[name for name in common if own[name].shape != weights[name].shape],
+    )
+
+
+def refuse_antialiased(path: Path, fit: Fit) -> None:
+    """Raise UserError for weights of networks with antialiased sampling, as the authors of CUT published them."""
+    blurs = [name for name in fit.unknown if name.endswith(".filt")]
+    if blurs:
+        raise UserError(
+            f"{path} has antialiased sampling ({blurs[0]}), as published CUT weights do; no network here supports it: "
+            "only weights trained with --no_antialias --no_antialias_up can be loaded"
+        )
+
+
+def load_weights(networks: Mapping[Path, nn.Module]) -> None:
+    """Load weight files of one folder into networks. Old files are adapted, see `adapt_old_weights`.
+
+    Raises UserError, with what doesn't fit, if a file doesn't fit its network.
+    """
+    for path, weights in read_weights(networks.keys()).items():
+        fit = compare(networks[path], weights)
+        refuse_antialiased(path, fit)
+        if not fit.is_complete:
+            raise UserError(
+                f"{path} does not fit the network: {fit}; "
+                "use the --netG, --ngf, --norm, --no_dropout and channels it was trained with"
+            )
+        networks[path].load_state_dict(adapt_old_weights(networks[path], weights))
+
+
+def adapt_old_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of an older version of torch, in the layout of today's layers.
+
+    Drops the statistics that old files have for instance norm, and sets a missing `num_batches_tracked` of batch norm
+    to 0; both only where the network's own layer is like that.
+    """
+    weights = dict(weights)
+    for prefix, module in network.named_modules():
+        if isinstance(module, nn.InstanceNorm2d) and not module.track_running_stats:
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                weights.pop(f"{prefix}.{name}", None)
+        elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+            weights.setdefault(f"{prefix}.num_batches_tracked", torch.tensor(0))
+    return weights
