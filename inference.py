@@ -63,8 +63,9 @@ class Translator:
         self.channels: int = model.opt.output_nc if backwards else model.opt.input_nc
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """The translation of an image, in the image's size; RGB, or grayscale if the generator's output is."""
-        x = image_to_tensor(image, self.model.input_channels(self.backwards)).float().div(127.5).sub(1)
+        """The translation of an image, in the image's size; RGB, or as the generator's output grayscale, LA or RGBA."""
+        channels = self.model.input_channels(self.backwards)
+        x = image_to_tensor(image, channels, getattr(self.model.opt, "icc", "ignore")).float().div(127.5).sub(1)
         y = self.translate(x.unsqueeze(0).to(self.model.device))[0]
         picture = Image.fromarray(to_array(y))
         return picture.convert("L") if len(y) == 1 else picture

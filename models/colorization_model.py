@@ -35,11 +35,7 @@ class ColorizationModel(ColorizationOptions, Pix2PixModel):
         return 3
 
     def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
-<<<<<<< HEAD
-        """RGB images colorized from their lightness."""
-=======
         """Colorize RGB images (N, 3, H, W) in [-1, 1] from their lightness."""
->>>>>>> main
         lightness, _ = lab.split_colors(images)
         return lab.join_colors(lightness, super().translate(lightness, backwards))
 

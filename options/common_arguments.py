@@ -278,6 +278,13 @@ def add_loader_options(parser: ScopedParser) -> None:
         scope=TRAINING,
         help="for an unreadable image: use another one, or stop",
     )
+    group.add_argument(
+        "--icc",
+        choices=("ignore", "srgb"),
+        default="ignore",
+        scope=PREPROCESSING,
+        help="for a color profile other than sRGB: ignore it, or convert the colors to sRGB",
+    )
 
 
 def _device(text: str) -> str:

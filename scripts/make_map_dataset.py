@@ -75,15 +75,9 @@ def package_folder() -> Path:
 
 
 def read_world(file: Path, width: int) -> np.ndarray:
-<<<<<<< HEAD
-    """The picture of the whole world, uint8 (width / 2, width, 3)."""
-    Image.MAX_IMAGE_PIXELS = None  # 10800x5400 is more than Pillow takes without asking; this file is known
-    with Image.open(file, formats=["JPEG"]) as picture:
-=======
     """The image of the whole world, uint8 (width / 2, width, 3)."""
     Image.MAX_IMAGE_PIXELS = None  # 10800x5400 exceeds Pillow's limit; the file is from a known package
-    with Image.open(file) as picture:
->>>>>>> main
+    with Image.open(file, formats=["JPEG"]) as picture:
         picture.draft("RGB", (width, width // 2))
         return np.asarray(picture.convert("RGB").resize((width, width // 2), Image.Resampling.LANCZOS))
 

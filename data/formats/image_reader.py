@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from data.formats import color_profile
-from data.formats.decoding import TOO_MANY_PIXELS, Decoded, class_ids, decode
+from data.formats.decoding import TOO_MANY_PIXELS, Decoded, class_ids, decode, upright
 from data.formats.opening import IMAGE_EXTENSIONS, MAX_PIXELS
 from data.formats.samples import TRANSPARENT, Samples
 
@@ -64,11 +64,7 @@ def read_image(
     """
 
     def convert(decoded: Decoded, count: int) -> Tensor:
-        decoded = _in_srgb(decoded, icc, on_profile)
-        if isinstance(decoded, Samples):
-            pixels = decoded.to_channels(count, on_transparency)
-            return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
-        return _to_tensor(_convert(decoded, count, on_transparency), count)
+        return _convert_decoded(decoded, count, on_transparency, icc, on_profile)
 
     def read() -> Tensor:
         if channels in (1, 2, 3, 4):
@@ -94,12 +90,25 @@ def _in_srgb(decoded: Decoded, icc: str, on_profile: Callable[[str], None]) -> D
     return color_profile.to_srgb(decoded, profile)
 
 
-def image_to_tensor(image: Image.Image, channels: int) -> Tensor:
+def image_to_tensor(image: Image.Image, channels: int, icc: str = "ignore") -> Tensor:
     """A PIL image as `read_image` returns a file: (channels, H, W), for 1 to 4 channels, with values in 0..255.
 
-    Raises ValueError for gray values outside the range of 16 bits, or of 0..1 for floating point.
+    Raises ValueError for gray values outside the range of 16 bits, or of 0..1 for floating point, and for an image that
+    is transparent everywhere.
     """
-    return _to_tensor(_convert(_upright(image), channels, lambda: None), channels)
+    image.load()  # this turns a TIFF upright
+    return _convert_decoded(upright(image), channels, lambda: None, icc, lambda name: None)
+
+
+def _convert_decoded(
+    decoded: Decoded, channels: int, on_transparency: Callable[[], None], icc: str, on_profile: Callable[[str], None]
+) -> Tensor:
+    """Decoded pixels as `read_image` returns them."""
+    decoded = _in_srgb(decoded, icc, on_profile)
+    if isinstance(decoded, Samples):
+        pixels = decoded.to_channels(channels, on_transparency)
+        return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+    return _to_tensor(_convert(decoded, channels, on_transparency), channels)
 
 
 def read_labels(path: Path | str, count: int) -> Tensor:

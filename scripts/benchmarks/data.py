@@ -54,15 +54,9 @@ def compare(rates: dict[str, float]) -> Figures:
 
 
 def plain_image(path: Path, load_size: int, crop_size: int, random: np.random.Generator) -> Tensor:
-<<<<<<< HEAD
-    """The textbook's way: Pillow, image by image; load_size = crop_size without chance."""
-    image = (
-        Image.open(path, formats=list(FORMATS)).convert("RGB").resize((load_size, load_size), Image.Resampling.BICUBIC)
-    )
-=======
     """The textbook way: Pillow, one image at a time; no random crop or flip if load_size equals crop_size."""
-    image = Image.open(path).convert("RGB").resize((load_size, load_size), Image.Resampling.BICUBIC)
->>>>>>> main
+    image = Image.open(path, formats=list(FORMATS)).convert("RGB")
+    image = image.resize((load_size, load_size), Image.Resampling.BICUBIC)
     if load_size > crop_size:
         left, top = random.integers(load_size - crop_size + 1, size=2).tolist()
         image = image.crop((left, top, left + crop_size, top + crop_size))

@@ -308,12 +308,8 @@ def test_the_error_for_a_truncated_file_names_it(save: Save, extension: str) -> 
         read_image(path, 3)
 
 
-<<<<<<< HEAD
-def test_a_claim_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_with_too_many_pixels_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as other code may set it
-=======
-def test_a_header_with_too_many_pixels_is_unreadable(tmp_path: Path) -> None:
->>>>>>> main
     path = tmp_path / "bomb.ppm"
     path.write_bytes(b"P6 100000 100000 255\n")
     with pytest.raises(UnreadableImage, match=r"bomb\.ppm: declares more pixels than are safe to decode"):
