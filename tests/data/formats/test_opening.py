@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
-import re
 import struct
 import subprocess
 from pathlib import Path
@@ -58,8 +58,9 @@ def test_every_image_is_opened_by_the_table() -> None:
     """Image.open without `formats` tries every format that Pillow has."""
     for folder in ("data", "models", "options", "util", "scripts", "."):
         for file in (ROOT / folder).glob("*.py" if folder == "." else "**/*.py"):
-            for call in re.findall(r"Image\.open\([^\n]*", file.read_text(encoding="utf-8")):
-                assert "formats=" in call, f"{file}: {call}"
+            for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "Image.open":
+                    assert "formats" in [keyword.arg for keyword in call.keywords], f"{file}, line {call.lineno}"
 
 
 # Metadata of JPEG.
