@@ -139,7 +139,7 @@ def _with_alpha(values: np.ndarray, extra: tuple[int, ...], colors: int) -> Samp
     values = values[..., order]
     if extra[place] == ASSOCIATED:
         alpha = values[..., colors : colors + 1].astype(np.float32)
-        plain = np.minimum(values[..., :colors] * (255 / np.maximum(alpha, 1e-6)), 255)
+        plain = np.minimum(values[..., :colors] * (255 / np.where(alpha > 0, alpha, 255)), 255)
         values[..., :colors] = plain.round() if values.dtype == np.uint8 else plain
     return Samples(values, colors, has_alpha=True)
 

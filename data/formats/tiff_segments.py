@@ -70,7 +70,8 @@ def _check(tags: Tags) -> None:
         raise ValueError("has complex numbers as samples")
     if not (bits in (16, 32, 64) if kind == FLOAT else 1 <= bits <= 32):
         raise ValueError(f"has {bits}-bit samples of SampleFormat {kind}, which are not supported")
-    if tags.planar not in (1, 2) or tags.fill_order not in (1, 2) or min(*tags.segment, tags.width, tags.height) < 1:
+    is_planar_known = tags.planar in (1, 2) or tags.samples == 1
+    if not is_planar_known or tags.fill_order not in (1, 2) or min(*tags.segment, tags.width, tags.height) < 1:
         raise ValueError("has TIFF tags that contradict each other")
     predictor = tags.predictor if tags.compression in WITH_PREDICTOR else 1
     if not (predictor == 1 or (predictor == 2 and bits in (8, 16, 32, 64)) or (predictor == 3 and kind == FLOAT)):

@@ -101,7 +101,6 @@ def create_tags(value_of: Callable[[int], Any], big_endian: bool) -> Tags:
     is_tiled = value_of(324) is not None
     segment = (number(323, 0), number(322, 0)) if is_tiled else (min(number(278, height), height), width)
     subsampling, profile = numbers(530), value_of(34675)
-    planar = number(284, 1)
     return Tags(
         width=width,
         height=height,
@@ -109,7 +108,7 @@ def create_tags(value_of: Callable[[int], Any], big_endian: bool) -> Tags:
         formats=_each(numbers(339, (UNSIGNED,)), samples),
         photometric=None if value_of(262) is None else number(262, 0),
         compression=number(259, NO_COMPRESSION),
-        planar=1 if samples == 1 else planar,
+        planar=number(284, 1),
         predictor=number(317, 1),
         fill_order=number(266, 1),
         extra=tuple(map(int, numbers(338))),
@@ -151,22 +150,30 @@ def describes_mode(tags: Tags) -> bool:
     if len(set(tags.bits)) != 1 or len(set(tags.formats)) != 1:
         return False
     bits, kind, samples, photometric = tags.bits[0], tags.formats[0], tags.samples, tags.photometric or 0
+    if tags.planar != 1 and tags.compression == NO_COMPRESSION:  # Pillow drops a part of its raw mode
+        return False
     if samples == 1 and photometric <= BLACK_IS_ZERO:
-        if kind == UNSIGNED and bits in (1, 2, 4, 8):
-            return True
-        deep = (
-            (kind == UNSIGNED and bits in (16, 32))
-            or (kind == SIGNED and bits in (16, 32))
-            or (kind, bits) == (FLOAT, 32)
-        )
-        return deep and photometric == BLACK_IS_ZERO and tags.fill_order == 1
-    if kind != UNSIGNED or (tags.planar == 2 and tags.compression == NO_COMPRESSION and samples > 1):
+        return _describes_gray(tags, bits, kind, photometric)
+    if kind != UNSIGNED or (tags.planar != 1 and photometric != YCBCR and tags.compression != JPEG):
         return False
     if photometric == PALETTE:
         return samples == 1 and bits <= 8 and max(tags.color_map, default=0) > 255
     if bits != 8:
         return False
     return _describes_8_bits(tags, photometric)
+
+
+def _describes_gray(tags: Tags, bits: int, kind: int, photometric: int) -> bool:
+    """As `describes_mode`, for pages of gray without extra samples."""
+    if kind == UNSIGNED and bits in (1, 2, 4, 8):
+        return True
+    if photometric != BLACK_IS_ZERO or tags.fill_order != 1:
+        return False
+    if kind == UNSIGNED and bits == 16:
+        return True
+    is_deep = (kind in (UNSIGNED, SIGNED) and bits in (16, 32)) or (kind, bits) == (FLOAT, 32)
+    # libtiff returns decompressed numbers in the order of the machine, but Pillow expects that of the file.
+    return is_deep and (tags.compression == NO_COMPRESSION or not tags.big_endian)
 
 
 def _describes_8_bits(tags: Tags, photometric: int) -> bool:

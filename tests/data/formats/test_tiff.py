@@ -303,6 +303,39 @@ def test_bits_in_reverse_order(tmp_path: Path, compression: int, bits: int) -> N
     assert near(path, 1, values / (2**bits - 1) * 255, 0.01)
 
 
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [1, 4, 8, 16])
+def test_a_single_sample_in_planes(tmp_path: Path, bits: int, photometric: int) -> None:
+    """Pillow takes the first letter of its raw mode for the plane, and loses the inversion."""
+    values = RANDOM.integers(0, 2**bits, SIZE)
+    data = stored(values, "u2") if bits == 16 else [pack_bits(values, bits)]
+    expected = values / (2**bits - 1) * 255
+    path = tiff(tmp_path / "a.tif", SIZE, [bits], photometric, data, more=[(284, 3, [2])])
+    assert near(path, 1, 255 - expected if photometric == 0 else expected)
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+def test_gray_and_alpha_in_planes(tmp_path: Path, compression: int) -> None:
+    values = RANDOM.integers(0, 256, (*SIZE, 2))
+    data = [compressed(values[..., i].astype("u1").tobytes(), compression) for i in range(2)]
+    more = [(259, 3, [compression]), (284, 3, [2])]
+    assert near(tiff(tmp_path / "a.tif", SIZE, [8, 8], 1, data, extra=[2], more=more), 2, values)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("compression", [1, 5, 8])
+@pytest.mark.parametrize(("kind", "sample_format"), [("i2", 2), ("i4", 2), ("u4", 1), ("f4", 3)])
+def test_compressed_numbers_in_either_order(
+    tmp_path: Path, order: str, compression: int, kind: str, sample_format: int
+) -> None:
+    """Pillow expects the order of the file where libtiff returns that of the machine."""
+    values = RANDOM.integers(0, 2**15, SIZE)
+    data = compressed((values / 65535 if kind == "f4" else values).astype(order + kind).tobytes(), compression)
+    more = [(259, 3, [compression]), (339, 3, [sample_format])]
+    path = tiff(tmp_path / "a.tif", SIZE, [8 * int(kind[1])], 1, [data], order=order, more=more)
+    assert near(path, 1, values / 257)
+
+
 @pytest.mark.parametrize("samples", [1, 3])
 def test_predicted_floating_point(tmp_path: Path, samples: int) -> None:
     values = RANDOM.random((*SIZE, samples)).astype(np.float32)
