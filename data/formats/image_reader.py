@@ -107,7 +107,7 @@ def _convert_decoded(
     decoded = _in_srgb(decoded, icc, on_profile)
     if isinstance(decoded, Samples):
         pixels = decoded.to_channels(channels, on_transparency)
-        return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+        return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)  # not read-only
     return _to_tensor(_convert(decoded, channels, on_transparency), channels)
 
 
