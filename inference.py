@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from data.formats.image_reader import image_to_tensor
+from data.formats.image_reader import image_to_tensor, read_image
 from models import create_model
 from models.base_model import BaseModel
 from options import load_run_options
@@ -62,10 +62,16 @@ class Translator:
         self.model, self.backwards = model, backwards
         self.channels: int = model.opt.output_nc if backwards else model.opt.input_nc
 
-    def __call__(self, image: Image.Image) -> Image.Image:
-        """The translation of an image, in the image's size; RGB, or as the generator's output grayscale, LA or RGBA."""
+    def __call__(self, image: Image.Image | str | Path) -> Image.Image:
+        """The translation of an image, in the image's size; RGB, or as the generator's output grayscale, LA or RGBA.
+
+        Raises UnreadableImage for a path that can't be read.
+        """
         channels = self.model.input_channels(self.backwards)
-        x = image_to_tensor(image, channels, getattr(self.model.opt, "icc", "ignore")).float().div(127.5).sub(1)
+        icc = getattr(self.model.opt, "icc", "ignore")
+        is_path = isinstance(image, str | Path)
+        pixels = read_image(image, channels, icc=icc) if is_path else image_to_tensor(image, channels, icc)
+        x = pixels.float().div(127.5).sub(1)
         y = self.translate(x.unsqueeze(0).to(self.model.device))[0]
         picture = Image.fromarray(to_array(y))
         return picture.convert("L") if len(y) == 1 else picture

@@ -32,16 +32,15 @@ class CycleGANModel(CycleGANOptions, BaseModel):
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
-        paths = []
-        if opt.lambda_GAN + opt.lambda_A + opt.lambda_color > 0:
-            paths.append(self.loss_G_A)
-        if opt.lambda_GAN + opt.lambda_B + opt.lambda_color > 0:
-            paths.append(self.loss_G_B)
-        # lambda_identity is relative to lambda_A and lambda_B: a cycle weight of 0 removes the identity loss too.
-        if opt.lambda_identity * opt.lambda_B > 0:
-            paths.append(self.loss_idt_A)
-        if opt.lambda_identity * opt.lambda_A > 0:
-            paths.append(self.loss_idt_B)
+        # Each path with the weights of its terms; a path whose weights are all 0 is not computed.
+        weights_of_paths = {
+            self.loss_G_A: (opt.lambda_GAN, opt.lambda_color, opt.lambda_A),
+            self.loss_G_B: (opt.lambda_GAN, opt.lambda_color, opt.lambda_B),
+            # lambda_identity is relative to lambda_A and lambda_B.
+            self.loss_idt_A: (opt.lambda_identity * opt.lambda_B,),
+            self.loss_idt_B: (opt.lambda_identity * opt.lambda_A,),
+        }
+        paths = [path for path, weights in weights_of_paths.items() if any(weights)]
         networks = [self.netG_A, self.netG_B]
         self.phases = [Phase("G", networks, self.adam(*networks), paths)]
         if opt.lambda_GAN > 0:

@@ -43,19 +43,26 @@ class Registry:
         found = import_outside(self.option, name) if ":" in name else self._find_inside(name, self.kind)
         base = getattr(importlib.import_module(f"{self.room}.{self.base[0]}"), self.base[1])
         if not (isinstance(found, type) and issubclass(found, base)):
-            raise UserError(f"{self.option} {name}: {found!r} is no subclass of {self.room}.{base.__name__}")
+            raise UserError(f"{self.option} {name}: {found!r} is not a subclass of {self.room}.{base.__name__}")
+        if self._has_options_file(name) and not issubclass(found, self.options(name)):
+            raise UserError(
+                f"{self.option} {name}: {found.__name__} must inherit the options in {self.room}/{name}_options.py: "
+                f"class {found.__name__}({self.options(name).__name__}, {base.__name__})"
+            )
         return found
 
     def options(self, name: str) -> Any:
         """The class with the options of that name, imported without torch where they have a file of their own."""
-        has_file = ":" not in name and (self.folder / f"{name}_options.py").is_file()
-        return self._find_inside(name, "options") if has_file else self.find(name)
+        return self._find_inside(name, "options") if self._has_options_file(name) else self.find(name)
+
+    def _has_options_file(self, name: str) -> bool:
+        return ":" not in name and (self.folder / f"{name}_options.py").is_file()
 
     def _find_inside(self, name: str, kind: str) -> Any:
         if name not in self.names():
             raise UserError(
-                f"{self.option} {name} is not known: choose one of {', '.join(self.listed_names())}, "
-                "or give a class of your own as package.module:Class"
+                f"{self.option} {name} is unknown: choose one of {', '.join(self.listed_names())}, "
+                "or your own as package.module:Class"
             )
         module = importlib.import_module(f"{self.room}.{name}_{kind}")
         wanted = (name + kind).replace("_", "").lower()
@@ -106,7 +113,10 @@ class Catalog:
 
 
 def call_with_accepted(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Call a function, or class, with those of the keyword arguments that it accepts."""
+    """Call a function, or class, with those of the keyword arguments that it accepts.
+
+    Raises TypeError if it is not callable, or needs other arguments.
+    """
     parameters = inspect.signature(function).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return function(**arguments)
@@ -120,7 +130,7 @@ def import_outside(option: str, name: str) -> Any:
     """
     module_name, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in module_name.split(".")):
-        raise UserError(f"{option} {name}: expected package.module:Class")
+        raise UserError(f"{option} {name}: expected package.module:name")
     module = _import_outside(option, name, module_name)
     if not hasattr(module, attribute):
         raise UserError(f"{option} {name}: module {module_name} has no {attribute}")

@@ -7,7 +7,13 @@ To add a network, write a function or class that takes keyword arguments (see `c
 
 from __future__ import annotations
 
-from util.registry import Catalog
+from typing import TYPE_CHECKING, Any
+
+from util.errors import UserError
+from util.registry import Catalog, call_with_accepted
+
+if TYPE_CHECKING:
+    from torch import nn
 
 GENERATORS = Catalog(
     "--netG",
@@ -28,3 +34,24 @@ DISCRIMINATORS = Catalog(
         "pixel": "models.networks.discriminators:PixelDiscriminator",
     },
 )
+
+
+def build(catalog: Catalog, name: str, **arguments: Any) -> nn.Module:
+    """The network of that name, built with those of the keyword arguments that it accepts.
+
+    Raises UserError for one that needs other arguments, or that is not an nn.Module.
+    """
+    from torch import nn
+
+    found = catalog.find(name)
+    try:
+        network = call_with_accepted(found, **arguments)
+    except (TypeError, ValueError) as error:
+        if ":" not in name:
+            raise
+        raise UserError(
+            f"{catalog.option} {name} can't be called with keyword arguments among {', '.join(arguments)}: {error}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{catalog.option} {name}: must return an nn.Module, not {type(network).__name__}")
+    return network

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from models.architectures import least_size
-from models.networks import DISCRIMINATORS
+from models.networks import DISCRIMINATORS, build
 from models.networks.layers import NORMS, downsample, needs_bias
 from util.errors import UserError
-from util.registry import call_with_accepted
 
 
 def create_discriminator(
@@ -25,10 +24,7 @@ def create_discriminator(
     The registered function receives the keyword arguments that it accepts, out of: input_nc, channels of the image;
     ndf, filters of the first layer; norm, a key of layers.NORMS; n_layers.
     """
-    network: nn.Module = call_with_accepted(
-        DISCRIMINATORS.find(netD), input_nc=input_nc, ndf=ndf, norm=norm, n_layers=n_layers_D
-    )
-    return network
+    return build(DISCRIMINATORS, netD, input_nc=input_nc, ndf=ndf, norm=norm, n_layers=n_layers_D)
 
 
 def multiscale_from_options(opt: argparse.Namespace, input_nc: int) -> MultiscaleDiscriminator:

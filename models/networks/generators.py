@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.networks import GENERATORS
+from models.networks import GENERATORS, build
 from models.networks.convolutions import (
     Convolution3x3,
     OutputConvolution,
@@ -25,7 +25,6 @@ from models.networks.convolutions import (
 )
 from models.networks.layers import NORMS, downsample, needs_bias
 from util.errors import UserError
-from util.registry import call_with_accepted
 
 
 def create_generator(
@@ -51,8 +50,9 @@ def create_generator(
     conv: the algorithm of convolutions on CPUs, see models/networks/convolutions.py. grad_checkpoint: gradient
     checkpointing, which recomputes residual blocks in the backward pass.
     """
-    network: nn.Module = call_with_accepted(
-        GENERATORS.find(netG),
+    network = build(
+        GENERATORS,
+        netG,
         input_nc=input_nc,
         output_nc=output_nc,
         ngf=ngf,

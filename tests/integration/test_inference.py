@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data.formats.image_reader import UnreadableImage
 from inference import load_generator
 from models import create_model
 from options import TrainOptions
@@ -51,6 +52,14 @@ def test_it_gives_the_pixels_of_the_test_program(run: Path, command: Command, tm
         expected = Image.open(images / f"00_{fake}.png")
         assert found.mode == ("RGB" if direction == "AtoB" else "L")
         assert np.array_equal(np.asarray(found.convert("RGB")), np.asarray(expected.convert("RGB")))
+
+
+def test_a_path_is_read(run: Path, tmp_path: Path) -> None:
+    tile(0, 16, 12).save(tmp_path / "tile.png")
+    translate = load_generator(run, device="cpu")
+    assert translate(tmp_path / "tile.png").tobytes() == translate(Image.open(tmp_path / "tile.png")).tobytes()
+    with pytest.raises(UnreadableImage, match="no longer exists"):
+        translate(str(tmp_path / "gone.png"))
 
 
 @pytest.mark.parametrize("size", [(40, 36), (37, 41), (5, 3), (1, 9)])

@@ -94,6 +94,12 @@ def test_custom_components_train(options: Options, tmp_path: Path, monkeypatch: 
         ("--netG", "resnet_9block", "is unknown: choose one of resnet_9blocks, .*; did you mean resnet_9blocks\\?"),
         ("--netD", "nowhere_at_all:f", "--netD nowhere_at_all:f: no module nowhere_at_all is found"),
         ("--gan_mode", "lsgn", "is unknown: choose one of lsgan, vanilla, wgangp, or your own as package.module:name"),
+        ("--netG", "math:sqrt", "--netG math:sqrt can't be called with keyword arguments among input_nc, .*: "),
+        (
+            "--netD",
+            "types:SimpleNamespace",
+            "--netD types:SimpleNamespace: must return an nn.Module, not SimpleNamespace",
+        ),
         ("--lr_policy", "math:sawtooth", "--lr_policy math:sawtooth: module math has no sawtooth"),
     ],
 )

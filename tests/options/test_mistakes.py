@@ -55,16 +55,15 @@ TRAINING = {
     "--device tpu": "--device: must be auto, cpu, mps, cuda, or a GPU such as cuda:0, not 'tpu'",
     "--gpu_ids none": "--gpu_ids none: must be the number of a GPU, or -1 for the CPU",
     "--gpu_ids 0 --device cpu": "--gpu_ids 0 and --device cpu both choose the device: give only one",
-    "--model cyclegan": "--model cyclegan is not known: choose one of ~cycle_gan, ~, or give a class of your own as "
-    "package.module:Class",
+    "--model cyclegan": "--model cyclegan is unknown: choose one of ~cycle_gan, ~, or your own as package.module:Class",
     "--model my_package.mine:Model": "--model my_package.mine:Model: no module my_package is found in this folder or "
     "on PYTHONPATH",
     "--model json:Model": "--model json:Model: module json has no Model",
-    "--model json:JSONDecoder": "--model json:JSONDecoder: <class 'json.decoder.JSONDecoder'> is no subclass of "
+    "--model json:JSONDecoder": "--model json:JSONDecoder: <class 'json.decoder.JSONDecoder'> is not a subclass of "
     "models.BaseModel",
     "--model test": "--model test can't be trained: it only translates, with test.py",
-    "--dataset_mode unpaired": "--dataset_mode unpaired is not known: choose one of aligned, ~single, unaligned, or "
-    "give a class of your own as package.module:Class",
+    "--dataset_mode unpaired": "--dataset_mode unpaired is unknown: choose one of aligned, ~single, unaligned, or "
+    "your own as package.module:Class",
     "--cache memory": "--cache: invalid choice: 'memory' (choose from ~none~ram~disk~)",
     "--translate A": "unknown option --translate; ~",
     # Options that do not go together.
@@ -180,7 +179,7 @@ TRAINING = {
     "--config range.yaml": "--config range.yaml: batch_size: must be at least 1, not 0",
     "--config choice.yaml": "--config choice.yaml: norm: must be one of instance, batch, none, syncbatch, not 'group'",
     "--config switch.yaml": "--config switch.yaml: no_flip: must be true or false, not 'maybe'",
-    "--config model.yaml": "--model 5 is not known: choose one of ~",
+    "--config model.yaml": "--model 5 is unknown: choose one of ~",
     "--config null.yaml": "--config null.yaml: model: must be a single value, not None",
     # Images.
     "--dataroot ''": "--dataroot is required: the folder of your images, which contains trainA and trainB",

@@ -5,6 +5,7 @@ After an intended change: python -m tests.options.test_snapshot
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from data import DATASETS
@@ -47,7 +48,11 @@ def snapshot() -> str:
 
 
 def test_options_are_as_pinned() -> None:
-    assert snapshot().splitlines() == SNAPSHOT.read_text().splitlines()
+    difference = list(
+        difflib.unified_diff(SNAPSHOT.read_text().splitlines(), snapshot().splitlines(), lineterm="", n=0)
+    )
+    mend = "options changed; if that is intended: python -m tests.options.test_snapshot"
+    assert not difference, "\n".join([mend, *difference])
 
 
 if __name__ == "__main__":

@@ -46,10 +46,10 @@ def test_every_name_is_found_as_its_class(registry: Registry) -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match=r"^--model cyclegan is not known: choose one of .*cycle_gan.*, pix2pix_hd, test, or"
+        UserError, match=r"^--model cyclegan is unknown: choose one of .*cycle_gan.*, pix2pix_hd, test, or"
     ):
         MODELS.find("cyclegan")
-    with pytest.raises(UserError, match=r"^--dataset_mode base is not known: .*single.*unaligned"):
+    with pytest.raises(UserError, match=r"^--dataset_mode base is unknown: .*single.*unaligned"):
         DATASETS.find("base")
 
 
@@ -61,8 +61,8 @@ def test_a_class_of_the_users_own_is_found(own: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("{own}.good:Other", r"--model \S+:Other: <class .*> is no subclass of models\.BaseModel"),
-        ("{own}.good:number", "is no subclass of models.BaseModel"),
+        ("{own}.good:Other", r"--model \S+:Other: <class .*> is not a subclass of models\.BaseModel"),
+        ("{own}.good:number", "is not a subclass of models.BaseModel"),
         ("{own}.good:Nobody", r"module \S+\.good has no Nobody"),
         ("{own}.nothing:Mine", r"no module \S+\.nothing is found in this folder or on PYTHONPATH"),
         ("no_such_package:Mine", "no module no_such_package is found"),
@@ -91,4 +91,19 @@ def test_a_file_without_its_class_is_named(tmp_path: Path, monkeypatch: pytest.M
     registry.folder = tmp_path / "models_elsewhere"
     assert registry.names() == ["half"]
     with pytest.raises(UserError, match=r"half_model\.py has no class named like HalfModel"):
+        registry.find("half")
+
+
+def test_a_model_must_inherit_its_options_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = tmp_path / "models_apart"
+    room.mkdir()
+    (room / "base_model.py").write_text("class BaseModel: ...\n")
+    (room / "half_options.py").write_text("class HalfOptions: ...\n")
+    (room / "half_model.py").write_text(
+        "from models_apart.base_model import BaseModel\nclass HalfModel(BaseModel): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("models_apart", "model", "--model", ("base_model", "BaseModel"))
+    registry.folder = room
+    with pytest.raises(UserError, match=r"HalfModel must inherit .*: class HalfModel\(HalfOptions, BaseModel\)"):
         registry.find("half")

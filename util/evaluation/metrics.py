@@ -1,6 +1,7 @@
 """Metrics for single images, and their means over a test set.
 
-To add a metric, add an entry to METRICS; one of your own, outside this file, is found as package.module:name.
+To add a metric, add an entry to METRICS: its fields are those of Metric. `find_metric` also finds a Metric of your own,
+outside this file, as package.module:name.
 """
 
 from __future__ import annotations

@@ -14,11 +14,13 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from util.errors import UserError
 from util.monitors.base import Monitor, print_line
 from util.registry import import_outside
 
+METHODS = ("add_losses", "show_images", "close")
 ENDING = "_monitor.py"
 History = Sequence[Mapping[str, float]]
 Create = Callable[[argparse.Namespace, History, Callable[[str], None]], Monitor]
@@ -59,4 +61,34 @@ def create_monitors(
     creates: list[Create] = [module.create for module in map(find, names()) if module.is_requested(opt)]
     if outside := getattr(opt, "monitor", None):
         creates.append(find_outside(outside))
-    return [create(opt, history, print_message) for create in creates]
+    return [GuardedMonitor(create(opt, history, print_message), print_message) for create in creates]
+
+
+class GuardedMonitor:
+    """A monitor that is no longer used once it has raised: training does not depend on being watched."""
+
+    def __init__(self, monitor: Monitor, print_message: Callable[[str], None]) -> None:
+        """Raises UserError if the monitor lacks one of its three methods."""
+        self.monitor, self.print_message, self.has_failed = monitor, print_message, False
+        missing = [name for name in METHODS if not callable(getattr(monitor, name, None))]
+        if missing:
+            raise UserError(f"the monitor {type(monitor).__name__} has no method {' and no '.join(missing)}")
+
+    def add_losses(self, record: Mapping[str, float]) -> None:
+        self._call("add_losses", record)
+
+    def show_images(self, visuals: Mapping[str, Any], epoch: int, images: int) -> None:
+        self._call("show_images", visuals, epoch, images)
+
+    def close(self) -> None:
+        self._call("close")
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        if self.has_failed:
+            return
+        try:
+            getattr(self.monitor, method)(*arguments)
+        except Exception as error:
+            self.has_failed = True
+            name, reason = type(self.monitor).__name__, f"{type(error).__name__}: {error}"
+            self.print_message(f"warning: {name}.{method} failed ({reason}): this monitor is no longer used")

@@ -19,7 +19,7 @@ CLOSE_SECONDS = 10.0  # how long the end of a run may wait for the upload
 
 
 def is_requested(opt: argparse.Namespace) -> bool:
-    return bool(opt.use_wandb)
+    return bool(getattr(opt, "use_wandb", False))
 
 
 def create(

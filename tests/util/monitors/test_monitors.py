@@ -97,7 +97,7 @@ def test_a_monitor_of_your_own(options: Options) -> None:
     monitor.add_losses(record(2))
     monitor.show_images({"fake_B": IMAGE}, 1, 2)
     monitor.close()
-    assert isinstance(monitor, Own) and monitor.calls == [opt.name, 1, 2, ["fake_B"], "closed"]
+    assert isinstance(monitor.monitor, Own) and monitor.monitor.calls == [opt.name, 1, 2, ["fake_B"], "closed"]
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,36 @@ def test_a_monitor_of_your_own(options: Options) -> None:
 def test_a_wrong_name_is_an_error_of_the_options(options: Options, name: str, sentence: str) -> None:
     with pytest.raises(UserError, match=f"^--monitor {name}: .*{sentence}"):
         options("--monitor", name)
+
+
+class Failing(Own):
+    def add_losses(self, record: Mapping[str, float]) -> None:
+        raise ZeroDivisionError("no service")
+
+
+class Incomplete:
+    def __init__(self, opt: argparse.Namespace, history: monitors.History, print_message: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_monitor_that_raises_is_reported_once_and_no_longer_used(options: Options) -> None:
+    printed: list[str] = []
+    opt = options("--display_id", 0, "--monitor", f"{__name__}:Failing")
+    (monitor,) = monitors.create_monitors(opt, [], printed.append)
+    for images in (1, 2):
+        monitor.add_losses(record(images))
+    monitor.close()
+    assert printed == [
+        "warning: Failing.add_losses failed (ZeroDivisionError: no service): this monitor is no longer used"
+    ]
+
+
+def test_a_monitor_without_its_methods_is_an_error(options: Options) -> None:
+    opt = options("--display_id", 0, "--monitor", f"{__name__}:Incomplete")
+    with pytest.raises(UserError, match="Incomplete has no method add_losses and no show_images"):
+        monitors.create_monitors(opt, [])
+
+
+def test_no_monitor_is_asked_for_without_its_options() -> None:
+    assert monitors.create_monitors(argparse.Namespace(), []) == []
