@@ -10,7 +10,7 @@ translate(Image.open("photo.jpg")).save("out.png")
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,11 @@ Direction = Literal["AtoB", "BtoA"]
 
 
 def load_generator(
-    run: str | Path, direction: Direction | None = None, epoch: str = "latest", device: str = "auto"
+    run: str | Path,
+    direction: Direction | None = None,
+    epoch: str = "latest",
+    device: str = "auto",
+    **options: Any,
 ) -> Translator:
     """The generator of a run, ready to translate images; the dataset is not needed.
 
@@ -38,11 +42,13 @@ def load_generator(
             direction in which the run was trained, which is AtoB unless it had --direction BtoA.
         epoch: which weights to load, as --epoch names them.
         device: auto, cpu, cuda, cuda:1 or mps.
+        options: override options of the run. A folder of weights without options.json needs those of its network, such
+            as netG="resnet_6blocks".
 
     Raises:
         UserError: the folder is not a run, lacks the weights, or its model can't translate in this direction.
     """
-    opt = load_run_options(Path(run), epoch=epoch, device=device)
+    opt = load_run_options(Path(run), epoch=epoch, device=device, **options)
     model = create_model(opt)
     model.setup(opt)
     model.eval()
@@ -60,7 +66,6 @@ class Translator:
 
     def __init__(self, model: BaseModel, backwards: bool = False) -> None:
         self.model, self.backwards = model, backwards
-        self.channels: int = model.opt.output_nc if backwards else model.opt.input_nc
 
     def __call__(self, image: Image.Image | str | Path) -> Image.Image:
         """The translation of an image, in the image's size; RGB, or as the generator's output grayscale, LA or RGBA.

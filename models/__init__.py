@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from util.arguments import with_values
 from util.registry import Registry
+from util.stage import Stage
 
 if TYPE_CHECKING:
     from models.base_model import BaseModel
@@ -13,11 +15,14 @@ if TYPE_CHECKING:
 MODELS = Registry("models", "model", "--model", ("base_model", "BaseModel"))
 
 
-def create_model(opt: argparse.Namespace) -> BaseModel:
+def create_model(opt: argparse.Namespace, stage: Stage | None = None) -> BaseModel:
     """Build the model of --model, with its networks on the device. Call `model.setup(opt)` before using it.
 
-    Raises UserError if the model trains a network that is not registered.
+    `stage` is by default that of the program: train.py trains, test.py tests. `opt` is not changed. Raises UserError if
+    the model trains a network that is not registered.
     """
+    if stage is not None:
+        opt = with_values(opt, is_train=stage is Stage.TRAIN)
     model: BaseModel = MODELS.find(opt.model)(opt)
     model.check_registered()
     return model

@@ -29,8 +29,8 @@ def training_notes(
         notes.append("note: batch norm computes its statistics for each micro-batch and each rank separately")
     if opt.accumulate > opt.batch_size:
         notes.append(
-            f"note: --accumulate {opt.accumulate}: a batch of {opt.batch_size} has at most {opt.batch_size} "
-            "micro-batches"
+            f"note: --accumulate {opt.accumulate}: a batch of {opt.batch_size} can't be split into more micro-batches "
+            "than images"
         )
     has_blocks = any(isinstance(module, ResnetBlock) for network in networks for module in network.modules())
     if opt.grad_checkpoint and not has_blocks:

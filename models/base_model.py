@@ -22,6 +22,7 @@ from models.averages import create_averages
 from models.model_options import ModelOptions
 from models.networks.layers import initialize, uses_batch_statistics
 from models.non_finite_guard import NonFiniteGuard
+from models.objectives import GAN_MODES
 from models.objectives.losses import upcast
 from models.schedules import Schedule
 from models.step_data import StepAttributes, StepData
@@ -35,6 +36,9 @@ from util.stage import Stage
 
 __all__ = ["BaseModel", "Phase", "Translation"]
 
+# Names of objects that every checkpoint contains, see `BaseModel.state_objects` and util.runs.base_run.
+RESERVED_STATES = ("dataset", "epoch_loss", "losses", "precision", "progress", "random", "watch")
+RESERVED_PREFIXES = ("average_", "net_", "optimizer_", "schedule_")
 MAX_SKIPS = 30  # consecutive steps that fp16 may skip: enough for halving the largest loss scale down to 1
 Network = TypeVar("Network", bound=nn.Module)
 State = TypeVar("State", bound="checkpoint.Stateful")
@@ -59,13 +63,13 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
-        if "set_input" in vars(cls):
+        if not hasattr(cls.set_input, "begins_step"):  # that of the class, or of a mixin
             cls.set_input = _record_inputs(cls.set_input)  # type: ignore[method-assign]
 
-    def __init__(self, opt: argparse.Namespace, stage: Stage | None = None) -> None:
-        """`stage`: training or testing; the default is the stage that the options were parsed for."""
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__()
         self.opt = opt
-        self.stage = stage or (Stage.TRAIN if opt.is_train else Stage.TEST)
+        self.stage = Stage.TRAIN if opt.is_train else Stage.TEST  # see `create_model`
         self.device = device.get_device(opt.device)
         self.precision = Precision(opt.precision, self.device)
         self.processes = processes()
@@ -77,8 +81,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         self.visual_names: list[str] = []
         self.phases: list[Phase] = []
         self.image_paths: list[str] = []
-        self.step_data = StepData()
         self._states: dict[str, checkpoint.Stateful] = {}
+        if self.is_training_stage:
+            GAN_MODES.find(opt.gan_mode)  # raises UserError before anything is built
 
     @property
     def is_training_stage(self) -> bool:
@@ -112,6 +117,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
         `averaged`: keep an exponential moving average of its weights if --ema_decay is set.
         """
+        self._require_free(f"net_{name}")
         network = self.prepare_network(network)
         setattr(self, f"net{name}", network)
         self.network_names.append(name)
@@ -121,8 +127,15 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def add_state(self, name: str, thing: State) -> State:
         """Register an object with a state dict, such as an image pool; checkpoints contain it as `name`."""
+        self._require_free(name)
         self._states[name] = thing
         return thing
+
+    def _require_free(self, name: str) -> None:
+        """Raise UserError if checkpoints already contain an object of this name."""
+        used = {*RESERVED_STATES, *self._states, *(f"net_{network}" for network in self.network_names)}
+        if name in used or (name.startswith(RESERVED_PREFIXES) and not name.startswith("net_")):
+            raise UserError(f"{type(self).__name__} registers {name!r}, a name that is used already: choose another")
 
     def prepare_network(self, network: Network) -> Network:
         """Move a network to the device. In training, initialize its weights before that."""
@@ -151,7 +164,6 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         if not self.is_training_stage:
             self.load_networks(opt.epoch)
             return
-        self.check_registered()
         self.optimizers = {phase.name: phase.optimizer for phase in self.phases}
         self.schedules = {name: Schedule(optimizer, opt) for name, optimizer in self.optimizers.items()}
         self.guard = NonFiniteGuard(self.device, max_skips=MAX_SKIPS if self.precision.may_skip else 0)
@@ -190,7 +202,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def weights(self, epoch: str) -> dict[Path, dict[str, Tensor]]:
         """The state dicts that `save_networks` writes, by file: of the moving average where a network has one."""
-        saved = self.networks() | {name: average.module for name, average in self.averages.items()}
+        # An average of no step yet is that of the initial weights: in a run that is resumed with --ema_decay.
+        averages = {name: average.module for name, average in self.averages.items() if int(average.n_averaged) > 0}
+        saved = self.networks() | averages
         return {weights.weights_path(self.folder, epoch, name): network.state_dict() for name, network in saved.items()}
 
     def load_networks(self, epoch: str) -> None:
@@ -205,7 +219,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         """Take one training step on the batch of `set_input`: all phases in order, then the moving averages."""
         for schedule in self.schedules.values():
             schedule.begin_step(self.guard.step + 1)
+        self.step_data.images = len(self.image_paths)
         self.training_step.run(self.step_data, functools.partial(self.recording, "outputs"))
+        self.show_step()  # of the whole batch
         self.processes.seed_step(self.opt.seed, self.guard.step)
         for name, average in self.averages.items():
             average.update_parameters(getattr(self, f"net{name}"))
@@ -295,17 +311,20 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     def validating(self) -> Iterator[None]:
         """A context for validation (`set_input`, `test`) between training steps: stage VALIDATE, networks in eval mode.
 
-        Restores the data of the training step and the mode of every layer. Weights, running statistics and random
-        states do not change.
+        Restores the data of the training step, the mode of every layer, and torch's random state. Weights and running
+        statistics do not change.
         """
-        before = self.stage, self.step_data, self.image_paths
+        before, attributes = (self.stage, self.step_data, self.image_paths), self.hide_step()
         modes = [(layer, layer.training) for network in self.networks().values() for layer in network.modules()]
         self.stage = Stage.VALIDATE
         self.eval()
         try:
-            yield
+            with device.preserved_random_state(self.device):
+                yield
         finally:
+            self.hide_step()
             self.stage, self.step_data, self.image_paths = before
+            vars(self).update(attributes)
             for layer, mode in modes:
                 layer.training = mode
 
@@ -372,10 +391,25 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         _warn_renamed("is_train", "stage")
         return self.is_training_stage
 
+    @is_train.setter
+    def is_train(self, value: bool) -> None:
+        _warn_renamed("is_train", "stage")
+        self.stage = Stage.TRAIN if value else Stage.TEST
+
+    @property
+    def counts(self) -> list[int]:
+        _warn_renamed("counts", "training_step.counts")
+        return self.training_step.counts
+
     @property
     def losses(self) -> dict[str, Tensor]:
         _warn_renamed("losses", "step_data.losses")
         return self.step_data.losses
+
+    @losses.setter
+    def losses(self, value: dict[str, Tensor]) -> None:
+        _warn_renamed("losses", "step_data.losses")
+        self.step_data.losses = value
 
     def place(self, network: Network) -> Network:
         _warn_renamed("place", "prepare_network")
@@ -403,4 +437,5 @@ def _record_inputs(set_input: Callable[..., None]) -> Callable[..., None]:
             set_input(self, batch)
         self.step_data.images = len(self.image_paths)
 
+    begin_step.begins_step = True  # type: ignore[attr-defined]
     return begin_step

@@ -30,9 +30,11 @@ class CUTModel(CUTOptions, BaseModel):
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["real_A", "fake_B"]
-        # finish_options refuses to train other generators.
+        # finish_options refuses to train our other generators.
         self.netG = cast(ResnetGenerator, self.add_network("G", generators.from_options(opt), averaged=True))
         if self.is_training_stage:
+            if not hasattr(self.netG, "forward_with_features"):
+                raise UserError(f"--netG {opt.netG} has no forward_with_features, which --model cut trains with")
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:

@@ -69,7 +69,7 @@ class CUTOptions(ModelOptions):
             return
         option_checks.check_discriminator_size(opt)
         option_checks.check_equal_channels(opt, "lambda_NCE")
-        if GENERATORS.get(opt.netG, ("",))[0] != "resnet":
+        if opt.netG in GENERATORS and GENERATORS[opt.netG][0] != "resnet":
             raise UserError(
                 f"--netG {opt.netG} has no features for the contrastive loss: --model cut needs a ResNet, such as "
                 "--netG resnet_9blocks"

@@ -19,7 +19,9 @@ class DCGANOptions(ModelOptions):
 
     @staticmethod
     def add_options(parser: ScopedParser, is_train: bool) -> None:
-        parser.withdraw("netG", "upsample", "netD", "n_layers_D", "no_dropout", "output_nc", "direction")
+        parser.withdraw(
+            "netG", "upsample", "padding_type", "netD", "n_layers_D", "no_dropout", "output_nc", "direction"
+        )
         parser.set_defaults(norm="batch", crop_size=64)
         parser.set_scopes(crop_size=NETWORK)
         group = parser.add_argument_group("dcgan")

@@ -33,7 +33,7 @@ class Pix2PixHDOptions(ModelOptions):
             type=weight,
             default=0.0,
             scope=TRAINING,
-            help="weight of the VGG19 perceptual loss, which needs torchvision; 0: none",
+            help="weight of the VGG19 perceptual loss; 0: none",
         )
         group.add_argument(
             "--num_D",

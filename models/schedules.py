@@ -71,5 +71,5 @@ class Schedule:
         if self.opt.lr_policy == state["policy"] == "plateau":
             self.plateau.load_state_dict(state["plateau"])
             saved = zip(self.initial, state["initial"], state["rates"], strict=True)
-            rates = [rate if new == old else rate * new / old for new, old, rate in saved]
+            rates = [rate if old in (new, 0) else rate * new / old for new, old, rate in saved]
         self._set_rates(rates)

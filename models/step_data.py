@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -61,45 +61,59 @@ class StepData:
 
 
 class StepAttributes:
-    """Base of models: attributes that are stored in `step_data`, so that `self.real_A` is `step_data.inputs["real_A"]`.
+    """Attributes of a model that belong to a step: `self.real_A` is also `self.step_data.inputs["real_A"]`.
 
-    A tensor assigned inside `recording("inputs")` or `recording("outputs")` is stored in `step_data`. A tensor first
-    assigned elsewhere, such as in `__init__`, stays an ordinary attribute: a step neither splits nor joins it.
+    A tensor that is assigned to an attribute inside `recording("inputs")` or `recording("outputs")` is recorded in
+    `step_data` under that name. A tensor that was assigned elsewhere first, as in `__init__`, is the model's own: no
+    step splits or joins it.
     """
 
     step_data: StepData
     _role: Role | None = None
 
+    def __init__(self) -> None:
+        self._step_names: set[str] = set()  # of attributes that were recorded
+        self.step_data = StepData()
+
     @contextmanager
     def recording(self, role: Role, data: StepData | None = None) -> Iterator[None]:
-        """A context that stores assigned tensors as inputs or outputs of `data`, or of `step_data` if it is None.
+        """A context in which assigned tensors are recorded as inputs or outputs.
 
-        Within the context, `data` is `step_data`.
+        With `data`, such as a micro-batch, they are recorded there, and the attributes have its tensors.
         """
         before = self._role, self.step_data
         self._role = role
-        if data is not None:
+        if data is not None and data is not self.step_data:
             self.step_data = data
+            self.show_step()
         try:
             yield
         finally:
             self._role, self.step_data = before
 
+    def show_step(self) -> None:
+        """Set the attributes to the tensors of `step_data`."""
+        vars(self).update(self.step_data.inputs | self.step_data.outputs)
+
+    def hide_step(self) -> dict[str, Tensor]:
+        """Remove and return all attributes that belong to steps; `vars(self).update` restores them."""
+        return {name: vars(self).pop(name) for name in self._step_names & vars(self).keys()}
+
     def __setattr__(self, name: str, value: object) -> None:
-        if self._role is None or not isinstance(value, Tensor) or isinstance(vars(self).get(name), Tensor):
-            super().__setattr__(name, value)
-            return
-        vars(self).pop(name, None)  # a placeholder such as None, set in __init__
+        if isinstance(value, Tensor) and name != "step_data" and "step_data" in vars(self):
+            self._record(name, value)
+        super().__setattr__(name, value)
+
+    def _record(self, name: str, value: Tensor) -> None:
         data = self.step_data
+        if self._role is None:  # such as a changed input, between set_input and the step
+            for values in (data.inputs, data.outputs):
+                if name in values:
+                    values[name] = value
+            return
+        if name not in self._step_names and isinstance(vars(self).get(name), Tensor):
+            return  # the model's own
+        self._step_names.add(name)
         values, others = (data.inputs, data.outputs) if self._role == "inputs" else (data.outputs, data.inputs)
         others.pop(name, None)
         values[name] = value
-
-    if not TYPE_CHECKING:  # type checkers infer the attributes from their assignments
-
-        def __getattr__(self, name: str) -> Tensor:
-            data = vars(self).get("step_data")
-            for values in (data.inputs, data.outputs) if data is not None else ():
-                if name in values:
-                    return values[name]
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "models": {"models", "util"},
     "options": {"options", "data", "models", "util"},
 }
-LONGEST_FUNCTION = 60  # lines, without the docstring
+LONGEST_FUNCTION = 53  # lines, without the docstring
 NOT_OURS = {"fixtures"}  # users' code, as it was written for earlier versions
 
 

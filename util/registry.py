@@ -104,6 +104,11 @@ class Catalog:
         """The name itself: as argparse's `type`, which accepts the known names and package.module:name."""
         if name not in self.entries and ":" not in name:
             raise argparse.ArgumentTypeError(self._explain(name))
+        if ":" in name:
+            try:
+                self.find(name)
+            except UserError as error:
+                raise argparse.ArgumentTypeError(str(error).removeprefix(f"{self.option} ")) from error
         return name
 
     def _explain(self, name: str) -> str:

@@ -92,15 +92,11 @@ def test_custom_components_train(options: Options, tmp_path: Path, monkeypatch: 
     ("flag", "name", "sentence"),
     [
         ("--netG", "resnet_9block", "is unknown: choose one of resnet_9blocks, .*; did you mean resnet_9blocks\\?"),
-        ("--netD", "nowhere_at_all:f", "--netD nowhere_at_all:f: no module nowhere_at_all is found"),
+        ("--netD", "nowhere_at_all:f", "--netD: nowhere_at_all:f: no module nowhere_at_all is found"),
         ("--gan_mode", "lsgn", "is unknown: choose one of lsgan, vanilla, wgangp, or your own as package.module:name"),
         ("--netG", "math:sqrt", "--netG math:sqrt can't be called with keyword arguments among input_nc, .*: "),
-        (
-            "--netD",
-            "types:SimpleNamespace",
-            "--netD types:SimpleNamespace: must return an nn.Module, not SimpleNamespace",
-        ),
-        ("--lr_policy", "math:sawtooth", "--lr_policy math:sawtooth: module math has no sawtooth"),
+        ("--netD", "argparse:Namespace", "--netD argparse:Namespace: must return an nn.Module, not Namespace"),
+        ("--lr_policy", "math:sawtooth", "--lr_policy: math:sawtooth: module math has no sawtooth"),
     ],
 )
 def test_unknown_names_are_errors(options: Options, flag: str, name: str, sentence: str) -> None:

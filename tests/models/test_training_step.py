@@ -78,13 +78,76 @@ def test_visuals_contain_the_whole_batch(options: Options, accumulate: int) -> N
         assert torch.allclose(visuals["fake_B"][i], expected[i], atol=1e-12)
 
 
-def test_outputs_of_an_earlier_batch_are_removed(options: Options) -> None:
-    model = built(options())
+class WithMemory(TemplateModel):
+    """Keeps values between steps in ordinary ways."""
+
+    def __init__(self, opt: argparse.Namespace) -> None:
+        super().__init__(opt)
+        self.prev: Tensor | None = None
+
+    def loss_G(self) -> dict[str, Tensor]:
+        if not hasattr(self, "steps"):
+            self.steps = torch.zeros(())
+        self.steps = self.steps + 1
+        terms = super().loss_G()
+        before = self.fake_B if self.prev is None else self.prev
+        terms["change"] = (before.detach() - self.fake_B).abs().mean()
+        self.prev = self.fake_B
+        return terms
+
+    def optimize_parameters(self) -> None:
+        self.real_A = 0.5 * self.real_A
+        super().optimize_parameters()
+
+
+def test_values_are_kept_between_steps(options: Options) -> None:
+    model = built(options("--model", "template", "--batch_size", 2), WithMemory)
+    for seed in range(3):
+        batch = noise(model, 2, seed)
+        model.set_input(batch)
+        model.optimize_parameters()
+        assert torch.equal(model.real_A, 0.5 * batch["A"])
+    assert model.steps == 3 and model.get_current_losses()["change"] > 0
+
+
+class InputMixin:
+    """A set_input that is not defined in a subclass of BaseModel."""
+
+    def set_input(self, batch: Mapping[str, Any]) -> None:
+        self.real_A, self.real_B, self.image_paths = batch["A"], batch["B"], batch["A_paths"]
+
+
+class Mixed(InputMixin, TemplateModel):
+    pass
+
+
+def test_set_input_may_come_from_a_mixin(options: Options) -> None:
+    model = built(options("--model", "template", "--batch_size", 4, "--accumulate", 2), Mixed)
+    model.set_input(noise(model, 4, 0))
+    model.optimize_parameters()
+    assert model.step_images == 4 and set(model.step_data.inputs) == {"real_A", "real_B"} and len(model.fake_B) == 4
+
+
+@pytest.mark.parametrize("name", ["losses", "progress", "watch", "pool", "net_G", "optimizer_G"])
+def test_a_used_name_can_not_be_registered(options: Options, name: str) -> None:
+    model = built(options("--model", "template"), TemplateModel)
+    with pytest.raises(UserError, match=f"TemplateModel registers '{name}', a name that is used already"):
+        model.add_state(name, nn.BatchNorm2d(1))
+    with pytest.raises(UserError, match="registers 'net_G'"):
+        model.add_network("G", nn.Conv2d(1, 1, 1))
+
+
+def test_an_average_of_no_step_is_not_saved(options: Options) -> None:
+    """As in a run that is resumed with --ema_decay, whose state has no average."""
+    model = built(options("--model", "template", "--ema_decay", "0.9"), TemplateModel)
+    with torch.no_grad():
+        next(model.netG.parameters()).fill_(7)
+    (path,) = [path for path in model.weights("latest") if path.name == "latest_net_G.pth"]
+    first = next(iter(model.netG.state_dict()))
+    assert (model.weights("latest")[path][first] == 7).all()
     model.set_input(noise(model, 1, 0))
     model.optimize_parameters()
-    assert hasattr(model, "fake_B")
-    model.set_input(noise(model, 1, 1))
-    assert not hasattr(model, "fake_B") and list(model.get_current_visuals()) == ["real_A", "real_B"]
+    assert torch.equal(model.weights("latest")[path][first], model.averages["G"].module.state_dict()[first])
 
 
 class UnregisteredNetwork(TemplateModel):
@@ -167,6 +230,7 @@ VALIDATED = {
     "pix2pix": ["--model", "pix2pix", "--netG", "resnet_6blocks", "--pool_size", "2"],
     "cut": ["--model", "cut", "--CUT_mode", "FastCUT"],
     "template": ["--model", "template", "--accumulate", "2"],
+    "dcgan": ["--model", "dcgan"],
 }
 
 

@@ -164,6 +164,11 @@ class Checkpoint:
                 f"{path} has other networks than this run ({', '.join(networks)}): resume with the network options the "
                 "run was started with"
             )
+        if averages := sorted(name for name in unknown if name.startswith("average_")):
+            raise UserError(
+                f"{path} has moving averages ({', '.join(averages)}), which are what its weight files contain: resume "
+                "with the --ema_decay of the run"
+            )
         if missing:
             print(f"note: {path} lacks {', '.join(sorted(missing))}: these start with their defaults", file=sys.stderr)
         if unknown:

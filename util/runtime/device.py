@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import torch
 from torch import nn
@@ -74,6 +74,11 @@ def require_sync_batch_norm(device: torch.device, processes: int) -> None:
             f"--norm syncbatch with {processes} processes needs GPUs, not --device {device.type}: use --norm batch, "
             "with statistics of each process separately, or --norm instance"
         )
+
+
+def preserved_random_state(device: torch.device) -> AbstractContextManager[None]:
+    """A context after which torch's random state, on the CPU and on this device, is as before."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
 def compile_network(network: nn.Module, device: torch.device) -> None:
