@@ -34,7 +34,7 @@ def main() -> int:
     model = create_model(opt)
     model.setup(opt)
     if opt.init_from:
-        load_initial_weights(model.networks(), opt)
+        load_initial_weights(model.networks(), opt, options.differences)
     run = create_run(opt)  # only now, as --overwrite destroys a run
     run.attach(model, dataset)
     if processes().is_main:

@@ -48,6 +48,10 @@ class OptionParser(ScopedParser):
         """The flags as they are written."""
         return set(self._option_string_actions)
 
+    def actions_by_flag(self) -> dict[str, argparse.Action]:
+        """The options by flag, --help included."""
+        return dict(self._option_string_actions)
+
     def parse_strictly(self, argv: Sequence[str], whose: Callable[[str], str] = lambda flag: "") -> argparse.Namespace:
         """Parse; an unknown flag raises UserError with what `whose` returns for it, or with the nearest known flag."""
         opt, unknown = self.parse_known_args(argv)

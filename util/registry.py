@@ -51,6 +51,10 @@ class Registry:
         has_file = ":" not in name and (self.folder / f"{name}_options.py").is_file()
         return self._find_inside(name, "options") if has_file else self.find(name)
 
+    def all_options(self) -> list[Any]:
+        """The classes with the options of all names in the room itself."""
+        return [self.options(name) for name in self.names()]
+
     def _find_inside(self, name: str, kind: str) -> Any:
         if name not in self.names():
             raise UserError(
