@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -16,9 +17,9 @@ from typing import Any
 from data import DATASETS
 from data.fingerprint import difference
 from models import MODELS
-from options import files
+from options import files, pasted
 from options.common_arguments import add_common_options
-from options.mistakes import Corrector
+from options.mistakes import Corrector, value_of
 from options.parser import HelpFormatter, OptionParser
 from options.test_arguments import add_test_options
 from options.train_arguments import add_train_options
@@ -62,9 +63,12 @@ class BaseOptions:
             if file := self._base_parser(add_help=False).given(argv).get("config"):
                 values, self.source_run = files.read_config(Path(file))
                 config = Config(f"--config {file}", self._usable(values))
-            return self.resolve(argv, config)
+            opt = self.resolve(argv, config)
+            if pasted.changes_a_value(argv):
+                raise UserError(f"curly quotes or a single = in {' '.join(argv)}")
+            return opt
         except UserError as error:
-            if better := self._corrector().explain(argv):
+            if better := self._corrector(argv).explain(argv):
                 raise UserError(better) from error
             raise
 
@@ -174,7 +178,10 @@ class BaseOptions:
     def _read_options(
         self, folder: Path, given: Mapping[str, Any], is_wanted: Callable[[Scope], bool]
     ) -> dict[str, Any]:
-        """The options of wanted scopes in the options.json of a run, by name; another --model brings its own dataset."""
+        """The options of wanted scopes in the options.json of a run, by name.
+
+        Another --model brings its own dataset.
+        """
         record = files.read_record(folder) or {"options": {}}
         options = record["options"]
         other_model = "model" in given and given["model"] != options.get("model")
@@ -249,9 +256,13 @@ class BaseOptions:
         DATASETS.options(dataset_mode or parser.get_default("dataset_mode")).add_options(parser, self.is_train)
         return parser
 
-    def _corrector(self) -> Corrector:
+    def _corrector(self, argv: Sequence[str]) -> Corrector:
         """What finds the mistakes in a command line of this program."""
         own, other = self._all_actions(self.is_train), self._all_actions(not self.is_train)
+        model = value_of("--model", argv) or ""
+        if ":" in model:
+            with suppress(Exception):  # the error that is being explained
+                own = self._parser_for(model, None).actions_by_flag() | own
         return Corrector(_script(self.is_train), own, _script(not self.is_train), other)
 
     def _all_actions(self, is_train: bool) -> dict[str, argparse.Action]:
@@ -267,13 +278,9 @@ class BaseOptions:
         return found
 
     def _whose(self, model: str, flag: str) -> str:
-        """A sentence that names the other models, or the program, with this flag; empty if none has it."""
+        """A sentence that names the other models with this flag; empty if no model has it."""
         owners = [name for name in MODELS.listed_names() if name != model and self._has(name, flag)]
-        if owners:
-            return f"{flag} is an option of --model {', '.join(owners)}, not of {model}"
-        if flag in self._all_actions(not self.is_train):
-            return f"{flag} is an option of {_script(not self.is_train)}, not of {_script(self.is_train)}"
-        return ""
+        return f"{flag} is an option of --model {', '.join(owners)}, not of {model}" if owners else ""
 
     def _has(self, model: str, flag: str) -> bool:
         """Whether a model has this flag; False for a model whose options can't be read."""

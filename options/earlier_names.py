@@ -1,4 +1,4 @@
-"""Names that earlier CycleGAN, pix2pix, pix2pixHD and CUT code, and users, have for the options here and their values."""
+"""Other names for options and values: of earlier CycleGAN, pix2pix, pix2pixHD and CUT code, and of users."""
 
 from __future__ import annotations
 
@@ -59,19 +59,18 @@ RENAMED = {
     "n_epochs": ("niter", "epochs", "num_epochs", "max_epochs", "max_epoch"),
     "n_epochs_decay": ("niter_decay", "epochs_decay", "decay_epochs", "decay_epoch"),
     "crop_size": ("fineSize",),
-    "load_size": ("loadSize", "scale_size", "resize"),
+    "load_size": ("scale_size", "resize"),
     "direction": ("which_direction",),
     "lambda_identity": ("identity", "lambda_idt", "lambda_id", "lambda_ident", "lambda_identity_loss"),
     "num_threads": ("nThreads", "num_workers", "n_workers", "workers", "n_cpu", "threads"),
-    "batch_size": ("batchSize", "bs", "batch", "train_batch_size"),
+    "batch_size": ("bs", "batch", "train_batch_size"),
     "preprocess": ("resize_or_crop",),
     "epoch": ("which_epoch", "load_epoch", "test_epoch"),
     "phase": ("which_phase", "split"),
     "max_dataset_size": ("ntrain", "max_samples", "max_train_samples"),
-    "dataroot": ("DATA_ROOT", "data", "data_dir", "data_path", "data_root", "dataset", "dataset_dir", "dataset_path"),
+    "dataroot": ("data", "data_dir", "data_path", "dataset", "dataset_dir", "dataset_path"),
     "init_from": ("load_pretrain", "pretrained_name", "pretrained", "pretrained_path", "load_weights", "weights"),
     "norm": ("normG", "norm_G", "norm_layer", "norm_type"),
-    "norm_D": ("normD",),
     "update_html_freq": ("save_display_freq",),
     "display_ncols": ("display_single_pane_ncols",),
     "lr": ("learning_rate", "lr_G", "base_lr"),
@@ -139,9 +138,10 @@ EARLIER: dict[str, Earlier] = {
             "local_rank": _dropped("torchrun tells each process its rank"),
             "cudnn": _dropped("cuDNN is always used"),
             "beta2": _dropped("beta2 of Adam is 0.999, as published"),
+            "evaluation_freq": _dropped("networks are evaluated by test.py"),
             "easy_label": _dropped("it changed the title of a page only"),
             "isTrain": _dropped("train.py trains and test.py tests", has_value=False),
-                        **dict.fromkeys(("no_antialias", "no_antialias_up"), _dropped(SAMPLING, has_value=False)),
+            **dict.fromkeys(("no_antialias", "no_antialias_up"), _dropped(SAMPLING, has_value=False)),
             **dict.fromkeys(("nce_layers", "netF", "nce_includes_all_negatives_from_minibatch"), _dropped(CONTRAST)),
             **dict.fromkeys(
                 ("n_downsample_global", "n_blocks_global", "n_blocks_local", "n_local_enhancers"),
@@ -156,7 +156,9 @@ EARLIER: dict[str, Earlier] = {
 }
 
 # Options of earlier code for the folder that a program writes to, which train.py and test.py name differently.
-OUTPUT = tuple(map(normalized, ("out", "output", "output_dir", "out_dir", "outdir", "save_dir", "result_dir", "results")))
+OUTPUT = tuple(
+    map(normalized, ("out", "output", "output_dir", "out_dir", "outdir", "save_dir", "result_dir", "results"))
+)
 
 # Values of options here, by the option's name and the normalized value. A replacement may bring further flags.
 VALUES: dict[str, dict[str, Flags]] = {

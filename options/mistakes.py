@@ -61,16 +61,14 @@ class Corrector:
         flags = {flag: action.nargs is None for flag, action in self.actions.items()}
         words, reasons = pasted.retype(argv, flags, EARLIER.keys())
         done = Correction(reasons=reasons)
-        self.checkpoints = Path(_following("--checkpoints_dir", words) or "checkpoints")
+        self.checkpoints = Path(value_of("--checkpoints_dir", words) or "checkpoints")
         while words:
             word = words.pop(0)
             flag, equals, value = word.partition("=")
             if flag in self.actions:
                 self._known(flag, value if equals else None, words, done)
-            elif word.startswith("--") and (earlier := self._earlier(flag)):
-                self._replace_earlier(flag, earlier, value if equals else None, words, done)
-            elif word.startswith("--") and len(word) > 2:  # unknown
-                done.argv += [word] if equals or not words or words[0].startswith("-") else [word, words.pop(0)]
+            elif word.startswith("--") and len(word) > 2:
+                self._unknown(flag, value if equals else None, words, done)
             else:
                 self._stray(word, words, done)
         return done
@@ -89,7 +87,7 @@ class Corrector:
             value = words.pop(0)
             done.replace("an equals sign has no spaces around it")
         elif value is None and words and not words[0].startswith("--"):
-            value = words.pop(0) if action.nargs is None or words[0].lower() in SWITCHES else None
+            value = words.pop(0)
         if value is None:
             done.argv.append(flag)  # without a value, or the parser reports that it is missing
         else:
@@ -112,20 +110,34 @@ class Corrector:
         action = self.actions[flag]
         if meant := self._meant(flag, value):
             new = [flag, *meant]
-            done.replace(f"{flag} {value} is called {' '.join(new)} here", *new)
+            verb = "written" if normalized(value) == normalized(meant[0]) else "called"
+            done.replace(f"{flag} {value} is {verb} {' '.join(new)} here", *new)
             return
+        if flag == "--gpu_ids" and words and words[0].isdecimal():
+            numbers = [value]
+            while words and words[0].isdecimal():
+                numbers.append(words.pop(0))
+            value = ",".join(numbers)
+            done.replace("the numbers of --gpu_ids are separated by commas, without spaces")
         is_text = action.type is None and action.choices is None
         extra = 0
         while is_text and extra < len(words) and self._belongs_to(flag, value, words[extra]):
+            if flag != "--dataroot" and self._stands_alone(words[extra], words, done):
+                break
             extra += 1
         if extra:
             value = " ".join([value, *words[:extra]])
             del words[:extra]
             done.replace("a value with spaces needs quotes")
         done.argv += with_value(flag[2:], value)
-        if not is_text and words and not words[0].startswith("-") and not self._flag_for(words[0], []):
+        if not is_text and words and not words[0].startswith("-") and not self._stands_alone(words[0], words, done):
             done.give_up(f"unexpected argument {words[0]!r}: each value must follow its flag, and {flag} takes one")
-            words.pop(0)
+            while words and not words[0].startswith("-"):
+                words.pop(0)
+
+    def _stands_alone(self, word: str, words: list[str], done: Correction) -> bool:
+        """Whether a word after a complete option has a meaning of its own: a run, a file, the images."""
+        return bool(self._flag_for(word, [])) or (Path(word).is_dir() and not _has_images(done.argv + words))
 
     def _belongs_to(self, flag: str, value: str, word: str) -> bool:
         """Whether a word is part of the value before it, whose spaces were not quoted."""
@@ -146,7 +158,32 @@ class Corrector:
         same = [choice for choice in choices if normalized(choice) == normalized(value)]
         return same[:1] or VALUES.get(name, {}).get(value.lower()) or VALUES.get(name, {}).get(normalized(value), ())
 
-    # Options of earlier code.
+    # Other options.
+
+    def _unknown(self, flag: str, value: str | None, words: list[str], done: Correction) -> None:
+        """An option that this program does not have."""
+        same = [known for known in self.actions if normalized(known) == normalized(flag)]
+        if same and self.actions[same[0]].nargs == 0:
+            done.replace(f"{flag} is written {same[0]} here")
+            words.insert(0, same[0])
+        elif same:
+            typed, new = _pair(flag, value, words), _pair(same[0], value, words)
+            done.replace(f"{typed} is written {new} here")
+            words.insert(0, same[0] if value is None else f"{same[0]}={value}")
+        elif flag in self.other_actions:
+            done.give_up(f"{flag} is an option of {self.other_script}, not of {self.script}")
+            self._skip_value(self.other_actions[flag].nargs != 0, value, words)
+        elif earlier := self._earlier(flag):
+            self._replace_earlier(flag, earlier, value, words, done)
+        else:
+            done.argv.append(flag if value is None else f"{flag}={value}")
+            if value is None and words and not words[0].startswith("-"):
+                done.argv.append(words.pop(0))
+
+    @staticmethod
+    def _skip_value(takes_value: bool, value: str | None, words: list[str]) -> None:
+        if takes_value and value is None and words and not words[0].startswith("--"):
+            words.pop(0)
 
     def _earlier(self, flag: str) -> Earlier | None:
         name = normalized(flag)
@@ -160,14 +197,15 @@ class Corrector:
     ) -> None:
         is_switch = not earlier.has_value
         if value is None and words and not words[0].startswith("--"):
-            if not is_switch or words[0].lower() in SWITCHES:
-                value = words.pop(0)
+            value = words.pop(0) if not is_switch or words[0].lower() in SWITCHES else None
         new = list(earlier.new(value or ""))
         typed = flag if value is None else f"{flag} {value}"
         if is_switch and value is not None and not SWITCHES.get(value.lower(), True):
             done.replace(f"{typed} is not needed here")
         elif not new:
-            done.replace(f"{typed} is not needed here: {earlier.why}" if earlier.why else f"{typed} is not needed here")
+            done.replace(
+                f"{typed} has no counterpart here ({earlier.why})" if earlier.why else f"{typed} is not needed here"
+            )
         elif foreign := [name for name in new if name.startswith("--") and name not in self.actions]:
             where = f", an option of {self.other_script}" if foreign[0] in self.other_actions else ""
             done.give_up(f"{typed} is called {' '.join(new).strip()} here{where}")
@@ -181,14 +219,24 @@ class Corrector:
     # Words that follow no option.
 
     def _stray(self, word: str, words: list[str], done: Correction) -> None:
-        if word in CONTINUATIONS:
+        joined = [" ".join([word, *words[: count + 1]]) for count in range(len(words))]
+        if word.endswith(".py") or word in ("python", "python3"):
+            done.replace(f"{word!r} follows no option")
+        elif word in CONTINUATIONS:
             done.replace(f"{word} is not the last character of its line")
         elif word == "--" and words and f"--{words[0]}" in self.actions:
             words[0] = f"--{words[0]}"
             done.replace("no space follows the hyphens of an option")
         elif new := self._flag_for(word, words):
             done.replace(f"{word!r} follows no option", *new)
-        elif not word.startswith("-") and not any(text.partition("=")[0] == "--dataroot" for text in done.argv + words):
+        elif not Path(word).exists() and any(Path(text).is_dir() for text in joined):
+            count = next(count for count, text in enumerate(joined) if Path(text).is_dir())
+            words[: count + 1] = [joined[count]]
+            done.replace("a value with spaces needs quotes")
+        elif word.startswith("-"):
+            done.give_up(f"unknown option {word}: options have two hyphens and a full name; --help lists all options")
+            self._skip_value(True, None, words)
+        elif not _has_images([*done.argv, *words]):
             done.replace(f"{word!r} follows no option", "--dataroot", word)
         else:
             done.give_up(f"unexpected argument {word!r}: each value must follow its flag")
@@ -215,7 +263,17 @@ class Corrector:
         return [words.pop(0)] if takes_value else []
 
 
-def _following(flag: str, words: Sequence[str]) -> str | None:
+def _has_images(words: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] == "--dataroot" for word in words)
+
+
+def _pair(flag: str, value: str | None, words: Sequence[str]) -> str:
+    """An option with its value, for a message."""
+    following = words[0] if value is None and words and not words[0].startswith("-") else value
+    return f"{flag} {following}" if following else flag
+
+
+def value_of(flag: str, words: Sequence[str]) -> str | None:
     """The value of an option in a command line, if it is given."""
     for number, word in enumerate(words):
         if word == flag:

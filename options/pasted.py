@@ -12,7 +12,8 @@ SPACES = "\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb"
 
-PASTED = "as pasted from a web page or a text"
+PASTED = "as pasted from a web page"
+BACKSLASH = "a backslash is followed by a space: it must be the last character of its line"
 
 
 def retype(argv: Sequence[str], flags: Mapping[str, bool], known: Collection[str]) -> tuple[list[str], list[str]]:
@@ -33,7 +34,7 @@ def retype(argv: Sequence[str], flags: Mapping[str, bool], known: Collection[str
             expects_value = False
             continue
         else:
-            first, equals, value = meant[0].partition("=")
+            first, equals, value = meant[0].partition("=") if meant[0].startswith("-") else ("", "", meant[0])
             words += [first + equals + _without_quotes(value, reasons), *meant[1:]]
             expects_value = len(meant) == 1 and not equals and flags.get(first, False)
         reasons += [reason] if reason and reason not in reasons else []
@@ -44,22 +45,22 @@ def _as_flag(word: str, flags: Mapping[str, bool], known: Collection[str]) -> tu
     """The word or words that one word was meant as, and why; no words for one that only separates others."""
     text = word.translate(dict.fromkeys(map(ord, INVISIBLE))).strip(SPACES + " \t\r\n")
     if not text:
-        return ([], "a backslash is followed by a space: it must be the last character of its line") if word else ([""], "")
+        return ([], BACKSLASH) if word else ([""], "")
     match = re.fullmatch(rf"([-{DASHES}]+)([^\W\d][\w-]*)(.*)", text, re.DOTALL)
     if match is None or text == "-h":
         return [word], ""
     hyphens, name, rest = match.groups()
     flag = f"--{name}"
     if hyphens.strip("-"):
-        reason = f"{hyphens}{name} begins with a long dash, {PASTED}: type two hyphens"
+        reason = f"options begin with two hyphens, not with {hyphens!r}, {PASTED}"
     elif hyphens != "--":
         if flag not in flags and name not in known:
             return [word], ""
-        reason = f"{hyphens}{name} needs two hyphens"
+        reason = f"options begin with two hyphens, not with {hyphens!r}"
     elif word != text and word[0] in " \t\r\n":
-        reason = "a backslash is followed by a space: it must be the last character of its line"
+        reason = BACKSLASH
     elif word != text or rest[:1] in tuple(SPACES):
-        reason = f"a special space or an invisible character is next to {flag}, {PASTED}: type a normal space"
+        reason = f"a special space or an invisible character is next to {flag}, {PASTED}"
     else:
         return [word], ""
     parts = [part for part in re.split(f"[{SPACES} ]+", rest, maxsplit=1) if part] if rest[:1] != "=" else []
@@ -70,5 +71,14 @@ def _without_quotes(value: str, reasons: list[str]) -> str:
     bare = value.strip(QUOTES)
     if bare == value or Path(value).exists():
         return value
-    reasons.append(f"{value} has curly quotes, {PASTED}: type straight ones")
+    reasons += [reason] if (reason := f"quotes are straight, not curly as in {value}, {PASTED}") not in reasons else []
     return bare
+
+
+def changes_a_value(argv: Sequence[str]) -> bool:
+    """Whether a value has curly quotes or an equals sign around it, which argparse accepts as part of it."""
+    values = [word.partition("=")[2] if word.startswith("--") else word for word in argv]
+    return any(
+        value[:1] == "=" or (value[:1] in tuple(QUOTES) and value[-1:] in tuple(QUOTES) and not Path(value).exists())
+        for value in values
+    )

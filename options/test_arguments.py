@@ -17,7 +17,12 @@ def add_test_options(parser: ScopedParser) -> None:
     )
     group.add_argument("--results_dir", default="./results", scope=TRAINING, help="folder of the HTML galleries")
     group.add_argument(
-        "--num_test", type=number(int, least=1), default=50, metavar="N", scope=TRAINING, help="images to translate"
+        "--num_test",
+        type=number(int, least=1, instead="use a large number for all images, such as 1000000"),
+        default=50,
+        metavar="N",
+        scope=TRAINING,
+        help="number of images to translate",
     )
     group.add_argument(
         "--eval", action="store_true", scope=TRAINING, help="no dropout, running statistics in batch normalization"

@@ -54,10 +54,7 @@ class TestOptions(BaseOptions):
         checkpoints = Path(opt.checkpoints_dir)
         if not given.keys() & {"name", "suffix"}:
             return files.find_run(checkpoints, opt.dataroot, default_name(opt.dataroot, self._trained(opt.model)))
-        if not (checkpoints / opt.name).is_dir():
-            raise UserError(
-                f"--name {opt.name}: --checkpoints_dir {checkpoints} has no such run: {files.which_runs(checkpoints)}"
-            )
+        files.require_run(checkpoints, opt.name)
         return str(opt.name)
 
     def _restored(self, checkpoints: Path, run: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,8 @@ class TrainOptions(BaseOptions):
         raise UserError("--dataroot is required: the folder of your images, which contains trainA and trainB")
 
     def _run_to_restore(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> str | None:
+        if opt.continue_train and "dataroot" not in given:
+            files.require_run(Path(opt.checkpoints_dir), opt.name)
         return str(opt.name) if opt.continue_train else None
 
     def _restored(self, checkpoints: Path, run: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,6 +131,8 @@ class TrainOptions(BaseOptions):
         return script_command(TRAIN, [*new, *kept, *with_value("init_from", opt.name), "--init_partial"])
 
     def _finish(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        if not opt.dataroot:
+            raise UserError(f"--dataroot is required: run {opt.name} does not record the images it was trained on")
         super()._finish(opt, given)
         if opt.seed is None:
             opt.seed = secrets.randbelow(2**31)

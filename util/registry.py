@@ -52,8 +52,8 @@ class Registry:
         return self._find_inside(name, "options") if has_file else self.find(name)
 
     def all_options(self) -> list[Any]:
-        """The classes with the options of all names in the room itself."""
-        return [self.options(name) for name in self.names()]
+        """The classes with the options of all listed names."""
+        return [self.options(name) for name in self.listed_names()]
 
     def _find_inside(self, name: str, kind: str) -> Any:
         if name not in self.names():

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from util.errors import UserError
 from util.runs.initial_source import find_source
-from util.runs.weights import Fit, adapt_old_weights, compare, read_weights, refuse_antialiased, weights_path
+from util.runs.weights import (
+    Fit,
+    adapt_old_weights,
+    compare,
+    list_epochs,
+    read_weights,
+    refuse_antialiased,
+    weights_path,
+)
 
 
 def load_initial_weights(
@@ -74,5 +82,12 @@ def find_files(source: str, networks: Mapping[str, nn.Module], checkpoints: Path
     files = {name: weights_path(folder, epoch, name) for name in networks}
     found = {name: file for name, file in files.items() if file.is_file()}
     if not found:
-        raise UserError(f"--init_from {source}: {folder} has none of {', '.join(f.name for f in files.values())}")
+        others = [file.stem.partition("_net_")[::2] for file in folder.glob("*_net_*.pth")]
+        epochs = {saved for saved, network in others if network in networks}
+        names = sorted({network for _, network in others})
+        remedy = f"; the folder has weights of {', '.join(names)}, of another --model" if names else ""
+        remedy = f"; the folder has {list_epochs(epochs)}" if epochs else remedy
+        raise UserError(
+            f"--init_from {source}: {folder} has none of {', '.join(f.name for f in files.values())}{remedy}"
+        )
     return found
