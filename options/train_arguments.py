@@ -148,7 +148,7 @@ def add_start_options(parser: ScopedParser) -> None:
         "--init_from",
         metavar="RUN_OR_FILE",
         scope=START,
-        help="initialize a new run with the weights of a run, a folder or a .pth file",
+        help="initialize a new run with the weights of a run, with its network options too, of a folder or a .pth file",
     )
     group.add_argument(
         "--init_partial", action="store_true", scope=START, help="with --init_from: load only the weights that fit"

@@ -43,7 +43,7 @@ class Registry:
         found = import_outside(self.option, name) if ":" in name else self._find_inside(name, self.kind)
         base = getattr(importlib.import_module(f"{self.room}.{self.base[0]}"), self.base[1])
         if not (isinstance(found, type) and issubclass(found, base)):
-            raise UserError(f"{self.option} {name}: {found!r} is no subclass of {self.room}.{base.__name__}")
+            raise UserError(f"{self.option} {name}: {found!r} is not a subclass of {self.room}.{base.__name__}")
         return found
 
     def options(self, name: str) -> Any:

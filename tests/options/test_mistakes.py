@@ -60,7 +60,7 @@ TRAINING = {
     "--model my_package.mine:Model": "--model my_package.mine:Model: no module my_package is found in this folder or "
     "on PYTHONPATH",
     "--model json:Model": "--model json:Model: module json has no Model",
-    "--model json:JSONDecoder": "--model json:JSONDecoder: <class 'json.decoder.JSONDecoder'> is no subclass of "
+    "--model json:JSONDecoder": "--model json:JSONDecoder: <class 'json.decoder.JSONDecoder'> is not a subclass of "
     "models.BaseModel",
     "--model test": "--model test can't be trained: it only translates, with test.py",
     "--dataset_mode mixed": "--dataset_mode mixed is not known: choose one of aligned, ~single, unaligned, or "
