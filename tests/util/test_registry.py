@@ -62,7 +62,7 @@ def test_a_class_of_the_users_own_is_found(own: Path) -> None:
     ("name", "sentence"),
     [
         ("{own}.good:Other", r"--model \S+:Other: <class .*> is not a subclass of models\.BaseModel"),
-        ("{own}.good:number", "is no subclass of models.BaseModel"),
+        ("{own}.good:number", "is not a subclass of models.BaseModel"),
         ("{own}.good:Nobody", r"module \S+\.good has no Nobody"),
         ("{own}.nothing:Mine", r"no module \S+\.nothing is found in this folder or on PYTHONPATH"),
         ("no_such_package:Mine", "no module no_such_package is found"),
