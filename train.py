@@ -34,7 +34,7 @@ def main() -> int:
     model = create_model(opt)
     model.setup(opt)
     if opt.init_from:
-        load_initial_weights(model.networks(), opt)
+        load_initial_weights(model.networks(), opt, options.differences)
     run = create_run(opt)  # only now, as --overwrite destroys a run
     run.attach(model, dataset)
     if processes().is_main:
@@ -60,7 +60,7 @@ def main() -> int:
                     return stop.exit_code
             model.update_learning_rate()
             progress.end_epoch()
-            if (progress.epoch - 1) % opt.save_epoch_freq == 0 or progress.epoch > run.last_epoch:
+            if progress.ended(opt.save_epoch_freq) or progress.epoch > run.last_epoch:
                 run.save("latest", str(progress.epoch - 1))
     if not run.is_saved:
         return 1

@@ -54,8 +54,11 @@ class AlignedDataset(AlignedOptions, BaseDataset):
             paths, self.ignored = image_folder.list_images(source, self.opt.max_dataset_size)
             self.pairs = [(path,) for path in paths]
         else:
-            missing = image_folder.explain_missing(root, [folder.name for folder in folders])
-            raise UserError(f"{missing}; or {joined}, where each image has A and B side by side")
+            missing = image_folder.explain_missing(root, [folder.name for folder in folders], [joined.name])
+            other_form = (
+                "" if ": use --dataroot" in missing else f"; or {joined}, where each image has A and B side by side"
+            )
+            raise UserError(missing + other_form)
 
     def _find_joined(self, joined: Path, folders: list[Path]) -> None:
         if self.opt.label_nc:

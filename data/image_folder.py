@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -150,21 +153,63 @@ def _by_name(folder: Path, ignored: IgnoredFiles | None) -> dict[Path, Path]:
     return found
 
 
-def explain_missing(dataroot: Path, wanted: list[str]) -> str:
-    """The error message for a dataset folder without the subfolders `wanted`, according to its actual content."""
+def explain_missing(dataroot: Path, wanted: list[str], *alternatives: list[str]) -> str:
+    """The error message for a dataset folder without the subfolders `wanted`, according to its actual content.
+
+    `alternatives` are other subfolders, of which one list would do; they are searched for near `dataroot` only.
+    """
     expected = " and ".join(str(dataroot / name) for name in wanted)
+    entries = sorted(os.listdir(dataroot)) if dataroot.is_dir() else []
+    split = [name[:-1] + "/" + name[-1] for name in wanted if (dataroot / name[:-1] / name[-1]).is_dir()]
+    if split:
+        return f"--dataroot {dataroot} contains {' and '.join(split)}: rename them to {' and '.join(wanted)}"
+    if found := _near(dataroot, [wanted, *alternatives]):
+        better = " or ".join(f"--dataroot {shlex.quote(str(path))}" for path in found)
+        reason = f"does not contain {' and '.join(wanted)}" if dataroot.exists() else "does not exist"
+        return f"--dataroot {dataroot} {reason}: use {better}"
     if not dataroot.exists():
         return f"--dataroot {dataroot} does not exist: expected {expected}"
     if not dataroot.is_dir():
         return f"--dataroot {dataroot} is a file: expected a folder that contains {' and '.join(wanted)}"
-    entries = sorted(os.listdir(dataroot))
-    split = [name[:-1] + "/" + name[-1] for name in wanted if (dataroot / name[:-1] / name[-1]).is_dir()]
-    if split:
-        return f"--dataroot {dataroot} contains {' and '.join(split)}: rename them to {' and '.join(wanted)}"
+    if other_case := [name for name in entries if name not in wanted and _plain(name) in map(_plain, wanted)]:
+        return f"--dataroot {dataroot} contains {' and '.join(other_case)}: rename them to {' and '.join(wanted)}"
     if any(os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS for name in entries):
         return (
             f"--dataroot {dataroot} contains images directly: put them into {expected} "
             "(test.py translates one folder with --model test)"
         )
-    found = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "") if entries else "nothing"
-    return f"--dataroot {dataroot} contains {found}: expected {' and '.join(wanted)} in it (see --phase)"
+    found_there = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "") if entries else "nothing"
+    return f"--dataroot {dataroot} contains {found_there}: expected {' and '.join(wanted)} in it (see --phase)"
+
+
+def _plain(name: str) -> str:
+    """The name of a folder without case and separators: trainA, train_A, TrainA."""
+    return re.sub(r"[-_ ]", "", name).lower()
+
+
+def _near(dataroot: Path, alternatives: Sequence[list[str]]) -> list[Path]:
+    """The folders above, in or named like `dataroot` that contain the subfolders of one of the alternatives."""
+
+    def usable(paths: Iterable[Path]) -> list[Path]:
+        return [path for path in paths if any(all((path / name).is_dir() for name in names) for names in alternatives)]
+
+    if dataroot.is_dir():
+        parts = {name.rstrip("AB") for names in alternatives for name in names} | {"train", "test", "val"}
+        name, parent = dataroot.resolve().name, dataroot.resolve().parent.name
+        above = [dataroot / ".." if dataroot.name in ("", "..") else dataroot.parent] if _starts(name, parts) else []
+        above += [dataroot.parent.parent] if name in ("A", "B") and _starts(parent, parts) else []
+        return usable(above) or usable(path for path in sorted(dataroot.iterdir()) if path.is_dir())[:3]
+    if dataroot.exists():
+        return []
+    places = [place for place in (dataroot.parent, Path("datasets"), Path("data")) if place.is_dir()]
+    near = [
+        place / name
+        for place in places
+        for name in difflib.get_close_matches(dataroot.name, os.listdir(place), n=3, cutoff=0.8)
+    ]
+    return usable(dict.fromkeys(near))[:3]
+
+
+def _starts(name: str, parts: Iterable[str]) -> bool:
+    """Whether a folder is one of those for a phase: train, trainA, test_B."""
+    return any(re.fullmatch(rf"{re.escape(part)}_?[AB]?", name, re.IGNORECASE) for part in parts)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -15,13 +17,19 @@ from typing import Any
 from data import DATASETS
 from data.fingerprint import difference
 from models import MODELS
-from options import files
+from options import files, pasted
 from options.common_arguments import add_common_options
+from options.mistakes import Corrector, value_of
 from options.parser import HelpFormatter, OptionParser
+from options.test_arguments import add_test_options
+from options.train_arguments import add_train_options
 from util import monitors
 from util.arguments import Scope
+from util.command import script_command
 from util.errors import UserError
 from util.runs.provenance import changed_versions
+
+TRAIN, TEST = "train.py", "test.py"
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class BaseOptions:
     usage: str
     examples: str
     formatter: type[HelpFormatter] = HelpFormatter
+    argv: Sequence[str] = ()  # the command line
     source_run: Mapping[str, Any]  # of --config or the resumed run: its versions, and the fingerprint of its dataset
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -47,13 +56,21 @@ class BaseOptions:
 
         Raises UserError for a mistake; --help prints and exits. Nothing is filled in later.
         """
-        argv = list(sys.argv[1:] if argv is None else argv)
-        self.source_run = {}
-        config = Config()
-        if file := self._base_parser(add_help=False).given(argv).get("config"):
-            values, self.source_run = files.read_config(Path(file))
-            config = Config(f"--config {file}", self._usable(values))
-        return self.resolve(argv, config)
+        argv = _with_negative_ids(list(sys.argv[1:] if argv is None else argv))
+        self.argv, self.source_run = argv, {}
+        try:
+            config = Config()
+            if file := self._base_parser(add_help=False).given(argv).get("config"):
+                values, self.source_run = files.read_config(Path(file))
+                config = Config(f"--config {file}", self._usable(values))
+            opt = self.resolve(argv, config)
+            if pasted.changes_a_value(argv):
+                raise UserError(f"curly quotes or a single = in {' '.join(argv)}")
+            return opt
+        except UserError as error:
+            if better := self._corrector(argv).explain(argv):
+                raise UserError(better) from error
+            raise
 
     def resolve(self, argv: Sequence[str], config: Config) -> argparse.Namespace:
         """The options of a command line and a config, with those that they take from an earlier run."""
@@ -64,12 +81,19 @@ class BaseOptions:
         _set_name(opt)
         run = self._run_to_restore(opt, given)
         restored = self._restored(Path(opt.checkpoints_dir), run, given) if run else {}
-        opt, parser = self._merge(argv, config, restored)
+        copied = {} if run else self._architecture_to_copy(opt, given)
+        opt, parser = self._merge(argv, config, restored or copied)
+        overridden = parser.given(argv).keys() | config.values.keys()
+        before = {
+            name: value
+            for name, value in sorted((restored or copied).items())
+            if name in overridden and value != getattr(opt, name, value)
+        }
         if run:
             opt.name, opt.suffix = run, ""
-            overridden = (parser.given(argv).keys() | config.values.keys()) & restored.keys()
-            before = {name: restored[name] for name in sorted(overridden) if restored[name] != getattr(opt, name)}
             self._check_changes(before, opt, parser.scopes())
+        elif copied:
+            self._note_copies(opt, copied, before, self._merge(argv, config, {})[0])
         _set_name(opt)
         self._finish(opt, given)
         for registry, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
@@ -107,6 +131,19 @@ class BaseOptions:
         """The name of the run to restore options from, if any."""
         raise NotImplementedError
 
+    def _architecture_to_copy(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of the networks that a new run takes from the run of --init_from."""
+        return {}
+
+    def _note_copies(
+        self,
+        opt: argparse.Namespace,
+        copied: Mapping[str, Any],
+        overridden: Mapping[str, Any],
+        without: argparse.Namespace,
+    ) -> None:
+        """Note which options were copied; `without` has the options as they were without that."""
+
     def _is_restored(self, scope: Scope) -> bool:
         """Whether options of this scope are restored from the run."""
         raise NotImplementedError
@@ -132,18 +169,29 @@ class BaseOptions:
 
     def _restored(self, checkpoints: Path, run: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """The options to restore from the run's options.json, by name; another --model brings its own dataset."""
-        record = files.read_record(checkpoints / run) or {"options": {}, "run": {}}
-        options = record["options"]
+        folder = checkpoints / run
         if self.is_train:
+            record = files.read_record(folder) or {"run": {}}
             self.source_run = {"versions": record["run"].get("versions", {})}
+        return self._read_options(folder, given, self._is_restored)
+
+    def _read_options(
+        self, folder: Path, given: Mapping[str, Any], is_wanted: Callable[[Scope], bool]
+    ) -> dict[str, Any]:
+        """The options of wanted scopes in the options.json of a run, by name.
+
+        Another --model brings its own dataset.
+        """
+        record = files.read_record(folder) or {"options": {}}
+        options = record["options"]
         other_model = "model" in given and given["model"] != options.get("model")
         default = self._base_parser(add_help=False).get_default("model")
         model = given["model"] if other_model else options.get("model", default)
         parser = self._parser_for(model, None if other_model else options.get("dataset_mode"))
-        names = {name for name, scope in parser.scopes().items() if self._is_restored(scope)} & options.keys()
+        names = {name for name, scope in parser.scopes().items() if is_wanted(scope)} & options.keys()
         if other_model:
             names -= {"model", "dataset_mode"}
-        return parser.convert(str(checkpoints / run / files.OPTIONS), {name: options[name] for name in names})
+        return parser.convert(str(folder / files.OPTIONS), {name: options[name] for name in names})
 
     def _merge(
         self, argv: Sequence[str], config: Config, restored: Mapping[str, Any], strict: bool = True
@@ -208,6 +256,27 @@ class BaseOptions:
         DATASETS.options(dataset_mode or parser.get_default("dataset_mode")).add_options(parser, self.is_train)
         return parser
 
+    def _corrector(self, argv: Sequence[str]) -> Corrector:
+        """What finds the mistakes in a command line of this program."""
+        own, other = self._all_actions(self.is_train), self._all_actions(not self.is_train)
+        model = value_of("--model", argv) or ""
+        if ":" in model:
+            with suppress(Exception):  # the error that is being explained
+                own = self._parser_for(model, None).actions_by_flag() | own
+        return Corrector(_script(self.is_train), own, _script(not self.is_train), other)
+
+    def _all_actions(self, is_train: bool) -> dict[str, argparse.Action]:
+        """The options, by flag, that train.py or test.py has with any model or dataset."""
+        found: dict[str, argparse.Action] = {}
+        for options in (None, *MODELS.all_options(), *DATASETS.all_options()):
+            parser = OptionParser(add_help=True)
+            add_common_options(parser)
+            (add_train_options if is_train else add_test_options)(parser)
+            if options and (getattr(options, "trainable", True) or not is_train):
+                options.add_options(parser, is_train)
+            found = parser.actions_by_flag() | found
+        return found
+
     def _whose(self, model: str, flag: str) -> str:
         """A sentence that names the other models with this flag; empty if no model has it."""
         owners = [name for name in MODELS.listed_names() if name != model and self._has(name, flag)]
@@ -227,7 +296,7 @@ class BaseOptions:
         """Set the options that follow from others, and check combinations that belong to no single model."""
         if opt.load_iter > 0:
             opt.epoch = f"iter_{opt.load_iter}"
-        _set_device(opt, given)
+        _set_device(opt, given, self.argv)
         if opt.use_wandb and find_spec("wandb") is None:
             raise UserError("--use_wandb: the package wandb is not installed; pip install wandb")
         if getattr(opt, "use_tensorboard", False) and find_spec("tensorboard") is None:
@@ -267,15 +336,47 @@ def _set_name(opt: argparse.Namespace) -> None:
         raise UserError(f"--name {opt.name!r} does not name a folder inside --checkpoints_dir {opt.checkpoints_dir}")
 
 
-def _set_device(opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+def _set_device(opt: argparse.Namespace, given: Mapping[str, Any], argv: Sequence[str]) -> None:
     """Set --device from --gpu_ids, the flag of other CycleGAN code."""
     if opt.gpu_ids is None:
         return
     if "device" in given:
         raise UserError(f"--gpu_ids {opt.gpu_ids} and --device {opt.device} both choose the device: give only one")
-    first, *others = [part.strip() for part in opt.gpu_ids.split(",")]
-    if not re.fullmatch(r"-1|\d+", first):
+    ids = [part.strip() for part in opt.gpu_ids.strip(" ,").split(",")]
+    if not all(re.fullmatch(r"-1|\d+", number) for number in ids):
         raise UserError(f"--gpu_ids {opt.gpu_ids}: must be the number of a GPU, or -1 for the CPU")
-    opt.device, opt.gpu_ids = ("cpu" if first == "-1" else f"cuda:{first}"), None
-    if others:
-        print(f"note: --gpu_ids names several GPUs, and only GPU {first} is used", file=sys.stderr)
+    if len(ids) > 1 and "-1" in ids:
+        raise UserError(
+            f"--gpu_ids {opt.gpu_ids}: -1 is the CPU, which can't be combined with GPUs: use --gpu_ids -1, or "
+            f"--gpu_ids {next((number for number in ids if number != '-1'), 0)}"
+        )
+    opt.device, opt.gpu_ids = ("cpu" if ids[0] == "-1" else f"cuda:{ids[0]}"), None
+    if len(ids) > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
+        command = script_command(_script(opt.is_train), _without_gpu_ids(argv), processes=len(ids))
+        print(
+            f"note: only GPU {ids[0]} is used; to use all: CUDA_VISIBLE_DEVICES={','.join(ids)} {command}",
+            file=sys.stderr,
+        )
+
+
+def _with_negative_ids(argv: Sequence[str]) -> list[str]:
+    """A command line in which --gpu_ids -1,0 is one word: argparse would take -1,0 for an option."""
+    joined: list[str] = []
+    for word in argv:
+        if joined[-1:] == ["--gpu_ids"] and re.match(r"-\d", word):
+            joined[-1] = f"--gpu_ids={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _without_gpu_ids(argv: Sequence[str]) -> list[str]:
+    return [
+        word
+        for before, word in zip(["", *argv], argv, strict=False)
+        if before != "--gpu_ids" and word.partition("=")[0] != "--gpu_ids"
+    ]
+
+
+def _script(is_train: bool) -> str:
+    return TRAIN if is_train else TEST

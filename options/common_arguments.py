@@ -241,7 +241,7 @@ def add_image_options(parser: ScopedParser) -> None:
     group.add_argument("--no_flip", action="store_true", scope=TRAINING, help="no random horizontal flips")
     group.add_argument(
         "--max_dataset_size",
-        type=size,
+        type=number(int, least=1, instead="omit the option to use all images"),
         metavar="N",
         scope=TRAINING,
         help="use at most N images of a folder (default: all)",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -160,9 +162,21 @@ def find_run(checkpoints: Path, dataroot: str, default: str) -> str:
         raise UserError(
             f"several runs were trained on --dataroot {dataroot}: choose one with --name: {', '.join(found)}"
         )
+    for parent in Path(wanted).parents[:2]:
+        if any(_was_trained_on(folder, str(parent)) for folder in folders):
+            near = os.path.relpath(parent) if not Path(dataroot).is_absolute() else str(parent)
+            raise UserError(f"no run was trained on --dataroot {dataroot}: use --dataroot {shlex.quote(near)}")
+    if not Path(dataroot).exists():
+        raise UserError(f"--dataroot {dataroot} does not exist: expected a folder that contains testA and testB")
     raise UserError(
         f"no run in --checkpoints_dir {checkpoints} was trained on --dataroot {dataroot}: {which_runs(checkpoints)}"
     )
+
+
+def require_run(checkpoints: Path, name: str) -> None:
+    """Raise UserError if there is no such run."""
+    if not (checkpoints / name).is_dir():
+        raise UserError(f"--name {name}: --checkpoints_dir {checkpoints} has no such run: {which_runs(checkpoints)}")
 
 
 def which_runs(checkpoints: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from util.arguments import TRAINING, ScopedParser, boolean
@@ -42,11 +42,26 @@ class OptionParser(ScopedParser):
         super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(message.removeprefix("argument "))
+        text = message.removeprefix("argument ")
+        # A value that begins with a hyphen is taken for an option.
+        hint = "a value must follow it (with an equals sign if it begins with a hyphen: "
+        if text.endswith(": expected one argument"):
+            flag = text.partition(":")[0].partition("/")[0]
+            text = f"{flag}: {hint}{flag}=VALUE)"
+        raise UserError(text)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """argparse's, with the same text in all versions of Python."""
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, _choose(action.choices, value))
 
     def flags(self) -> set[str]:
         """The flags as they are written."""
         return set(self._option_string_actions)
+
+    def actions_by_flag(self) -> dict[str, argparse.Action]:
+        """The options by flag, --help included."""
+        return dict(self._option_string_actions)
 
     def parse_strictly(self, argv: Sequence[str], whose: Callable[[str], str] = lambda flag: "") -> argparse.Namespace:
         """Parse; an unknown flag raises UserError with what `whose` returns for it, or with the nearest known flag."""
@@ -88,6 +103,13 @@ def suggest(name: str, known: Collection[str]) -> str:
     return f"; did you mean {by_lower[near[0]]}?" if near else "; --help lists all options"
 
 
+def _choose(choices: Iterable[Any], value: Any) -> str:
+    names = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(value).lower(), {name.lower(): name for name in names}, n=1, cutoff=0.6)
+    guess = f"; did you mean {next(name for name in names if name.lower() == near[0])}?" if near else ""
+    return f"must be one of {', '.join(names)}, not {value!r}{guess}"
+
+
 def _convert(action: argparse.Action, value: Any) -> Any:
     if isinstance(action, argparse._StoreTrueAction | argparse._StoreFalseAction):
         if not isinstance(value, bool):
@@ -101,5 +123,5 @@ def _convert(action: argparse.Action, value: Any) -> Any:
         raise ValueError(f"must be a single value, not {value!r}")
     converted = action.type(str(value)) if callable(action.type) else str(value)
     if action.choices is not None and converted not in action.choices:
-        raise ValueError(f"must be one of {', '.join(map(str, action.choices))}, not {value!r}")
+        raise ValueError(_choose(action.choices, value))
     return converted

@@ -12,8 +12,9 @@ from options import files
 from options.base_options import BaseOptions, default_name
 from options.common_arguments import DEFAULT_MODEL
 from options.parser import OptionParser, TestHelpFormatter
+from options.test_arguments import add_test_options
 from options.train_options import TrainOptions
-from util.arguments import TRAINING, Scope, name_part, number
+from util.arguments import Scope
 from util.errors import UserError
 
 
@@ -40,29 +41,7 @@ class TestOptions(BaseOptions):
 
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
-        group = parser.add_argument_group("testing")
-        group.add_argument(
-            "--phase",
-            type=name_part,
-            default="test",
-            scope=TRAINING,
-            help="start of the names of image folders; --dataset_mode unaligned reads testA and testB",
-        )
-        group.add_argument("--results_dir", default="./results", scope=TRAINING, help="folder of the HTML galleries")
-        group.add_argument(
-            "--num_test", type=number(int, least=1), default=50, metavar="N", scope=TRAINING, help="images to translate"
-        )
-        group.add_argument(
-            "--eval", action="store_true", scope=TRAINING, help="no dropout, running statistics in batch normalization"
-        )
-        group.add_argument(
-            "--aspect_ratio",
-            type=number(float, above=0),
-            default=1.0,
-            scope=TRAINING,
-            help="stretch the width of saved images by this factor",
-        )
-        parser.set_defaults(model="test", load_size=None, seed=0)
+        add_test_options(parser)
 
     def _require_images(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
         if not opt.dataroot and ("name" not in given or "dataroot" in given):
@@ -75,10 +54,7 @@ class TestOptions(BaseOptions):
         checkpoints = Path(opt.checkpoints_dir)
         if not given.keys() & {"name", "suffix"}:
             return files.find_run(checkpoints, opt.dataroot, default_name(opt.dataroot, self._trained(opt.model)))
-        if not (checkpoints / opt.name).is_dir():
-            raise UserError(
-                f"--name {opt.name}: --checkpoints_dir {checkpoints} has no such run: {files.which_runs(checkpoints)}"
-            )
+        files.require_run(checkpoints, opt.name)
         return str(opt.name)
 
     def _restored(self, checkpoints: Path, run: str, given: Mapping[str, Any]) -> dict[str, Any]:

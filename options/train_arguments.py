@@ -106,7 +106,7 @@ def add_step_options(parser: ScopedParser) -> None:
     )
     group.add_argument(
         "--accumulate",
-        type=number(int, least=1),
+        type=number(int, least=1, instead="use 1 for whole batches"),
         default=1,
         metavar="N",
         scope=TRAINING,
@@ -148,7 +148,7 @@ def add_start_options(parser: ScopedParser) -> None:
         "--init_from",
         metavar="RUN_OR_FILE",
         scope=START,
-        help="initialize a new run with the weights of a run, a folder or a .pth file",
+        help="initialize a new run with the weights of a run, with its network options too, of a folder or a .pth file",
     )
     group.add_argument(
         "--init_partial", action="store_true", scope=START, help="with --init_from: load only the weights that fit"
@@ -169,28 +169,34 @@ def add_start_options(parser: ScopedParser) -> None:
 def add_checkpoint_options(parser: ScopedParser) -> None:
     """When checkpoints and weights are saved."""
     group = parser.add_argument_group("checkpoints")
-    positive, minutes = number(int, least=1), number(float, above=0)
+    interval = number(int, least=0, instead="use 0 to switch it off")
+    minutes = number(float, above=0, instead="omit the option to switch it off")
     group.add_argument(
         "--save_latest_freq",
-        type=positive,
+        type=interval,
         default=5000,
         metavar="N",
         scope=DISPLAY,
-        help="save a checkpoint every N images",
+        help="save a checkpoint every N images; 0: only when weights are kept",
     )
     group.add_argument(
         "--save_every", type=minutes, metavar="MINUTES", scope=DISPLAY, help="also save one every so many minutes"
     )
     group.add_argument(
-        "--keep_checkpoints", type=positive, default=2, metavar="N", scope=DISPLAY, help="checkpoints to keep"
+        "--keep_checkpoints",
+        type=number(int, least=1),
+        default=2,
+        metavar="N",
+        scope=DISPLAY,
+        help="number of checkpoints to keep",
     )
     group.add_argument(
         "--save_epoch_freq",
-        type=positive,
+        type=interval,
         default=5,
         metavar="N",
         scope=DISPLAY,
-        help="keep the weights of every Nth epoch",
+        help="keep the weights of every Nth epoch; 0: only of the last",
     )
     group.add_argument(
         "--save_by_iter", action="store_true", scope=DISPLAY, help="keep the weights of each checkpoint, as iter_N"
@@ -207,9 +213,14 @@ def add_checkpoint_options(parser: ScopedParser) -> None:
 def add_monitor_options(parser: ScopedParser) -> None:
     """Losses on the console and images on the HTML page. Frequencies count images."""
     group = parser.add_argument_group("monitoring")
-    images = number(int, least=1)
+    images = number(int, least=0, instead="use 0 to switch it off")
     group.add_argument(
-        "--print_freq", type=images, default=100, metavar="N", scope=DISPLAY, help="print losses every N images"
+        "--print_freq",
+        type=images,
+        default=100,
+        metavar="N",
+        scope=DISPLAY,
+        help="print and log losses every N images; 0: never",
     )
     group.add_argument(
         "--update_html_freq",
@@ -217,7 +228,7 @@ def add_monitor_options(parser: ScopedParser) -> None:
         default=1000,
         metavar="N",
         scope=DISPLAY,
-        help="update the HTML page every N images",
+        help="update the HTML page every N images; 0: only at the end",
     )
     group.add_argument("--no_html", action="store_true", scope=DISPLAY, help="write no HTML page")
     group.add_argument(
@@ -241,11 +252,11 @@ def add_visdom_options(parser: ScopedParser) -> None:
     group.add_argument("--display_env", default="main", scope=DISPLAY, help="environment")
     group.add_argument(
         "--display_freq",
-        type=number(int, least=1),
+        type=number(int, least=0, instead="use 0 to switch it off"),
         default=400,
         metavar="N",
         scope=DISPLAY,
-        help="send images to live monitors every N images",
+        help="send images to live monitors every N images; 0: never",
     )
     group.add_argument(
         "--display_ncols",

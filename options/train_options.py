@@ -9,11 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from options.base_options import BaseOptions
+from options import files
+from options.base_options import TRAIN, BaseOptions
 from options.parser import OptionParser
 from options.train_arguments import add_train_options
-from util.arguments import OnResume, Scope
-from util.errors import UserError
+from util.arguments import NETWORK, TRAINING_NETWORK, OnResume, Scope
+from util.command import flag as with_value
+from util.command import script_command
+from util.errors import UserError, is_main_by_environment
+from util.runs.initial_source import find_source
 from util.runtime import torchrun_job
 
 EFFECTS = {
@@ -38,6 +42,7 @@ class TrainOptions(BaseOptions):
 
   # train another model, on larger batches
   python train.py --dataroot facades --model pix2pix --batch_size 4"""
+    differences: Sequence[str] = ()  # network options that differ from those of the run of --init_from
     dropped: frozenset[str] = frozenset()  # options of --config to ignore, as torchrun has restarted the run
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -59,28 +64,75 @@ class TrainOptions(BaseOptions):
         return {name: value for name, value in config.items() if name not in self.dropped}
 
     def _require_images(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
-        if not opt.dataroot:
-            raise UserError("--dataroot is required: the folder of your images, which contains trainA and trainB")
+        if opt.dataroot or (opt.continue_train and "name" in given and "dataroot" not in given):
+            return
+        if opt.continue_train:
+            raise UserError("--dataroot or --name is required: the folder of your images, or the run to resume")
+        raise UserError("--dataroot is required: the folder of your images, which contains trainA and trainB")
 
     def _run_to_restore(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> str | None:
+        if opt.continue_train and "dataroot" not in given:
+            files.require_run(Path(opt.checkpoints_dir), opt.name)
         return str(opt.name) if opt.continue_train else None
+
+    def _restored(self, checkpoints: Path, run: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        restored = super()._restored(checkpoints, run, given)
+        if "dataroot" not in given:
+            restored["dataroot"] = _nearest(restored.get("dataroot"), files.dataroot_of(checkpoints / run))
+        return restored
 
     def _is_restored(self, scope: Scope) -> bool:
         return scope.restored_on_resume
+
+    def _architecture_to_copy(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> dict[str, Any]:
+        if not opt.init_from:
+            return {}
+        folder = find_source(opt.init_from, Path(opt.checkpoints_dir))
+        copied = self._read_options(folder, given, lambda scope: scope in (NETWORK, TRAINING_NETWORK))
+        if "model" not in copied:  # another --model, which brings its own defaults
+            own, common = self._parser_for(opt.model, opt.dataset_mode), self._base_parser(add_help=False)
+            copied = {name: copied[name] for name in copied if own.get_default(name) == common.get_default(name)}
+        return copied
+
+    def _note_copies(
+        self,
+        opt: argparse.Namespace,
+        copied: Mapping[str, Any],
+        overridden: Mapping[str, Any],
+        without: argparse.Namespace,
+    ) -> None:
+        self.differences = [
+            f"--{name} {getattr(opt, name)} (the run has {value})" for name, value in overridden.items()
+        ]
+        new = [
+            f"--{name} {getattr(opt, name)}"
+            for name in sorted(copied.keys() & vars(opt).keys() - overridden.keys())
+            if getattr(opt, name) != getattr(without, name, None)
+        ]
+        if new and is_main_by_environment():
+            print(f"note: copied from --init_from {opt.init_from}: {', '.join(new)}", file=sys.stderr)
 
     def _check_changes(self, before: Mapping[str, Any], opt: argparse.Namespace, scopes: Mapping[str, Scope]) -> None:
         for name, value in before.items():
             flag, on_resume = f"--{name} {getattr(opt, name)}", scopes[name].on_resume
             if on_resume is OnResume.FIXED:
                 raise UserError(
-                    f"{flag}: the run has {value}, which can't change on resume: start a new run "
-                    f"(--init_from {opt.name} loads the weights that fit)"
+                    f"{flag}: the run has {value}, which can't change on resume: start a new run with the weights that "
+                    f"fit: {self._restart_command(opt)}"
                 )
             if on_resume is OnResume.NEEDS_FORCE and not opt.force:
                 raise UserError(f"{flag}: the run has {value}; add --force to resume it with other images")
             print(f"note: {flag} overrides the run's {value}{EFFECTS.get(on_resume, EFFECT)}", file=sys.stderr)
 
+    def _restart_command(self, opt: argparse.Namespace) -> str:
+        """The command that starts a new run with this command line's options and the weights of the run."""
+        kept = _without(self.argv, ("continue_train", "force", "name", "suffix", "dataroot"))
+        new = [*with_value("dataroot", opt.dataroot), *with_value("name", f"{opt.name}_new")]
+        return script_command(TRAIN, [*new, *kept, *with_value("init_from", opt.name), "--init_partial"])
+
     def _finish(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
+        if not opt.dataroot:
+            raise UserError(f"--dataroot is required: run {opt.name} does not record the images it was trained on")
         super()._finish(opt, given)
         if opt.seed is None:
             opt.seed = secrets.randbelow(2**31)
@@ -91,7 +143,10 @@ class TrainOptions(BaseOptions):
         if opt.force and not opt.continue_train:
             raise UserError("--force has an effect only with --continue_train")
         if opt.epoch != "latest" and not (opt.continue_train or opt.init_from):
-            raise UserError(f"--epoch {opt.epoch} has an effect only with --continue_train or --init_from RUN")
+            raise UserError(
+                f"--epoch {opt.epoch} has an effect only with --continue_train or --init_from RUN (the number of "
+                "epochs is --n_epochs plus --n_epochs_decay)"
+            )
         if opt.init_partial and not opt.init_from:
             raise UserError("--init_partial has an effect only with --init_from RUN_OR_FILE")
         last = opt.n_epochs + opt.n_epochs_decay
@@ -100,6 +155,14 @@ class TrainOptions(BaseOptions):
                 f"--epoch_count {opt.epoch_count} is after the last epoch, {last} (--n_epochs plus --n_epochs_decay): "
                 "there is nothing to train"
             )
+
+
+def _nearest(given: str | None, recorded: str | None) -> str | None:
+    """The dataroot of a run: as it was given, if that is still the same folder, or else as an absolute path."""
+    if not given or not recorded:
+        return given or recorded
+    moved = not Path(recorded).is_dir() and Path(given).is_dir()
+    return given if moved or str(Path(given).resolve()) == recorded else recorded
 
 
 def _without(argv: Sequence[str], names: Collection[str]) -> list[str]:

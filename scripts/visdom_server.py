@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from scripts.visdom_assets import Page
+from util.command import script_command
 from util.errors import UserError, run_main
 
 DOWNLOAD_SECONDS = 10.0  # the longest time that the start waits for the download of the page's assets
@@ -82,7 +83,7 @@ def complete(page: Page) -> None:
         print(
             "warning: visdom accepts curves and images, but its page stays blank: its assets could not be downloaded; "
             f"install them with `{page.npm_command()}` and "
-            "`python scripts/visdom_server.py --assets ~/visdom_page/node_modules`",
+            f"`{script_command('scripts/visdom_server.py', [])} --assets ~/visdom_page/node_modules`",
             file=sys.stderr,
             flush=True,
         )

@@ -140,8 +140,12 @@ def number(
     least: float = -math.inf,
     above: float = -math.inf,
     most: float = math.inf,
+    instead: str = "",
 ) -> Callable[[str], Any]:
-    """The type of an option that takes an int or a float. `least` and `most` are in its range, `above` is not."""
+    """The type of an option that takes an int or a float. `least` and `most` are in its range, `above` is not.
+
+    `instead` says what to use instead of 0, inf, all or none.
+    """
     bounds = [f"at least {least}"] if least > -math.inf else []
     bounds += [f"above {above}"] if above > -math.inf else []
     bounds += [f"at most {most}"] if most < math.inf else []
@@ -155,12 +159,34 @@ def number(
         except OverflowError as error:
             raise argparse.ArgumentTypeError("the number is too large") from error
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"must be {named}, not {text!r}") from error
+            hint = instead if text.lower() in ("inf", "all", "none", "off", "no", "-1") else _meant_number(kind, text)
+            raise argparse.ArgumentTypeError(_with_hint(f"must be {named}, not {text!r}", hint)) from error
         if not (least <= value <= most and value > above):
-            raise argparse.ArgumentTypeError(f"must be {wanted}, not {text}")
+            raise argparse.ArgumentTypeError(_with_hint(f"must be {wanted}, not {text}", instead if value <= 0 else ""))
         return value
 
     return parse
+
+
+def _with_hint(text: str, hint: str) -> str:
+    return f"{text}: {hint}" if hint else text
+
+
+def _meant_number(kind: type[int] | type[float], text: str) -> str:
+    """What to use instead of a text that is not a number, such as 0,0002, 256x256, 1e5 or 256px; empty if unknown."""
+    text = text.strip(" ,;").replace("\u2212", "-").replace("\u2013", "-")
+    size = re.fullmatch(r"(\d+) *([x*,\u00d7]) *(\d+)", text, re.IGNORECASE)
+    if size and (size[1] == size[3] or size[2] != ","):
+        return f"use one number for width and height{f', {size[1]}' if size[1] == size[3] else ''}"
+    if kind is float:
+        found = re.fullmatch(r"(-?\d*)[,.](\d+(?:e[+-]?\d+)?)|(\d+e-?\d+)", text, re.IGNORECASE)
+        return "use " + (found[3] or f"{found[1]}.{found[2]}") if found else ""
+    if re.fullmatch(r"\d{1,3}([,. ']\d{3})+", text):  # thousands
+        return "use " + re.sub(r"\D", "", text)
+    if re.fullmatch(r"\d+(\.\d+)?(e\+?\d)?", text, re.IGNORECASE) and float(text).is_integer():
+        return f"use {int(float(text))}"
+    found = re.fullmatch(r"(\d+)(k)|(\d+) *[a-z]+", text, re.IGNORECASE)
+    return "use " + (f"{found[1]}000" if found[2] else found[3]) if found else ""
 
 
 def with_values(opt: argparse.Namespace, **values: Any) -> argparse.Namespace:

@@ -58,6 +58,10 @@ class Registry:
     def _has_options_file(self, name: str) -> bool:
         return ":" not in name and (self.folder / f"{name}_options.py").is_file()
 
+    def all_options(self) -> list[Any]:
+        """The classes with the options of all listed names."""
+        return [self.options(name) for name in self.listed_names()]
+
     def _find_inside(self, name: str, kind: str) -> Any:
         if name not in self.names():
             raise UserError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,40 @@ def test_a_dataroot_that_is_empty(options: Options, tmp_path: Path) -> None:
     )
 
 
-def test_a_dataroot_that_holds_images(options: Options, two_domains: Path) -> None:
-    images = two_domains / "trainA"
+def test_a_dataroot_that_holds_images(options: Options, tmp_path: Path) -> None:
+    write_tiles(images := tmp_path / "flat", 1)
     assert complaint(options, images).startswith(
         f"--dataroot {images} contains images directly: put them into {images}/trainA and {images}/trainB"
+    )
+
+
+@pytest.mark.parametrize("given", ["tiles/trainA", "tiles/testB/", ".", "tile", "Tiles", "missing/../tile"])
+def test_a_dataroot_near_the_right_one(
+    given: str, options: Options, two_domains: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiles(tmp_path / "missing", 1)
+    monkeypatch.chdir(tmp_path)
+    match = re.search(r": use --dataroot (\S+)$", complaint(options, Path(given)))
+    assert match and Path(match[1]).resolve() == two_domains
+
+
+@pytest.mark.parametrize("given", ["pairs/train", "trainA"])
+def test_a_dataroot_near_the_right_one_for_pairs(
+    given: str, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiles(tmp_path / "pairs" / "train", 1)
+    write_tiles(tmp_path / "pairs" / "trainA", 1)
+    monkeypatch.chdir(tmp_path / ("pairs" if given == "trainA" else ""))
+    message = complaint(options, Path(given), "--dataset_mode", "aligned")
+    match = re.search(r": use --dataroot (\S+)$", message)
+    assert match and Path(match[1]).resolve() == tmp_path / "pairs"
+
+
+def test_folders_in_another_case(options: Options, tmp_path: Path) -> None:
+    for name in ("train_a", "TrainB"):
+        write_tiles(tmp_path / "other" / name, 1)
+    assert complaint(options, tmp_path / "other") == (
+        f"--dataroot {tmp_path / 'other'} contains TrainB and train_a: rename them to trainA and trainB"
     )
 
 

@@ -29,19 +29,19 @@ ENDINGS = ".png, .jpg, .jpeg, .jpe, .jfif, .webp, .bmp, .tif, .tiff, .ppm, .pgm,
 # Flags (after --dataroot tiles, unless they override it), and the error message; ~ is any text.
 TRAINING = {
     # Flags that do not exist, or have no value.
-    "--lambda_a 5": "unknown option --lambda_a; did you mean --lambda_A?",
-    "--n-epochs 5": "unknown option --n-epochs; did you mean --n_epochs?",
+    "--lambda_a 5": "--lambda_a 5 is written --lambda_A 5 here; type: ~ --lambda_A 5",
+    "--n-epochs 5": "--n-epochs 5 is written --n_epochs 5 here; type: ~ --n_epochs 5",
     "--n_epoch=5": "unknown option --n_epoch; did you mean --n_epochs?",
     "--wibble": "unknown option --wibble; --help lists all options",
-    "--name": "--name: expected one argument",
-    "horses": "unexpected argument 'horses': each value must follow its flag",
-    "--results_dir x": "unknown option --results_dir; ~",
+    "--name": "--name: a value must follow it (with an equals sign if it begins with a hyphen: --name=VALUE)",
+    "horses": "unexpected argument 'horses': each value must follow its flag, and --device takes one",
+    "--results_dir x": "--results_dir is an option of test.py, not of train.py",
     # Values out of range, or of another kind.
     "--lr 0": "--lr: must be above 0, not 0",
     "--lr fast": "--lr: must be a number, not 'fast'",
     "--lr nan": "--lr: must be a number, not 'nan'",
     "--n_epochs ten": "--n_epochs: must be an integer, not 'ten'",
-    "--n_epochs 1e2": "--n_epochs: must be an integer, not '1e2'",
+    "--n_epochs 1e2": "--n_epochs: must be an integer, not '1e2': use 100",
     f"--n_epochs 1{'0' * 400}": "--n_epochs: the number is too large",
     "--batch_size 0": "--batch_size: must be at least 1, not 0",
     "--batch_size 1.5": "--batch_size: must be an integer, not '1.5'",
@@ -51,21 +51,21 @@ TRAINING = {
     "--seed -3": "--seed: must be at least 0 and at most 2147483647, not -3",
     # Choices.
     "--netG resnet_50": "--netG: resnet_50 is unknown: choose one of resnet_9blocks, ~unet_128~",
-    "--direction A2B": "--direction: invalid choice: 'A2B' (choose from ~AtoB~BtoA~)",
+    "--direction C": "--direction: must be one of AtoB, BtoA, not 'C'",
     "--device tpu": "--device: must be auto, cpu, mps, cuda, or a GPU such as cuda:0, not 'tpu'",
     "--gpu_ids none": "--gpu_ids none: must be the number of a GPU, or -1 for the CPU",
     "--gpu_ids 0 --device cpu": "--gpu_ids 0 and --device cpu both choose the device: give only one",
-    "--model cyclegan": "--model cyclegan is unknown: choose one of ~cycle_gan, ~, or your own as package.module:Class",
+    "--model gan": "--model gan is unknown: choose one of ~cycle_gan, ~, or your own as package.module:Class",
     "--model my_package.mine:Model": "--model my_package.mine:Model: no module my_package is found in this folder or "
     "on PYTHONPATH",
     "--model json:Model": "--model json:Model: module json has no Model",
     "--model json:JSONDecoder": "--model json:JSONDecoder: <class 'json.decoder.JSONDecoder'> is not a subclass of "
     "models.BaseModel",
     "--model test": "--model test can't be trained: it only translates, with test.py",
-    "--dataset_mode unpaired": "--dataset_mode unpaired is unknown: choose one of aligned, ~single, unaligned, or "
+    "--dataset_mode mixed": "--dataset_mode mixed is unknown: choose one of aligned, ~single, unaligned, or "
     "your own as package.module:Class",
-    "--cache memory": "--cache: invalid choice: 'memory' (choose from ~none~ram~disk~)",
-    "--translate A": "unknown option --translate; ~",
+    "--cache tape": "--cache: must be one of none, ram, disk, not 'tape'",
+    "--translate A": "--translate is an option of test.py, not of train.py",
     # Options that do not go together.
     "--load_size 128": "--load_size 128 is smaller than --crop_size 256, so --preprocess resize_and_crop can't crop: "
     "use --load_size 256 or larger",
@@ -120,7 +120,7 @@ TRAINING = {
     "of lightness and 2 of color: use --input_nc 1 and --output_nc 2",
     "--model colorization": "--dataroot tiles contains testA, testB, trainA, trainB: expected train in it (see "
     "--phase)",
-    "--augment flips": "--augment: invalid choice: 'flips' (choose from ~none~basic~diffaug~)",
+    "--augment flips": "--augment: must be one of none, basic, diffaug, not 'flips'",
     "--model template --dataset_mode template --input_nc 1 --lambda_near 0": "--input_nc 1 and --output_nc 3 must be "
     "equal: A is made of B",
     "--model pix2pix --lambda_L1 0 --lambda_GAN 0": "--lambda_L1 and --lambda_GAN are both 0: there is nothing to "
@@ -152,7 +152,8 @@ TRAINING = {
     "ResNet, such as --netG resnet_9blocks",
     "--model cut --output_nc 1": "--lambda_NCE 1.0 needs equal channel counts, not --input_nc 3 and --output_nc 1: use "
     "--lambda_NCE 0",
-    "--model cut --CUT_mode FasterCUT": "--CUT_mode: invalid choice: 'FasterCUT' (choose from ~CUT~FastCUT~)",
+    "--model cut --CUT_mode FasterCUT": "--CUT_mode: must be one of CUT, FastCUT, not 'FasterCUT'; "
+    "did you mean FastCUT?",
     "--model cut --nce_idt maybe": "--nce_idt: must be True or False, not 'maybe'",
     "--model cut --config cut.yaml": "--config cut.yaml: nce_idt: must be True or False, not 'perhaps'",
     "--model cut --nce_T 0": "--nce_T: must be above 0, not 0",
@@ -196,14 +197,15 @@ TRAINING = {
     "replace it, or --name for a different folder",
     "--name new --continue_train": "--continue_train: checkpoints/new has no checkpoint; omit the flag to start a "
     "new run",
-    "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: check --epoch, "
-    "and for test.py --model and --model_suffix; the folder has latest_net_D_A.pth, latest_net_D_B.pth, "
-    "latest_net_G_A.pth, latest_net_G_B.pth",
+    "--name mine --continue_train --epoch 7": "checkpoints/mine/7_net_G_A.pth is missing: the folder has "
+    "--epoch latest",
     "--name mine --continue_train --ngf 2": "--ngf 2: the run has 1, which can't change on resume: start a new run "
-    "(--init_from mine loads the weights that fit)",
+    "with the weights that fit: python ~train.py --dataroot tiles --name mine_new --ngf 2 --init_from mine "
+    "--init_partial",
     "--name mine --continue_train --direction BtoA": "--direction BtoA: the run has AtoB; add --force to resume it "
     "with other images",
-    "--epoch 5 --name new": "--epoch 5 has an effect only with --continue_train or --init_from RUN",
+    "--epoch 5 --name new": "--epoch 5 has an effect only with --continue_train or --init_from RUN (the number of "
+    "epochs is --n_epochs plus --n_epochs_decay)",
     "--name mine --continue_train --dataroot others": "--dataroot others differs from the dataset that the run was "
     "trained on: trainB had 1 images with ~ bytes in total, and now has 2 with ~ bytes; restore it, or resume with the "
     "changed dataset by --force",
@@ -213,6 +215,8 @@ TRAINING = {
     "--init_partial": "--init_partial has an effect only with --init_from RUN_OR_FILE",
     "--name new --init_from nothing": "--init_from nothing is neither a run in --checkpoints_dir checkpoints nor a "
     "folder nor a file",
+    "--name new --init_from mine --epoch 9": "--init_from mine: checkpoints/mine has none of 9_net_G_A.pth, ~; the "
+    "folder has --epoch latest",
     "--name new --init_from tiles": "--init_from tiles: tiles has none of latest_net_G_A.pth, latest_net_G_B.pth, "
     "latest_net_D_A.pth, latest_net_D_B.pth",
     "--name new --init_from checkpoints/bare/latest_net_G.pth": "--init_from checkpoints/bare/latest_net_G.pth: the "
@@ -221,10 +225,15 @@ TRAINING = {
     "--name new --netG resnet_6blocks --init_from checkpoints/mine/latest_net_G_A.pth": "--init_from "
     "checkpoints/mine/latest_net_G_A.pth fits only partly (netG_A: ~ parameters from "
     "checkpoints/mine/latest_net_G_A.pth; netG_B: no file; ~): add --init_partial to load what fits",
-    "--name new --norm batch --init_from mine": "--init_from mine fits only partly (netG_A: ~ missing, ~",
+    "--name new --norm batch --init_from mine": "--init_from mine fits only partly (netG_A: ~ missing, ~): the "
+    "networks differ by --norm batch (the run has instance): remove that, or add --init_partial to load what fits",
+    "--name new --init_from mine --model pix2pix --dataroot joined": "--init_from mine: checkpoints/mine has none of "
+    "latest_net_G.pth, ~; the folder has weights of D_A, D_B, G_A, G_B, of another --model",
+    "--continue_train --dataroot ''": "--dataroot or --name is required: the folder of your images, or the run to "
+    "resume",
     "--epoch ../../x": "--epoch: must be usable in a file name, without / or \\, not '../../x'",
     "--phase ../x": "--phase: must be usable in a file name, without / or \\, not '../x'",
-    "--time_limit 0": "--time_limit: must be above 0, not 0",
+    "--time_limit 0": "--time_limit: must be above 0, not 0: omit the option to switch it off",
     "--name mine --continue_train --lambda_GAN 0": "checkpoints/mine/latest_state.pt has other networks than this "
     "run (net_D_A, net_D_B): resume with the network options the run was started with",
     "--name cut_off --continue_train": "checkpoints/cut_off/latest_state.pt is damaged (its SHA-256 sum does not "
@@ -242,10 +251,10 @@ TESTING = {
     "--model dcgan generates them from noise: use --dataset_mode latent",
     "--name mine --dataset_mode latent": "--dataset_mode latent is for models that turn noise into images, such as "
     "dcgan, not for --model cycle_gan",
-    "--lambda_A 5 --name mine": "unknown option --lambda_A; ~",
-    "--name mine --translate C": "--translate: invalid choice: 'C' (choose from ~both~A~B~)",
+    "--lambda_A 5 --name mine": "--lambda_A is an option of train.py, not of test.py",
+    "--name mine --translate C": "--translate: must be one of both, A, B, not 'C'",
     "--name mine --model test --model_suffix _A --translate A": "--translate is an option of --model cycle_gan, not ~",
-    "--num_test 0": "--num_test: must be at least 1, not 0",
+    "--num_test 0": "--num_test: must be at least 1, not 0: use a large number for all images, such as 1000000",
     "--aspect_ratio 0": "--aspect_ratio: must be above 0, not 0",
     "--checkpoints_dir none": "no run in --checkpoints_dir none was trained on --dataroot tiles: there are no runs "
     "yet, so train first",
@@ -263,7 +272,8 @@ TESTING = {
     "--name mine --load_iter 2000": "checkpoints/mine/iter_2000_net_G_A.pth is missing: ~",
     "--name mine --model test --model_suffix /../x": "--model_suffix: must be usable in a file name, without / or "
     "\\, not '/../x'",
-    "--name mine --model test": "checkpoints/mine/latest_net_G.pth is missing: ~",
+    "--name mine --model test": "checkpoints/mine/latest_net_G.pth is missing: the folder has weights of D_A, D_B, "
+    "G_A, G_B: add --model_suffix _A or --model_suffix _B",
     "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 missing, "
     "4 unknown and 2 differently shaped parameters (for example model.~); use the --netG, --ngf, --norm, "
     "--no_dropout and channels it was trained with",
@@ -361,12 +371,13 @@ def write_runs() -> None:
 
 def prepare_training(argv: list[str]) -> None:
     """Do what train.py does before its first step."""
-    opt = TrainOptions().parse(argv)
+    options = TrainOptions()
+    opt = options.parse(argv)
     dataset = create_dataset(opt)
     model = create_model(opt)
     model.setup(opt)
     if opt.init_from:
-        load_initial_weights(model.networks(), opt)
+        load_initial_weights(model.networks(), opt, options.differences)
     Run(opt).attach(model, dataset)
 
 
@@ -429,7 +440,7 @@ def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("train.py --dataroot tiles --lambda_a 5", TRAINING["--lambda_a 5"]),
+        ("train.py --dataroot tiles --wibble", TRAINING["--wibble"]),
         ("train.py", TRAINING["--dataroot ''"]),
         ("train.py --dataroot nowhere --name another", TRAINING["--dataroot nowhere"]),
         ("test.py --dataroot tiles --name lost", TESTING["--name lost"]),

@@ -18,6 +18,7 @@ import pytest
 from data.transforms import Transform
 from models import MODELS
 from options import TestOptions, TrainOptions
+from util.command import script_command
 from util.errors import UserError
 from util.stage import Stage
 
@@ -553,7 +554,11 @@ def test_gpu_ids_set_the_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--gpu_ids", "0").device == "cuda:0"
     assert capsys.readouterr().err == ""
     assert train("--gpu_ids", "2,3").device == "cuda:2"
-    assert capsys.readouterr().err == "note: --gpu_ids names several GPUs, and only GPU 2 is used\n"
+    script = shlex.split(script_command("train.py", []))[1]
+    assert capsys.readouterr().err == (
+        "note: only GPU 2 is used; to use all: CUDA_VISIBLE_DEVICES=2,3 torchrun --nproc_per_node=2 "
+        f"{script} --dataroot photos\n"
+    )
 
 
 def test_load_iter_sets_the_epoch() -> None:

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image, ImageDraw, ImageOps
 
+from util.command import script_command
 from util.errors import UserError
 from util.monitors.base import loss_values, print_line
 
@@ -181,7 +182,7 @@ class VisdomMonitor:
         self._has_warned = True
         reason = error.reason if type(error) is urllib.error.URLError else error
         if isinstance(reason, ConnectionRefusedError):
-            start = f"python scripts/visdom_server.py --port {self._server.port}"
+            start = script_command("scripts/visdom_server.py", ["--port", str(self._server.port)])
             self._print_message(f"note: no visdom server at {self._server.url} (to start one: {start})")
         else:
             self._print_message(f"visdom: sending to {self._server.url} failed ({reason}); will keep trying")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from util.command import flag as with_value
+from util.command import script_command
 from util.monitors.base import print_line
 from util.runs.checkpoint import Checkpoint, Stateful
 from util.runs.progress import Progress
@@ -84,23 +85,23 @@ class BaseRun(ABC):
 
     def resume_command(self) -> str:
         """The command that resumes this run, quoted for a shell."""
-        local_processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
-        program = ["python"] if local_processes == "1" else ["torchrun", f"--nproc_per_node={local_processes}"]
-        return self._command(*program, "train.py", "--continue_train")
+        return self._command("train.py", ["--continue_train"], int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def test_command(self) -> str:
         """The command that translates a test set with this run, quoted for a shell."""
-        return self._command("python", "test.py")
+        phases = {entry.name.rstrip("AB") for entry in Path(self.opt.dataroot).glob("*")}
+        only_training = self.opt.phase in phases and "test" not in phases
+        return self._command("test.py", ["--phase", self.opt.phase] if only_training else [])
 
-    def _command(self, *program: str) -> str:
+    def _command(self, script: str, flags: Sequence[str], processes: int = 1) -> str:
         opt = self.opt
-        command = [*program, "--dataroot", opt.dataroot, "--name", opt.name]
+        arguments = [*flags, *with_value("dataroot", opt.dataroot), *with_value("name", opt.name)]
         # Options that a run does not restore, where they are not the default.
         if opt.checkpoints_dir != "./checkpoints":
-            command += ["--checkpoints_dir", opt.checkpoints_dir]
+            arguments += with_value("checkpoints_dir", opt.checkpoints_dir)
         if opt.device != "auto":
-            command += ["--device", opt.device]
-        return shlex.join(command)
+            arguments += ["--device", opt.device]
+        return script_command(script, arguments, processes)
 
     # Restoring.
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from util.command import flag, script_command
 from util.errors import UserError
 from util.files import atomic_write, json_sum, sha256
 
@@ -49,9 +50,11 @@ def read_files(folder: Path, names: Collection[str]) -> dict[str, bytes]:
         if not wrong:
             return contents
         damaged = wrong[0]
+    where = [*flag("name", folder.name), *flag("checkpoints_dir", folder.parent)]
+    command = script_command("train.py", ["--continue_train", *where])
     raise UserError(
         f"{folder / damaged} does not match its SHA-256 sum in {MANIFEST} (a save was interrupted, or the file is "
-        f"damaged): train.py --continue_train rewrites the latest weights; {REMEDY}"
+        f"damaged): `{command}` rewrites the latest weights; {REMEDY}"
     )
 
 

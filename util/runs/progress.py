@@ -32,8 +32,12 @@ class Progress:
         self.last_count = images
 
     def due(self, every: int) -> bool:
-        """Whether the last step passed a multiple of `every` images."""
-        return self.images // every > (self.images - self.last_count) // every
+        """Whether the last step passed a multiple of `every` images; never for 0."""
+        return every > 0 and self.images // every > (self.images - self.last_count) // every
+
+    def ended(self, every: int) -> bool:
+        """Whether the number of epochs that ended is a multiple of `every`; never for 0."""
+        return every > 0 and (self.epoch - 1) % every == 0
 
     def end_epoch(self) -> None:
         """Start the next epoch."""

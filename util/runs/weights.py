@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
@@ -79,7 +80,7 @@ def read_weights(paths: Collection[Path]) -> dict[Path, dict[str, Tensor]]:
     """
     for path in paths:
         if not path.is_file():
-            raise UserError(f"{path} is missing: {_remedy(path.parent)}")
+            raise UserError(f"{path} is missing: {_remedy(path)}")
     found = {}
     contents = manifest.read_files(next(iter(paths)).parent, [path.name for path in paths])
     for path in paths:
@@ -92,13 +93,34 @@ def read_weights(paths: Collection[Path]) -> dict[Path, dict[str, Tensor]]:
     return found
 
 
-def _remedy(folder: Path) -> str:
+def _remedy(path: Path) -> str:
     """The end of a message about missing weights: what to do."""
-    others = sorted((path.name for path in folder.glob("*_net_*.pth")), key=lambda name: (name[0].isdigit(), name))
-    if not others:
+    saved = [file.stem.partition("_net_")[::2] for file in path.parent.glob("*_net_*.pth")]
+    if not saved:
         return "train first, or check --name, --epoch and --checkpoints_dir"
-    shown = ", ".join(others[:12]) + (", ..." if len(others) > 12 else "")
-    return f"check --epoch, and for test.py --model and --model_suffix; the folder has {shown}"
+    network = path.stem.partition("_net_")[2]
+    if epochs := {epoch for epoch, name in saved if name == network}:
+        return f"the folder has {list_epochs(epochs)}"
+    names = sorted({name for _, name in saved})
+    suffixes = [name.removeprefix(network) for name in names if name.startswith(f"{network}_")]
+    remedy = f"add --model_suffix {' or --model_suffix '.join(suffixes)}" if suffixes else "check --model"
+    return f"the folder has weights of {', '.join(names)}: {remedy}"
+
+
+def list_epochs(epochs: Collection[str]) -> str:
+    """The epochs and iterations whose weights were saved, and how to choose one."""
+    numbers = sorted(int(epoch) for epoch in epochs if epoch.isdecimal())
+    others = sorted(epoch for epoch in epochs if not epoch.isdecimal() and not epoch.startswith("iter_"))
+    iterations = sorted(int(epoch[5:]) for epoch in epochs if re.fullmatch(r"iter_\d+", epoch))
+    found = [f"--epoch {_shortened([*others, *numbers])}"] if others or numbers else []
+    found += [f"--load_iter {_shortened(iterations)}"] if iterations else []
+    return " and ".join(found)
+
+
+def _shortened(values: Sequence[object]) -> str:
+    """At most 30 values as text, the middle ones left out."""
+    texts = [str(value) for value in values]
+    return ", ".join(texts if len(texts) <= 30 else [*texts[:15], "...", *texts[-14:]])
 
 
 @dataclass

@@ -1,0 +1,31 @@
+"""Commands that messages print: they can be pasted into the shell that the program was started from."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def script_command(script: str, arguments: Sequence[str], processes: int = 1) -> str:
+    """The command that starts a script of this repository from the working folder, quoted for a shell."""
+    in_working_folder = Path.cwd() == ROOT
+    program = ["python"] if processes == 1 else ["torchrun", f"--nproc_per_node={processes}"]
+    return shlex.join([*program, script if in_working_folder else _shorter(ROOT / script), *arguments])
+
+
+def flag(name: str, value: object) -> list[str]:
+    """An option and its value; with an equals sign if the value would be taken for an option itself."""
+    text = str(value)
+    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+
+
+def _shorter(path: Path) -> str:
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # on another drive of Windows
+        return str(path)
+    return min(relative, str(path), key=len)
