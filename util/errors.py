@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from util.runtime.output import protect_output
+
 
 class UserError(ValueError):
     """A user's mistake: one sentence with the option or file, its value and the remedy."""
@@ -34,11 +36,12 @@ class ProcessLost(RuntimeError):
 
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:
-    """Run a program's main function and exit with what it returns.
+    """Run a program's main function and exit with what it returns. Output that fails does not matter.
 
     The exit code is 2 for a UserError, 1 for a diverged training or an OSError (a full disk), 130 for Ctrl-C; the
     message goes to stderr, without a traceback.
     """
+    protect_output()
     try:
         code = main() or 0
         if processes := sys.modules.get("util.runtime.processes"):  # not imported before torch is needed
