@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from data.fingerprint import difference
 from models import MODELS
 from options import files
 from options.common_arguments import add_common_options
-from options.parser import HelpFormatter, OptionParser
+from options.parser import HelpFormatter, OptionParser, without_options
 from util import monitors
 from util.arguments import Scope
 from util.errors import UserError
@@ -71,10 +72,37 @@ class BaseOptions:
             before = {name: restored[name] for name in sorted(overridden) if restored[name] != getattr(opt, name)}
             self._check_changes(before, opt, parser.scopes())
         _set_name(opt)
+        self._set_device(opt, given, argv)
         self._finish(opt, given)
         for registry, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
             registry.options(name).finish_options(opt, self.is_train)
         return opt
+
+    def _set_device(self, opt: argparse.Namespace, given: Mapping[str, Any], argv: Sequence[str]) -> None:
+        """Set --device from --gpu_ids, the flag of other CycleGAN code; several GPUs need torchrun."""
+        if opt.gpu_ids is None:
+            return
+        if "device" in given:
+            raise UserError(f"--gpu_ids {opt.gpu_ids} and --device {opt.device} both choose the device: give only one")
+        ids = [part.strip() for part in opt.gpu_ids.split(",") if part.strip()]
+        if not re.fullmatch(r"-1|\d+(,\d+)*", ",".join(ids)):
+            raise UserError(f"--gpu_ids {opt.gpu_ids}: must be the number of a GPU, or -1 for the CPU")
+        opt.device, opt.gpu_ids = ("cpu" if ids == ["-1"] else f"cuda:{ids[0]}"), None
+        if len(ids) > 1:
+            print(
+                f"note: --gpu_ids names {len(ids)} GPUs, and one process uses only GPU {ids[0]}; to use all of them: "
+                f"{self._torchrun_command(ids, opt, argv)}",
+                file=sys.stderr,
+            )
+
+    def _torchrun_command(self, ids: Sequence[str], opt: argparse.Namespace, argv: Sequence[str]) -> str:
+        """This command with a process for each of these GPUs, quoted for a shell."""
+        program = "train.py" if self.is_train else "test.py"
+        command = ["torchrun", f"--nproc_per_node={len(ids)}", program, *without_options(argv, {"gpu_ids"})]
+        if self.is_train and opt.batch_size < len(ids):  # the GPUs share a batch
+            command = [*without_options(command, {"batch_size"}), "--batch_size", str(len(ids))]
+        is_first = list(ids) == [str(number) for number in range(len(ids))]
+        return ("" if is_first else f"CUDA_VISIBLE_DEVICES={','.join(ids)} ") + shlex.join(command)
 
     def describe(self, opt: argparse.Namespace) -> str:
         """The options as text, one a line, with the default of each that differs from it."""
@@ -227,7 +255,6 @@ class BaseOptions:
         """Set the options that follow from others, and check combinations that belong to no single model."""
         if opt.load_iter > 0:
             opt.epoch = f"iter_{opt.load_iter}"
-        _set_device(opt, given)
         if opt.use_wandb and find_spec("wandb") is None:
             raise UserError("--use_wandb: the package wandb is not installed; pip install wandb")
         if getattr(opt, "use_tensorboard", False) and find_spec("tensorboard") is None:
@@ -265,17 +292,3 @@ def _set_name(opt: argparse.Namespace) -> None:
         opt.suffix = ""
     if re.search(r"(^|[/\\])\.\.?([/\\]|$)|^[/\\]|^$|[\x00-\x1f]", opt.name):
         raise UserError(f"--name {opt.name!r} does not name a folder inside --checkpoints_dir {opt.checkpoints_dir}")
-
-
-def _set_device(opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
-    """Set --device from --gpu_ids, the flag of other CycleGAN code."""
-    if opt.gpu_ids is None:
-        return
-    if "device" in given:
-        raise UserError(f"--gpu_ids {opt.gpu_ids} and --device {opt.device} both choose the device: give only one")
-    first, *others = [part.strip() for part in opt.gpu_ids.split(",")]
-    if not re.fullmatch(r"-1|\d+", first):
-        raise UserError(f"--gpu_ids {opt.gpu_ids}: must be the number of a GPU, or -1 for the CPU")
-    opt.device, opt.gpu_ids = ("cpu" if first == "-1" else f"cuda:{first}"), None
-    if others:
-        print(f"note: --gpu_ids names several GPUs, and only GPU {first} is used", file=sys.stderr)

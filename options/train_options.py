@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from options.base_options import BaseOptions
-from options.parser import OptionParser
+from options.parser import OptionParser, without_options
 from options.train_arguments import add_train_options
 from util.arguments import OnResume, Scope
 from util.errors import UserError
@@ -49,7 +49,7 @@ class TrainOptions(BaseOptions):
         print(f"restarted by torchrun: resuming {opt.name}", file=sys.stderr)
         scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
         self.dropped = frozenset(name for name, scope in scopes.items() if scope.new_run_only)
-        return super().parse([*_without(argv, self.dropped), "--continue_train"])
+        return super().parse([*without_options(argv, self.dropped), "--continue_train"])
 
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
@@ -100,13 +100,3 @@ class TrainOptions(BaseOptions):
                 f"--epoch_count {opt.epoch_count} is after the last epoch, {last} (--n_epochs plus --n_epochs_decay): "
                 "there is nothing to train"
             )
-
-
-def _without(argv: Sequence[str], names: Collection[str]) -> list[str]:
-    """A command line without the options of these names and their values."""
-    flags = {f"--{name}" for name in names}
-    kept, skipping = [], False
-    for text in argv:
-        skipping = text.split("=")[0] in flags if text.startswith("--") else skipping
-        kept += [] if skipping else [text]
-    return kept

@@ -545,8 +545,20 @@ def test_gpu_ids_set_the_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--gpu_ids", "-1").device == "cpu"
     assert train("--gpu_ids", "0").device == "cuda:0"
     assert capsys.readouterr().err == ""
-    assert train("--gpu_ids", "2,3").device == "cuda:2"
-    assert capsys.readouterr().err == "note: --gpu_ids names several GPUs, and only GPU 2 is used\n"
+
+
+def test_several_gpu_ids_print_the_command_that_uses_them(capsys: pytest.CaptureFixture[str]) -> None:
+    start = "note: --gpu_ids names 2 GPUs, and one process uses only GPU {}; to use all of them: "
+    flags = ["--name", "my run", "--batch_size", "4"]
+    assert train("--gpu_ids", "2,3", *flags).device == "cuda:2"
+    printed = capsys.readouterr().err
+    assert printed.startswith(start.format(2) + "CUDA_VISIBLE_DEVICES=2,3 torchrun --nproc_per_node=2 train.py ")
+    assert printed.endswith(" --name 'my run' --batch_size 4\n") and "--gpu_ids" not in printed.split("torchrun")[1]
+    assert train("--batch_size=1", "--gpu_ids=0,1", "--name", "x").device == "cuda:0"
+    printed = capsys.readouterr().err
+    assert printed.startswith(start.format(0) + "torchrun ") and printed.endswith(" --name x --batch_size 2\n")
+    command = shlex.split(printed.split("to use all of them: ")[1])
+    assert TrainOptions().parse(command[command.index("train.py") + 1 :]).batch_size == 2
 
 
 def test_load_iter_sets_the_epoch() -> None:

@@ -86,7 +86,8 @@ class BaseRun(ABC):
         """The command that resumes this run, quoted for a shell."""
         local_processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
         program = ["python"] if local_processes == "1" else ["torchrun", f"--nproc_per_node={local_processes}"]
-        return self._command(*program, "train.py", "--continue_train")
+        flags = ["--continue_train", *(["--no_lock"] if self.opt.no_lock else [])]
+        return self._command(*program, "train.py", *flags)
 
     def test_command(self) -> str:
         """The command that translates a test set with this run, quoted for a shell."""
