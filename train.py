@@ -69,8 +69,8 @@ def main() -> int:
 
 
 LESS_MEMORY = (
-    "use a smaller --crop_size or --batch_size, --grad_checkpoint, --accumulate (micro-batches) or --precision bf16; the "
-    "last checkpoint is intact, and --continue_train resumes from it"
+    "use a smaller --crop_size or --batch_size, --grad_checkpoint, --accumulate (micro-batches) or --precision bf16; "
+    "the last checkpoint is intact, and --continue_train resumes from it"
 )
 
 if __name__ == "__main__":

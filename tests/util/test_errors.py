@@ -32,9 +32,9 @@ def raising(error: BaseException) -> Callable[[], NoReturn]:
         (raising(UserError("--lr 0 is wrong")), 2, "error: --lr 0 is wrong\n"),
         (raising(TrainingDiverged("G_A = nan")), 1, "error: training: G_A = nan; training stopped"),
         (
-            raising(OSError(28, "No space left on device", "a.pt")),
+            raising(OSError(28, "No space left", "a.pt")),
             1,
-            "error: [Errno 28] No space left on device: 'a.pt'\n",
+            "error: [Errno 28] No space left: 'a.pt'\n",
         ),
         (raising(KeyboardInterrupt()), 130, "interrupted\n"),
     ],
@@ -60,12 +60,8 @@ def allocate_too_much() -> None:
     torch.empty(2**50, dtype=torch.uint8)  # more than any address space
 
 
-CUDA = (
-    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 7.79 GiB of which 4.00 MiB is free."
-)
-CPU = (
-    "[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 bytes."
-)
+CUDA = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 7.79 GiB of which 4.00 MiB is"
+CPU = "[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 bytes"
 
 
 @pytest.mark.parametrize(

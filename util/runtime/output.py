@@ -60,7 +60,7 @@ def _protected(stream: io.TextIOWrapper) -> io.TextIOWrapper:
         stream.flush()
     raw = _UnfailingRaw(_raw(stream))
     return io.TextIOWrapper(
-        io.BufferedWriter(raw) if isinstance(stream.buffer, io.BufferedWriter) else raw,  # type: ignore[arg-type]
+        io.BufferedWriter(raw) if isinstance(stream.buffer, io.BufferedWriter) else raw,
         encoding=stream.encoding,
         errors="backslashreplace" if stream.errors in ("strict", "surrogateescape") else stream.errors,
         line_buffering=stream.line_buffering,
