@@ -70,7 +70,7 @@ def main() -> int:
 
 LESS_MEMORY = (
     "use a smaller --crop_size or --batch_size, --grad_checkpoint, --accumulate (micro-batches) or --precision bf16; "
-    "the last checkpoint is intact, and --continue_train resumes from it"
+    "checkpoints saved so far are intact, and --continue_train resumes from the last"
 )
 
 if __name__ == "__main__":
