@@ -88,7 +88,7 @@ def to_disk(file: BinaryIO) -> None:
     except OSError as error:
         if error.errno not in MISSING_SYNC:
             raise
-        _warn_unsafe("sync files (fsync)", Path(str(file.name)).parent, error, POWER_CUT)
+        _warn_unsafe("fsync files", Path(str(file.name)).parent, error, POWER_CUT)
 
 
 def folder_to_disk(folder: Path) -> None:
@@ -104,7 +104,7 @@ def folder_to_disk(folder: Path) -> None:
     except OSError as error:
         if error.errno in DATA_LOST or not folder.is_dir():
             raise
-        _warn_unsafe("sync folders (fsync)", folder, error, POWER_CUT)
+        _warn_unsafe("fsync folders", folder, error, POWER_CUT)
 
 
 def _warn_unsafe(operation: str, folder: Path, error: OSError, consequence: str) -> None:

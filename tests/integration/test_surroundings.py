@@ -91,5 +91,5 @@ def test_a_file_system_without_sync_and_locks(train: Command, tmp_path: Path) ->
     assert "use --no_lock" in refused
     printed = train("--name", "run", "--no_lock", "--n_epochs", 2, "--save_epoch_freq", 1).stderr
     assert set(saved(tmp_path / "checkpoints" / "run")) == {*SAVED, "latest_state.1.pt"}
-    assert printed.count("can't sync files (fsync) (EOPNOTSUPP, Operation not supported)") == 1, printed
-    assert printed.count("can't sync folders (fsync)") == 1
+    assert printed.count("can't fsync files (") == 1, printed
+    assert printed.count("can't fsync folders (") == 1

@@ -74,7 +74,7 @@ def test_a_file_system_without_sync_is_reported_once(
     assert (tmp_path / "file").read_text() == "new"
     printed = capsys.readouterr().err.splitlines()
     assert [line[: line.index("(")].strip() for line in printed] == [
-        f"warning: the file system of {tmp_path} can't sync {what}" for what in ("files", "folders")
+        f"warning: the file system of {tmp_path} can't fsync {what}" for what in ("files", "folders")
     ]
     assert all(f"({errno.errorcode[number]}, {os.strerror(number)})" in line for line in printed)
 
@@ -97,7 +97,7 @@ def test_a_folder_that_cannot_be_opened_is_not_synced(
     monkeypatch.setattr(os, "open", refuse(number))
     files.folder_to_disk(tmp_path)
     monkeypatch.undo()
-    assert f"warning: the file system of {tmp_path} can't sync folders" in capsys.readouterr().err
+    assert f"warning: the file system of {tmp_path} can't fsync folders" in capsys.readouterr().err
 
 
 def test_a_file_system_without_renaming_gets_a_copy(
