@@ -38,7 +38,9 @@ class ProcessLost(RuntimeError):
 
 
 # What torch says about memory on CPUs (Linux, Windows), on GPUs and in their libraries.
-OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can(?:'|no)t allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
 
 
 def run_main(main: Callable[[], int | None], less_memory: str = "use smaller batches or images") -> NoReturn:
