@@ -49,5 +49,10 @@ def main() -> int:
     return stop.exit_code if evaluation.interrupted else 0
 
 
+LESS_MEMORY = (
+    "use --batch_size 1, smaller images (--load_size, --crop_size), --precision bf16, --no_reconstruction with "
+    "--model cycle_gan, or --device cpu"
+)
+
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, LESS_MEMORY)

@@ -68,5 +68,10 @@ def main() -> int:
     return 0
 
 
+LESS_MEMORY = (
+    "use a smaller --crop_size or --batch_size, --grad_checkpoint, --accumulate (micro-batches) or --precision bf16; "
+    "checkpoints saved so far are intact, and --continue_train resumes from the last"
+)
+
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, LESS_MEMORY)

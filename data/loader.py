@@ -61,7 +61,7 @@ class Loader:
             batch_sampler=self.batches,
             num_workers=num_workers,
             collate_fn=collate,
-            worker_init_fn=workers.ignore_signals,
+            worker_init_fn=workers.start_worker,
             persistent_workers=num_workers > 0,
             timeout=workers.CHECK_INTERVAL if num_workers else 0,
             prefetch_factor=workers.PREFETCH if num_workers else None,

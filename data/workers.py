@@ -10,14 +10,18 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from util.runtime.output import protect_output
+from util.runtime.stop_signal import STOP_SIGNALS
+
 MAX_WAIT = 300  # seconds for a batch; then the worker counts as hanging, for example because shared memory is full
 CHECK_INTERVAL = 5  # seconds of waiting after which torch checks whether its workers are alive
 PREFETCH = 4  # batches that a worker loads in advance, since decoding times vary
 
 
-def ignore_signals(worker: int) -> None:
-    """The first call in a worker: Ctrl-C and SIGTERM are for the main process, which saves before it ends them."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+def start_worker(worker: int) -> None:
+    """The first call in a worker: signals are for the main process, which saves before it ends its workers."""
+    protect_output()
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -125,3 +125,13 @@ def _convert(action: argparse.Action, value: Any) -> Any:
     if action.choices is not None and converted not in action.choices:
         raise ValueError(_choose(action.choices, value))
     return converted
+
+
+def without_options(argv: Sequence[str], names: Collection[str]) -> list[str]:
+    """A command line without the options of these names and their values."""
+    flags = {f"--{name}" for name in names}
+    kept, skipping = [], False
+    for text in argv:
+        skipping = text.split("=")[0] in flags if text.startswith("--") else skipping
+        kept += [] if skipping else [text]
+    return kept

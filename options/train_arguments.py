@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from models.lr_policies import LR_POLICIES
 from models.objectives import GAN_MODES
-from util.arguments import CALL, DISPLAY, SCHEDULE, START, START_CALL, TRAINING, ScopedParser, name_part, number
+from util.arguments import (
+    CALL,
+    DISPLAY,
+    MACHINE,
+    SCHEDULE,
+    START,
+    START_CALL,
+    TRAINING,
+    ScopedParser,
+    name_part,
+    number,
+)
 
 
 def add_train_options(parser: ScopedParser) -> None:
@@ -200,6 +211,13 @@ def add_checkpoint_options(parser: ScopedParser) -> None:
     )
     group.add_argument(
         "--save_by_iter", action="store_true", scope=DISPLAY, help="keep the weights of each checkpoint, as iter_N"
+    )
+    group.add_argument(
+        "--no_lock",
+        action="store_true",
+        scope=MACHINE,
+        help="do not lock the run folder, for file systems without locks: make sure yourself that only one process "
+        "trains in it",
     )
     group.add_argument(
         "--time_limit",

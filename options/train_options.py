@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from options import files
 from options.base_options import TRAIN, BaseOptions
-from options.parser import OptionParser
+from options.parser import OptionParser, without_options
 from options.train_arguments import add_train_options
 from util.arguments import NETWORK, TRAINING_NETWORK, OnResume, Scope
 from util.command import flag as with_value
@@ -54,7 +54,7 @@ class TrainOptions(BaseOptions):
         print(f"restarted by torchrun: resuming {opt.name}", file=sys.stderr)
         scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
         self.dropped = frozenset(name for name, scope in scopes.items() if scope.new_run_only)
-        return super().parse([*_without(argv, self.dropped), "--continue_train"])
+        return super().parse([*without_options(argv, self.dropped), "--continue_train"])
 
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
@@ -126,7 +126,7 @@ class TrainOptions(BaseOptions):
 
     def _restart_command(self, opt: argparse.Namespace) -> str:
         """The command that starts a new run with this command line's options and the weights of the run."""
-        kept = _without(self.argv, ("continue_train", "force", "name", "suffix", "dataroot"))
+        kept = without_options(self.argv, ("continue_train", "force", "name", "suffix", "dataroot"))
         new = [*with_value("dataroot", opt.dataroot), *with_value("name", f"{opt.name}_new")]
         return script_command(TRAIN, [*new, *kept, *with_value("init_from", opt.name), "--init_partial"])
 
@@ -163,13 +163,3 @@ def _nearest(given: str | None, recorded: str | None) -> str | None:
         return given or recorded
     moved = not Path(recorded).is_dir() and Path(given).is_dir()
     return given if moved or str(Path(given).resolve()) == recorded else recorded
-
-
-def _without(argv: Sequence[str], names: Collection[str]) -> list[str]:
-    """A command line without the options of these names and their values."""
-    flags = {f"--{name}" for name in names}
-    kept, skipping = [], False
-    for text in argv:
-        skipping = text.split("=")[0] in flags if text.startswith("--") else skipping
-        kept += [] if skipping else [text]
-    return kept

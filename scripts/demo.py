@@ -15,6 +15,9 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from util.errors import run_main
+
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "satellite2map"
 WORLD = ["--latitude", "60", "--shift", "0"]  # without the polar regions: the map does not show snow and sea ice
@@ -94,4 +97,4 @@ def report(minutes: float, run_folder: Path, gallery: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from util.runtime.output import protect_output
 
 
 class UserError(ValueError):
@@ -33,12 +37,19 @@ class ProcessLost(RuntimeError):
     """Another process of this job, which this one needs, has ended."""
 
 
-def run_main(main: Callable[[], int | None]) -> NoReturn:
-    """Run a program's main function and exit with what it returns.
+# What torch says about memory on CPUs (Linux, Windows), on GPUs and in their libraries.
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can(?:'|no)t allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
 
-    The exit code is 2 for a UserError, 1 for a diverged training or an OSError (a full disk), 130 for Ctrl-C; the
-    message goes to stderr, without a traceback.
+
+def run_main(main: Callable[[], int | None], less_memory: str = "use smaller batches or images") -> NoReturn:
+    """Run a program's main function and exit with what it returns. Output that fails does not matter.
+
+    The exit code is 2 for a UserError, 1 for a diverged training, an OSError (a full disk) or too little memory, 130
+    for Ctrl-C; the message goes to stderr, without a traceback. `less_memory` says how to use less.
     """
+    protect_output()
     try:
         code = main() or 0
         if processes := sys.modules.get("util.runtime.processes"):  # not imported before torch is needed
@@ -52,13 +63,33 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         if not is_main_by_environment():  # rank 0 prints it
             raise SystemExit(1) from error
         message, code = f"error: {error}", 1
-    except OSError as error:  # a full disk, missing permission: the error names the file
-        message, code = f"error: {error}", 1
+    except (OSError, MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            message, code = f"error: {_describe_memory(error)}: {less_memory}", 1
+        elif isinstance(error, OSError):  # a full disk, missing permission: the error names the file
+            message, code = f"error: {error}", 1
+        else:
+            raise
     except KeyboardInterrupt:
         message, code = "interrupted", 130
     if not _is_printed_elsewhere(message):
         print(message, file=sys.stderr)
     raise SystemExit(code)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on the CPU or on a GPU."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or bool(OUT_OF_MEMORY.search(str(error)))
+
+
+def _describe_memory(error: BaseException) -> str:
+    """Which memory ran out, and how much was asked for, if the exception says so."""
+    text = str(error)
+    on_gpu = any(name in text for name in ("CUDA", "MPS", "CUBLAS", "CUDNN", "HIP")) or "GPU" in text
+    size = re.search(r"tried to allocate ([\d.]+ \w+)", text, re.IGNORECASE)
+    return f"the {'GPU' if on_gpu else 'machine'} ran out of memory" + (f" (for {size[1]} more)" if size else "")
 
 
 def _is_printed_elsewhere(message: str) -> bool:

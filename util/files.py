@@ -5,13 +5,23 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 CHUNK = 1 << 20  # bytes
+
+# What file systems answer that lack an operation. Errors such as EIO and ENOSPC say that data was lost.
+MISSING_OPERATION = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+MISSING_SYNC = MISSING_OPERATION | {errno.EINVAL, errno.ENOTTY, errno.EPERM, errno.EACCES, errno.EROFS, errno.EBADF}
+DATA_LOST = {errno.EIO, errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+POWER_CUT = "a power cut may damage the last save"
+_warned: set[str] = set()  # operations
 
 
 @contextmanager
@@ -27,7 +37,7 @@ def atomic_open(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
             yield file
             if durable:
                 to_disk(file)
-        os.replace(temporary, path)
+        replace(temporary, path)
         if durable:
             folder_to_disk(path.parent)
     finally:
@@ -55,24 +65,58 @@ def remove_temporary_files(folder: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def replace(source: Path, target: Path) -> None:
+    """Rename a file, replacing `target`; where the file system can't rename, copy it, with a warning."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno not in MISSING_OPERATION:
+            raise
+        _warn_unsafe("rename files", target.parent, error, "a crash during a save may damage a file")
+        shutil.copyfile(source, target)
+        source.unlink(missing_ok=True)
+
+
 def to_disk(file: BinaryIO) -> None:
-    """Wait until everything written to a file is on disk."""
+    """Wait until everything written to a file is on disk; where the file system can't, warn once.
+
+    Raises OSError if data was lost.
+    """
     file.flush()
-    os.fsync(file.fileno())
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in MISSING_SYNC:
+            raise
+        _warn_unsafe("fsync files", Path(str(file.name)).parent, error, POWER_CUT)
 
 
 def folder_to_disk(folder: Path) -> None:
-    """Wait until the file names in a folder are on disk, where the system supports it (Windows does not)."""
+    """Wait until the file names in a folder are on disk, where the system can (Windows can't); else warn once."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems don't support it for folders
+        if error.errno in DATA_LOST or not folder.is_dir():
             raise
-    finally:
-        os.close(descriptor)
+        _warn_unsafe("fsync folders", folder, error, POWER_CUT)
+
+
+def _warn_unsafe(operation: str, folder: Path, error: OSError, consequence: str) -> None:
+    """Warn, once for each operation, that the file system of a folder lacks it."""
+    if operation not in _warned:
+        _warned.add(operation)
+        reason = f"{errno.errorcode.get(error.errno or 0, error.errno)}, {error.strerror}"
+        print(
+            f"warning: the file system of {folder} can't {operation} ({reason}): saving continues without it, and "
+            f"{consequence}",
+            file=sys.stderr,
+        )
 
 
 def sha256(path: Path, length: int | None = None) -> str:
@@ -89,6 +133,19 @@ def sha256(path: Path, length: int | None = None) -> str:
 def json_sum(values: Any) -> str:
     """The SHA-256 sum, in hexadecimal, of values that JSON can represent; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def json_text(record: Any) -> str:
+    """A record as indented JSON; NaN and infinity, which JSON lacks, become null."""
+    return json.dumps(_finite(record), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class HashingFile:

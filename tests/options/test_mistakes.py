@@ -275,8 +275,8 @@ TESTING = {
     "--name mine --model test": "checkpoints/mine/latest_net_G.pth is missing: the folder has weights of D_A, D_B, "
     "G_A, G_B: add --model_suffix _A or --model_suffix _B",
     "--name mine --netG resnet_9blocks": "checkpoints/mine/latest_net_G_A.pth does not fit the network: 16 missing, "
-    "4 unknown and 2 differently shaped parameters (for example model.~); use the --netG, --ngf, --norm, "
-    "--no_dropout and channels it was trained with",
+    "4 unknown and 2 differently shaped parameters (for example model.~); the file fits --netG "
+    "resnet_6blocks",
     "--name bare --ngf 1 --netG resnet_6blocks": "checkpoints/bare/latest_net_G.pth does not fit the network: 12 "
     "missing, 12 unknown and 0 differently shaped parameters (for example model.10.conv_block.6.bias); "
     "~--no_dropout~",

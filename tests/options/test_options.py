@@ -47,7 +47,7 @@ TRAIN = BOTH | {
     **{"display_freq": 400, "update_html_freq": 1000, "print_freq": 100, "no_html": False},
     **{"use_tensorboard": False, "monitor": None},
     **{"save_latest_freq": 5000, "save_epoch_freq": 5, "save_by_iter": False, "continue_train": False},
-    **{"save_every": None, "keep_checkpoints": 2, "time_limit": None, "force": False},
+    **{"save_every": None, "keep_checkpoints": 2, "no_lock": False, "time_limit": None, "force": False},
     **{"init_from": None, "init_partial": False},
     **{"overwrite": False, "epoch_count": 1, "n_epochs": 100, "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002},
     **{"accumulate": 1, "grad_checkpoint": False, "compile": False, "channels_last": False},

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
+from util.errors import UserError
 from util.evaluation.metrics import Metric, Scores
 from util.runtime.processes import processes
 from util.runtime.stop_signal import StopSignal
@@ -63,12 +65,15 @@ def evaluate(
     """Translate the images of a loader, score those with ground truth, and pass each translation to the sink.
 
     Every rank translates its share of the images. After a stop request the rest of this rank's images is skipped.
+
+    Raises UserError for an image with a value that is not finite.
     """
     scores, images, interrupted = Scores(metrics), 0, False
     for batch in loader:
         model.set_input(batch)
         model.test()
         for translation in model.translations(batch):
+            require_finite(translation)
             sink.add(translation.path, score(translation, scores))
         images += len(model.get_image_paths())
         sink.advance(len(model.get_image_paths()))
@@ -79,6 +84,17 @@ def evaluate(
     for values, counts in processes().all_gather_objects((scores.values, scores.counts)):
         total.merge(values, counts)
     return Evaluation(total, sum(processes().all_gather_ints(images)), interrupted)
+
+
+def require_finite(translation: Translated) -> None:
+    """Raise UserError if an image, or its translation, has NaN or infinity."""
+    for name, image in translation.visuals.items():
+        if not bool(torch.isfinite(image).all()):
+            raise UserError(
+                f"{translation.path}: {name} has values that are not finite (NaN or infinite), although all weights "
+                "are finite: 16-bit numbers may overflow, so test with --precision fp32; otherwise check this "
+                "image and the network"
+            )
 
 
 def score(translation: Translated, scores: Scores) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +12,7 @@ from torch import Tensor
 from util import images
 from util.evaluation.evaluator import Evaluation
 from util.evaluation.metrics import describe
-from util.files import atomic_write
+from util.files import atomic_write, json_text
 from util.monitors import create_monitors
 from util.monitors.console import Console
 from util.pages.gallery import Gallery
@@ -73,7 +72,7 @@ class Results:
         page = self.gallery.close(summary)
         if means:
             record = {"epoch": opt.epoch, "phase": opt.phase, "eval": opt.eval, "scores": means}
-            atomic_write(self.scores_file, json.dumps(record, indent=2) + "\n")
+            atomic_write(self.scores_file, json_text(record))
         for name, words in summary.items():
             print(f"{name}: {words}, over {means[name]['images']} images with ground truth")
         print(f"translated {evaluation.images} of {self.total} images: {page}")

@@ -85,7 +85,8 @@ class BaseRun(ABC):
 
     def resume_command(self) -> str:
         """The command that resumes this run, quoted for a shell."""
-        return self._command("train.py", ["--continue_train"], int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        flags = ["--continue_train", *(["--no_lock"] if self.opt.no_lock else [])]
+        return self._command("train.py", flags, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def test_command(self) -> str:
         """The command that translates a test set with this run, quoted for a shell."""

@@ -32,8 +32,8 @@ def load_initial_weights(
     initialization. Raises UserError if no parameter matches.
     """
     files = find_files(opt.init_from, networks, Path(opt.checkpoints_dir), opt.epoch)
-    weights = read_weights(files.values())
-    fits = {name: _fit(networks[name], path, weights[path]) for name, path in files.items()}
+    weights = read_weights({path: networks[name] for name, path in files.items()})
+    fits = {name: _fit(name, networks[name], path, weights[path]) for name, path in files.items()}
     lines = [_describe(name, files.get(name), fits.get(name)) for name in networks]
     if not any(fit.matching for fit in fits.values()):
         raise UserError(
@@ -53,8 +53,8 @@ def load_initial_weights(
     print("\n".join(lines))
 
 
-def _fit(network: nn.Module, path: Path, weights: Mapping[str, Tensor]) -> Fit:
-    fit = compare(network, weights)
+def _fit(name: str, network: nn.Module, path: Path, weights: Mapping[str, Tensor]) -> Fit:
+    fit = compare(network, weights, name)
     refuse_antialiased(path, fit)
     return fit
 

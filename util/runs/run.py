@@ -66,7 +66,7 @@ class Run(BaseRun):
             raise UserError(
                 f"--checkpoints_dir {opt.checkpoints_dir}: can't create {folder} ({error.strerror})"
             ) from error
-        self.lock = Lock(folder)
+        self.lock = Lock(folder, enabled=not opt.no_lock)
         if self._has_begun() and not opt.continue_train:
             if not opt.overwrite:
                 raise UserError(

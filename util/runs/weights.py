@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from util.errors import UserError
 from util.files import HashingFile, atomic_open, folder_to_disk, to_disk
-from util.runs import manifest
+from util.runs import layouts, manifest
+from util.runs.foreign_weights import explain_unreadable, network_name, state_dict
 
 
 def weights_path(folder: Path, epoch: str, network: str, suffix: str = "") -> Path:
@@ -33,8 +34,7 @@ def read_file(path: Path, content: bytes | None = None) -> Any:
         return torch.load(path if content is None else BytesIO(content), map_location="cpu", weights_only=True)
     # For a damaged file torch raises all kinds of errors, from struct.error to AssertionError.
     except Exception as error:
-        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")
-        raise UserError(f"{path} can't be read as a weight file: {reason}") from error
+        raise UserError(f"{path} can't be read as a weight file: {explain_unreadable(error)}") from error
 
 
 def write_file(content: Any, file: BinaryIO) -> str:
@@ -72,25 +72,35 @@ def write_weights(states: Mapping[Path, Mapping[str, Tensor]]) -> None:
     folder_to_disk(folder)
 
 
-def read_weights(paths: Collection[Path]) -> dict[Path, dict[str, Tensor]]:
-    """The tensors, by name, of weight files of one folder.
+def read_weights(networks: Mapping[Path, nn.Module]) -> dict[Path, dict[str, Tensor]]:
+    """The tensors for networks, by name, of weight files of one folder. Files of other code are unwrapped.
 
-    Raises UserError if a file is missing or doesn't match the folder's manifest. Prints a note about a file that the
-    manifest doesn't list.
+    Raises UserError if a file is missing, doesn't match the folder's manifest, or has values that are not finite.
+    Prints a note about a file that the manifest doesn't list.
     """
-    for path in paths:
+    for path in networks:
         if not path.is_file():
             raise UserError(f"{path} is missing: {_remedy(path)}")
     found = {}
-    contents = manifest.read_files(next(iter(paths)).parent, [path.name for path in paths])
-    for path in paths:
-        weights = read_file(path, contents[path.name])
-        if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-            raise UserError(f"{path} is not the state dict of a network (tensors by name)")
+    contents = manifest.read_files(next(iter(networks)).parent, [path.name for path in networks])
+    for path, network in networks.items():
+        own = network.state_dict().keys()
+        weights = state_dict(path, read_file(path, contents[path.name]), own)
+        _require_finite(path, {name: weights[name] for name in own & weights.keys()})
         if not manifest.is_known(path):
             print(f"note: {path} is not listed in a {manifest.MANIFEST}: loaded without a check", file=sys.stderr)
-        found[path] = dict(weights)
+        found[path] = weights
     return found
+
+
+def _require_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Raise UserError for NaN or infinity, as a diverged training of other code saves them."""
+    broken = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise UserError(
+            f"{path} has weights that are not finite (NaN or infinite) in {len(broken)} of {len(weights)} parameters, "
+            f"for example {broken[0]}: the training that saved it diverged; use the weights of an earlier epoch"
+        )
 
 
 def _remedy(path: Path) -> str:
@@ -131,6 +141,8 @@ class Fit:
     missing: list[str]
     unknown: list[str]
     other_shape: list[str]
+    advice: str = ""
+    """The options that fit the file and differ from the network's."""
 
     @property
     def is_complete(self) -> bool:
@@ -142,18 +154,24 @@ class Fit:
             "parameters"
         )
         example = [*self.missing, *self.unknown, *self.other_shape][:1]
-        return counts + (f" (for example {example[0]})" if example else "")
+        return counts + (f" (for example {example[0]})" if example else "") + self._fitting()
+
+    def _fitting(self) -> str:
+        return f"; the file fits {self.advice}" if self.advice else ""
 
 
-def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> Fit:
-    """How weights fit a network, after old ones are adapted (see `adapt_old_weights`)."""
-    weights, own = adapt_old_weights(network, weights), network.state_dict()
+def compare(network: nn.Module, weights: Mapping[str, Tensor], name: str = "G") -> Fit:
+    """How weights fit the network called `name`, after old ones are adapted (see `adapt_old_weights`)."""
+    own = network.state_dict()
+    advice = layouts.advice(own, weights, name)
+    weights = adapt_old_weights(network, weights)
     common = sorted(own.keys() & weights.keys())
     return Fit(
-        matching=[name for name in common if own[name].shape == weights[name].shape],
+        matching=[key for key in common if own[key].shape == weights[key].shape],
         missing=sorted(own.keys() - weights.keys()),
         unknown=sorted(weights.keys() - own.keys()),
-        other_shape=[name for name in common if own[name].shape != weights[name].shape],
+        other_shape=[key for key in common if own[key].shape != weights[key].shape],
+        advice=advice,
     )
 
 
@@ -172,14 +190,12 @@ def load_weights(networks: Mapping[Path, nn.Module]) -> None:
 
     Raises UserError, with what doesn't fit, if a file doesn't fit its network.
     """
-    for path, weights in read_weights(networks.keys()).items():
-        fit = compare(networks[path], weights)
+    for path, weights in read_weights(networks).items():
+        fit = compare(networks[path], weights, network_name(path))
         refuse_antialiased(path, fit)
         if not fit.is_complete:
-            raise UserError(
-                f"{path} does not fit the network: {fit}; "
-                "use the --netG, --ngf, --norm, --no_dropout and channels it was trained with"
-            )
+            general = "; use the --netG, --ngf, --norm, --no_dropout and channels it was trained with"
+            raise UserError(f"{path} does not fit the network: {fit}{'' if fit.advice else general}")
         networks[path].load_state_dict(adapt_old_weights(networks[path], weights))
 
 

@@ -162,7 +162,7 @@ def processes() -> Processes:
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     atexit.register(shut_down)
     if rank > 0:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # rank 0 prints the same
+        sys.stdout = open(os.devnull, "w", errors="backslashreplace")  # noqa: SIM115  # rank 0 prints the same
     return Processes(rank, count, local_rank, store)
 
 

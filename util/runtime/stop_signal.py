@@ -1,23 +1,30 @@
-"""Graceful stop: Ctrl-C, `kill` and --time_limit set a flag that the training loop checks between steps."""
+"""Graceful stop: signals and --time_limit set a flag that the training loop checks between steps."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 from util.errors import ProcessLost
 
 START_TIME = time.monotonic()  # approximately the start of the program: this module is imported early
+# Ctrl-C and `kill`. A second one of these ends the program immediately.
+REPEATABLE = (signal.SIGINT, signal.SIGTERM)
+# The terminal is lost (SIGHUP); a scheduler warns before its time limit, as Slurm's --signal=USR1@60 does. Shells send
+# SIGHUP twice, and schedulers send SIGTERM after SIGUSR1, so these do not count as a second signal, nor as a first.
+WARNINGS = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGUSR1") if hasattr(signal, name))
+STOP_SIGNALS = (*REPEATABLE, *WARNINGS)
 MARGIN = 5.0  # seconds reserved for a first save, whose duration is unknown, and for the exit
 
 
 class StopSignal:
-    """A context in which SIGINT or SIGTERM only sets `requested`; a second signal ends the program immediately.
+    """A context in which a signal of STOP_SIGNALS only sets `requested`; a second Ctrl-C or SIGTERM exits immediately.
 
+    SIGHUP and SIGUSR1 stay ignored if they were ignored before, as under nohup.
     The immediate exit runs no cleanup, which might take long. Saved files stay intact, because files are written under
     a temporary name and then renamed. A ProcessLost exception does not end the context, so that the program can still
     report it.
@@ -30,11 +37,12 @@ class StopSignal:
             time_limit: minutes after the start of the program by which it should have ended.
             seconds_to_save: returns the seconds that the final save takes, beyond those of a step.
         """
-        self.signal: int | None = None
+        self.signal: int | None = None  # the first one that arrived
         self.time_limit = None if time_limit is None else 60 * time_limit
         self.seconds_to_save = seconds_to_save
         self._last_check = time.monotonic()
         self._longest = 0.0  # seconds between two checks: the duration of the longest step
+        self._is_repeatable = False  # whether a signal of REPEATABLE arrived
         self._previous_handlers: dict[int, object] = {}
 
     @property
@@ -54,8 +62,9 @@ class StopSignal:
         return 0 if self.signal is None else 128 + self.signal
 
     def __enter__(self) -> StopSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous_handlers[number] = signal.signal(number, self._handle)
+        for number in STOP_SIGNALS:
+            if number in REPEATABLE or signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous_handlers[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -68,7 +77,9 @@ class StopSignal:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         # Under torchrun, Ctrl-C arrives from the terminal and from torchrun, which kills after 30 seconds by itself.
-        if self.signal is not None and "TORCHELASTIC_RUN_ID" not in os.environ:
-            print("\nstopped immediately: the last checkpoint is intact", file=sys.stderr, flush=True)
+        if number in REPEATABLE and self._is_repeatable and "TORCHELASTIC_RUN_ID" not in os.environ:
+            with suppress(OSError):  # not print: the signal may have interrupted another print
+                os.write(2, b"\nstopped immediately: the last checkpoint is intact\n")
             os._exit(128 + number)
-        self.signal = number
+        self._is_repeatable |= number in REPEATABLE
+        self.signal = self.signal or number

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from util.errors import UserError
 from util.evaluation.evaluator import evaluate
 from util.evaluation.metrics import METRICS, Metric
 from util.runtime.stop_signal import StopSignal
@@ -113,3 +114,16 @@ def test_a_metric_without_pairs_scores_every_generated_image() -> None:
     means = result.scores.means()["fake_B"]
     assert means["images"] == 3 and means["brightness"] == pytest.approx((0 + 0 + 128 / 255) / 3)
     assert means["mean_absolute_error"] == pytest.approx(128 / 255 / 2)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_translation_that_is_not_finite_is_an_error_that_names_the_image(value: float) -> None:
+    class Overflowing(Model):
+        def test(self) -> None:
+            super().test()
+            self.fake[:, :, 3, 3] = value
+
+    sink = Sink()
+    with pytest.raises(UserError, match=r"paired1: fake_B has values that are not finite"):
+        evaluate(Overflowing(), BATCHES, METRICS, sink, sink.stop)
+    assert sink.added == []

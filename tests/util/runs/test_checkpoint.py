@@ -69,7 +69,7 @@ def test_a_truncated_weight_file_is_named(saved: Path) -> None:
             load_weights({saved: nn.Linear(3, 2)})
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"weight": [1.0]}, {"model": {"weight": torch.zeros(2, 3)}}])
+@pytest.mark.parametrize("content", [[1, 2], {"weight": [1.0]}, {}, {"model": {"epoch": 1}}, {1: torch.zeros(2, 3)}])
 def test_content_other_than_a_state_dict_is_refused(content: object, saved: Path) -> None:
     torch.save(content, saved)
     with pytest.raises(UserError, match="is not the state dict of a network"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -334,3 +336,20 @@ def test_other_files_in_a_folder_without_a_run_stay(options: Options, tmp_path: 
     note.write_text("mine")
     attached(options, "--overwrite")
     assert note.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks by msvcrt")
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS])
+def test_a_file_system_without_locks_needs_no_lock(
+    number: int, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    with pytest.raises(UserError, match=rf"\.lock can't be locked \({os.strerror(number)}\): .* use --no_lock"):
+        attached(options, "--name", "unlocked")
+    run, _ = attached(options, "--name", "unlocked", "--no_lock")
+    run.save("latest")
+    assert run.is_saved and "--no_lock" in shlex.split(run.resume_command())
+    assert "--no_lock" not in run.test_command()

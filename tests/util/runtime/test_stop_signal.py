@@ -30,6 +30,35 @@ def test_the_first_signal_is_a_wish_and_the_second_an_end(
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither signal")
+@pytest.mark.parametrize(("name", "code"), [("SIGHUP", 129), ("SIGUSR1", 138)])
+def test_a_lost_terminal_and_a_scheduler_ask_for_a_save(name: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with StopSignal() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.requested and stop.exit_code == code
+        os.kill(os.getpid(), number)  # a shell sends SIGHUP again
+        os.kill(os.getpid(), signal.SIGTERM)  # Slurm's next signal, while the program saves
+        assert stop.exit_code == code
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+def test_a_hangup_that_was_ignored_before_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with StopSignal() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested and stop.exit_code == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_who_has_lost_another_process_gets_to_say_so_before_torchrun_ends_it() -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -39,8 +68,9 @@ def test_who_has_lost_another_process_gets_to_say_so_before_torchrun_ends_it() -
         with pytest.raises(KeyError), StopSignal():
             raise KeyError
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, before if number == signal.SIGTERM else signal.default_int_handler)
+        for number in stop_signal.STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_time_limit_leaves_time_for_another_step_and_a_save(monkeypatch: pytest.MonkeyPatch) -> None:
