@@ -20,6 +20,7 @@ from data.collate import collate
 from data.fingerprint import Fingerprint, difference, fingerprint
 from data.sampler import create_sampler
 from util.errors import UserError
+from util.image_sizes import ImageSizes
 from util.runtime.processes import processes
 from util.stage import Stage
 
@@ -81,8 +82,14 @@ class Loader:
         return len(self.dataset)
 
     def summary(self) -> str:
-        """One line for the console: what the dataset contains."""
-        return self.dataset.summary()
+        """For the console: what the dataset contains, and notes about it, one a line."""
+        notes = getattr(self.dataset, "notes", list)  # a dataset need not be a BaseDataset
+        return "\n".join([self.dataset.summary(), *notes()])
+
+    def require_sizes(self, sizes: ImageSizes) -> None:
+        """Skip images that a model can't take, as unreadable ones. To be called before the first batch."""
+        if isinstance(self.dataset, BaseDataset):
+            self.dataset.require_sizes(sizes)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Set the epoch of the next iteration, and how many of its images to skip at its start."""

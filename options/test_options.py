@@ -13,8 +13,13 @@ from options.base_options import BaseOptions, default_name
 from options.common_arguments import DEFAULT_MODEL
 from options.parser import OptionParser, TestHelpFormatter
 from options.train_options import TrainOptions
-from util.arguments import TRAINING, Scope, name_part, number
+from util.arguments import TRAINING, TRAINING_NETWORK, OnResume, Scope, name_part, number
 from util.errors import UserError
+
+# Options with the scope TRAINING that change neither the images of a test nor their scores.
+WITHOUT_EFFECT = frozenset(
+    ("batch_size", "conv", "init_gain", "init_type", "no_flip", "on_bad_image", "results_dir", "serial_batches")
+)
 
 
 class TestOptions(BaseOptions):
@@ -63,6 +68,22 @@ class TestOptions(BaseOptions):
             help="stretch the width of saved images by this factor",
         )
         parser.set_defaults(model="test", load_size=None, seed=0)
+
+    def identity(self, opt: argparse.Namespace) -> dict[str, Any]:
+        """All that the results of a test depend on, by name: a test with the same values repeats it."""
+        unchanged = (OnResume.HARMLESS, OnResume.NOT_RESTORED)
+        scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
+        scopes = {name: scope for name, scope in scopes.items() if scope != TRAINING_NETWORK}
+        names = [name for name, scope in scopes.items() if scope.on_resume not in unchanged]
+        return {
+            "run": str(Path(opt.checkpoints_dir, opt.name).resolve()),
+            "epoch": opt.epoch,
+            "model": opt.model,
+            "model_suffix": getattr(opt, "model_suffix", ""),
+            "direction": getattr(opt, "direction", "AtoB"),
+            "dataroot": str(Path(opt.dataroot).resolve()),
+            "phase": opt.phase,
+        } | {name: getattr(opt, name) for name in names if name not in WITHOUT_EFFECT}
 
     def _require_images(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
         if not opt.dataroot and ("name" not in given or "dataroot" in given):

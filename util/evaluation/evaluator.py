@@ -54,7 +54,7 @@ class Evaluation:
     images: int
     """Source images translated."""
     interrupted: bool
-    """Whether this rank stopped early because `stop` was requested."""
+    """Whether a rank stopped early because `stop` was requested."""
 
 
 def evaluate(
@@ -78,7 +78,7 @@ def evaluate(
     total = Scores(metrics)
     for values, counts in processes().all_gather_objects((scores.values, scores.counts)):
         total.merge(values, counts)
-    return Evaluation(total, sum(processes().all_gather_ints(images)), interrupted)
+    return Evaluation(total, sum(processes().all_gather_ints(images)), processes().any_rank(interrupted))
 
 
 def score(translation: Translated, scores: Scores) -> dict[str, Tensor]:
