@@ -36,6 +36,7 @@ class BaseDataset(DatasetOptions, ABC):
         self.phase: str = phase or opt.phase
         self.transform = transforms.Transform(opt, self.stage)
         self.sizes = ImageSizes()
+        self.replaced: list[image_reader.UnreadableImage] = []  # images that a sample has another one in place of
         self.transparent = False
         self.cache: image_cache.ImageCache | None = None  # the loader sets it according to --cache
 
@@ -157,7 +158,7 @@ class BaseDataset(DatasetOptions, ABC):
         epoch, index = place
         random = np.random.default_rng((self.opt.seed, epoch, index))
         unreadable: list[tuple[str, str]] = []
-        self.transparent = False
+        self.transparent, self.replaced = False, []
         sample: Sample = {}
         for _ in range(MAX_DRAWS if self.stage is Stage.TRAIN else 1):
             try:
@@ -166,5 +167,6 @@ class BaseDataset(DatasetOptions, ABC):
             except image_reader.UnreadableImage as error:
                 unreadable.append((error.path, error.reason))
                 index = int(random.integers(len(self)))
+        unreadable += [(error.path, error.reason) for error in self.replaced]
         note = self.cache.trouble if self.cache else ""
         return sample | {"unreadable": unreadable, "transparent": self.transparent, "note": note}

@@ -59,6 +59,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     in [-1, 1].
     """
 
+    has_fixed_samples = False
+    """Whether the visuals already show samples that are the same in every epoch."""
+
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
         if "set_input" in vars(cls):
