@@ -41,9 +41,9 @@ def dataroot(tmp_path: Path) -> Path:
         (tmp_path / "sizes" / folder).mkdir(parents=True)
         for number, size in enumerate(SIZES):
             image = tile(number, *size)
-            (image.convert("L").point(lambda gray: gray % 255) if folder == "trainA" else image).save(
-                tmp_path / "sizes" / folder / f"{number:02}.png"
-            )
+            if folder == "trainA":  # gray, or class ids
+                image = image.convert("L").point(lambda gray: gray % 255)
+            image.save(tmp_path / "sizes" / folder / f"{number:02}.png")
     return tmp_path / "sizes"
 
 
