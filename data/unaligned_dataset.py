@@ -88,10 +88,10 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
             return notes
         smaller = min(len(self.paths[domain]) for domain in "AB")
         names = " and ".join(map(str, self.folders.values()))
-        equal = f"{self.matches} of {smaller} file names are the same in {names}"
+        equal = f"{self.matches} of {smaller} file names occur in both {names}"
         if self.by_name:
-            return [*notes, f"{equal}: these images count as pairs, for scores (--no_truth: no pairs, no scores)"]
-        return [*notes, f"note: only {equal}: these images do not count as pairs, so there are no scores"]
+            return [*notes, f"{equal}, so images with the same name are scored as pairs (--no_truth switches this off)"]
+        return [*notes, f"note: only {equal}, so images with the same name are not scored as pairs"]
 
     def load(self, index: int, random: np.random.Generator) -> Sample:
         """{"A", "B": images, "A_paths", "B_paths": their files}, and unless training "A_truth", "B_truth".

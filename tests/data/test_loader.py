@@ -455,8 +455,8 @@ def test_names_make_pairs_if_nearly_all_are_equal(
     loader = create_dataset(for_testing(options()))
     assert [f"{domain}_truth" in batch for batch in loader for domain in "AB"] == [is_paired] * 24
     (note,) = loader.summary().splitlines()[1:]
-    assert f"{10 - renamed} of 10 file names are the same in " in note
-    assert ("--no_truth" in note) == is_paired and ("no scores" in note and "note: " in note) == (not is_paired)
+    assert f"{10 - renamed} of 10 file names occur in both " in note
+    assert ("--no_truth" in note) == is_paired and ("are not scored" in note and "note: " in note) == (not is_paired)
     loader = create_dataset(for_testing(options(), no_truth=True))
     assert not any(key.endswith("_truth") for batch in loader for key in batch)
     assert len(loader.summary().splitlines()) == 1
