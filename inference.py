@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from data.formats.image_reader import image_to_tensor, read_image
 from models import create_model
 from models.base_model import BaseModel
+from models.networks.sizes import pad_to_fit
 from options import load_run_options
 from util.errors import UserError
 from util.images import to_array
@@ -88,15 +88,5 @@ class Translator:
         """
         height, width = images.shape[-2:]
         with torch.inference_mode(), self.model.precision.autocast():
-            padded = pad_to_multiple(images, self.model.generator(self.backwards))
+            padded = pad_to_fit(images, self.model.generator(self.backwards))
             return self.model.translate(padded, self.backwards)[..., :height, :width]
-
-
-def pad_to_multiple(images: Tensor, network: torch.nn.Module) -> Tensor:
-    """Images padded by reflection at the right and the bottom to multiples of `network.multiple` (4 by default)."""
-    multiple = int(getattr(network, "multiple", 4))
-    height, width = images.shape[-2:]
-    # A norm needs more than one value: at least twice the multiple.
-    down, right = (max(2 * multiple, -(-side // multiple) * multiple) - side for side in (height, width))
-    mode = "reflect" if down < height and right < width else "replicate"
-    return F.pad(images, (0, right, 0, down), mode=mode) if down or right else images

@@ -10,6 +10,7 @@ from __future__ import annotations
 from options import TestOptions
 from util.arguments import with_values
 from util.errors import run_main
+from util.stage import Stage
 
 __test__ = False  # pytest: the tests are in tests/
 
@@ -37,11 +38,12 @@ def main() -> int:
         opt = with_values(opt, batch_size=1)
         print("note: testing one image at a time, since dropout and batch statistics are as in training without --eval")
     dataset = create_dataset(opt)
+    dataset.require_sizes(model.image_sizes(Stage.TEST))
     print(dataset.summary())
     print(model.describe(opt.verbose))
     print(f"weights {opt.epoch} of {opt.name} on {model.device}")
 
-    results = Results(opt, dataset)
+    results = Results(opt, dataset, options.identity(opt))
     with StopSignal() as stop:
         evaluation = evaluate(model, dataset, METRICS, results, stop)
     if processes().is_main:

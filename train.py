@@ -12,6 +12,7 @@ from options import TrainOptions
 from util.arguments import with_values
 from util.errors import run_main
 from util.runtime.stop_signal import StopSignal
+from util.stage import Stage
 
 
 def main() -> int:
@@ -33,6 +34,7 @@ def main() -> int:
     options.warn_differences(dataset.fingerprint)
     model = create_model(opt)
     model.setup(opt)
+    dataset.require_sizes(model.image_sizes(Stage.TRAIN))
     if opt.init_from:
         load_initial_weights(model.networks(), opt, options.differences)
     run = create_run(opt)  # only now, as --overwrite destroys a run

@@ -96,6 +96,7 @@ class AlignedDataset(AlignedOptions, BaseDataset):
         read_as = {domain: self._read_as(domain) for domain in self.domains}
         settings = f"{read_as}, {self.transform.scaling}"
         pair = self.cached(list(dict.fromkeys(paths.values())), settings, lambda: self._scaled_pair(paths))
+        self.check_fit(paths[self.domains[0]], pair)
         counts = [1 if self._is_label(domain) else self.channels[domain] for domain in self.domains]
         choices = self.transform.choose(random)
         sample: Sample = {f"{domain}_paths": str(path) for domain, path in paths.items()}

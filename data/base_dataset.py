@@ -14,6 +14,7 @@ from data import cache as image_cache
 from data import earlier_versions, transforms
 from data.dataset_options import DatasetOptions
 from data.formats import image_reader
+from util.image_sizes import ImageSizes
 from util.stage import Stage
 
 Sample = dict[str, Any]
@@ -34,6 +35,8 @@ class BaseDataset(DatasetOptions, ABC):
         self.stage = stage or earlier_versions.missing_stage(opt, f"{name}(opt)", f"{name}(opt, stage, phase)")
         self.phase: str = phase or opt.phase
         self.transform = transforms.Transform(opt, self.stage)
+        self.sizes = ImageSizes()
+        self.replaced: list[image_reader.UnreadableImage] = []  # images that a sample has another one in place of
         self.transparent = False
         self.profile = ""  # the name of a color profile other than sRGB that an image of the sample has
         self.icc: str = getattr(opt, "icc", "ignore")
@@ -55,12 +58,17 @@ class BaseDataset(DatasetOptions, ABC):
         """One line for the console: what the dataset contains."""
         return f"{len(self)} images"
 
+    def notes(self) -> list[str]:
+        """Further lines for the console, for what is special about these images and options."""
+        return self.transform.notes()
+
     def read(self, path: Any, channels: int) -> Any:
         """The decoded image (C, H, W) in 0..255, see `image_reader.read_image`. Transparency is recorded.
 
-        Raises UnreadableImage, also for an image so elongated that --preprocess would make it enormous.
+        Raises UnreadableImage, also for an image of a size that `check_size` refuses.
         """
         image = self.cached([path], f"{channels} channels, as it is", lambda: self._decode_checked(path, channels))
+        self.check_size(path, image)  # a cached image may be from a run of another model
         return image.clone() if self.cache else image  # the caller may modify it
 
     def image(self, path: Any, channels: int, random: np.random.Generator) -> Any:
@@ -70,6 +78,7 @@ class BaseDataset(DatasetOptions, ABC):
         """
         settings = f"{channels} channels, {self.transform.scaling}"
         scaled = self.cached([path], settings, lambda: self.transform.scale(self._decode_checked(path, channels)))
+        self.check_fit(path, scaled)
         return self.transform.finish(scaled, self.transform.choose(random))
 
     def cached(self, paths: Sequence[Any], settings: str, make: Callable[[], Any]) -> Any:
@@ -113,10 +122,34 @@ class BaseDataset(DatasetOptions, ABC):
         )
 
     def check_size(self, path: Any, image: Any) -> None:
-        """Raise UnreadableImage for an image (C, H, W), or part of one, that --preprocess would make enormous."""
+        """Raise UnreadableImage for an image (C, H, W), or part of one, whose size does not fit.
+
+        --preprocess would make it enormous, or it is too small for the model's networks.
+        """
         height, width = self.transform.target_size(image.shape[-2], image.shape[-1])
         if height * width > image_reader.MAX_PIXELS:
             raise image_reader.UnreadableImage(path, f"would be resized to {width}x{height} pixels: too elongated")
+        resized = "" if (height, width) == tuple(image.shape[-2:]) else f" (of {image.shape[-1]}x{image.shape[-2]})"
+        self._check_sides(path, height, width, resized)
+
+    def check_fit(self, path: Any, scaled: Any) -> None:
+        """Raise UnreadableImage for a resized image (C, H, W) that is too small for the model's networks.
+
+        `check_size` finds it earlier, unless it is from a cache that a run of another model has filled.
+        """
+        self._check_sides(path, scaled.shape[-2], scaled.shape[-1])
+
+    def _check_sides(self, path: Any, height: int, width: int, resized: str = "") -> None:
+        if not self.transform.crops and (problem := self.sizes.problem(height, width, resized)):
+            raise image_reader.UnreadableImage(path, problem)
+
+    def require_sizes(self, sizes: ImageSizes) -> None:
+        """Skip images that don't fit these sizes, and don't resize images to the multiple if the model pads them.
+
+        To be called before the first sample is loaded.
+        """
+        self.sizes = sizes
+        self.transform.keeps_size = sizes.padded
 
     def refuse_thin(self, path: Any, image: Any) -> None:
         """The earlier name of `check_size`."""
@@ -138,7 +171,7 @@ class BaseDataset(DatasetOptions, ABC):
         epoch, index = place
         random = np.random.default_rng((self.opt.seed, epoch, index))
         unreadable: list[tuple[str, str]] = []
-        self.transparent, self.profile = False, ""
+        self.transparent, self.profile, self.replaced = False, "", []
         sample: Sample = {}
         for _ in range(MAX_DRAWS if self.stage is Stage.TRAIN else 1):
             try:
@@ -147,6 +180,7 @@ class BaseDataset(DatasetOptions, ABC):
             except image_reader.UnreadableImage as error:
                 unreadable.append((error.path, error.reason))
                 index = int(random.integers(len(self)))
+        unreadable += [(error.path, error.reason) for error in self.replaced]
         note = self.cache.trouble if self.cache else ""
         reports = {"unreadable": unreadable, "transparent": self.transparent, "profile": self.profile, "note": note}
         return sample | reports

@@ -19,8 +19,10 @@ from data.cache import ImageCache, create_cache
 from data.collate import collate
 from data.file_rules import explain_new_rules
 from data.fingerprint import Fingerprint, difference, fingerprint
+from data.fixed_images import fixed_batches
 from data.sampler import create_sampler
 from util.errors import UserError
+from util.image_sizes import ImageSizes
 from util.runtime.processes import processes
 from util.stage import Stage
 
@@ -83,8 +85,18 @@ class Loader:
         return len(self.dataset)
 
     def summary(self) -> str:
-        """One line for the console: what the dataset contains."""
-        return self.dataset.summary()
+        """For the console: what the dataset contains, and notes about it, one a line."""
+        notes = getattr(self.dataset, "notes", list)  # a dataset need not be a BaseDataset
+        return "\n".join([self.dataset.summary(), *notes()])
+
+    def require_sizes(self, sizes: ImageSizes) -> None:
+        """Skip images that a model can't take, as unreadable ones. To be called before the first batch."""
+        if isinstance(self.dataset, BaseDataset):
+            self.dataset.require_sizes(sizes)
+
+    def fixed_batches(self, count: int, sizes: ImageSizes) -> list[dict[str, Any]]:
+        """`count` batches of one sample each, always the same, see `data.fixed_images`."""
+        return fixed_batches(self.opt, self.dataset.phase, count, sizes)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Set the epoch of the next iteration, and how many of its images to skip at its start."""
@@ -122,18 +134,20 @@ class Loader:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if not self.is_training:
             self.set_epoch(self.batches.epoch)  # each pass is complete and reports anew
-        reports, any_read = self.reports, self.batches.start > 0
+        reports, any_read, skipped = self.reports, self.batches.start > 0, 0
         spares = [self.batches.is_spare(number) for number in range(len(self.batches))]
         for batch, is_spare in zip(self._load_batches(), spares, strict=True):
             self._report(batch, reports)
-            if batch.pop("missing") and self.is_training:
+            missing = batch.pop("missing")
+            skipped += missing
+            if missing and self.is_training:
                 raise UserError(f"{MAX_DRAWS} images in a row of {self.opt.dataroot} can't be read: {self._example()}")
             if is_spare:
                 batch = {key: [] if key.endswith("_paths") else value for key, value in batch.items()}
             if batch:
                 any_read = True
                 yield from batch.get("parts", [batch])
-        self._report_epoch(reports, any_read)
+        self._report_epoch(reports, any_read, skipped)
 
     def _load_batches(self) -> Iterator[dict[str, Any]]:
         """The batches that the workers load. If a worker dies or hangs, this process loads the rest, unchanged."""
@@ -184,12 +198,14 @@ class Loader:
                 f"--preprocess {self.opt.preprocess}: use --batch_size 1, or a --preprocess that crops"
             )
 
-    def _report_epoch(self, reports: Counter[str], any_read: bool) -> None:
+    def _report_epoch(self, reports: Counter[str], any_read: bool, skipped: int) -> None:
         """Print how many files were unreadable. Raises UserError if no image was read."""
         if not reports:
             return
-        consequence = "images drawn in their place" if self.is_training else "samples skipped"
-        self.print_message(f"unreadable files: {len(reports)}; {consequence}: {reports.total()}")
+        consequence = (
+            f"images drawn in their place: {reports.total()}" if self.is_training else f"samples skipped: {skipped}"
+        )
+        self.print_message(f"unreadable files: {len(reports)}; {consequence}")
         if not any_read and processes().world_size == 1:  # another process may have read some
             is_limited = not self.is_training and self.batches.size < len(self)
             wanted = "image within --num_test" if is_limited else "image"

@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as F
 from data import earlier_versions
 from util.stage import Stage
 
-MULTIPLE = 4  # sides of uncropped images are multiples of it, so that a ResNet generator's output has the same size
+MULTIPLE = 4  # of sides of uncropped images, so that a ResNet generator's output has the same size
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Transform:
         self.load_size: int = opt.crop_size if stage is Stage.VALIDATE else opt.load_size
         self.crop_size: int = opt.crop_size
         self.may_flip: bool = not opt.no_flip
+        self.keeps_size = False  # whether --preprocess none keeps every size, because the model pads images
         # Models without discriminators have no --augment: their images are always augmented.
         self.is_random: bool = stage is Stage.TRAIN and getattr(opt, "augment", "basic") != "none"
 
@@ -89,23 +90,38 @@ class Transform:
         return torch.empty(ids.shape, dtype=torch.uint8).copy_(ids)
 
     def _crop_and_flip(self, image: Tensor, choices: Choices) -> Tensor:
-        if "crop" in self.preprocess:
+        if self.crops:
             image = crop(image, self.crop_size, choices)
         return F.horizontal_flip(image) if choices.flip and self.may_flip else image
+
+    @property
+    def crops(self) -> bool:
+        """Whether images are cropped to squares of --crop_size."""
+        return "crop" in self.preprocess
 
     @property
     def scaling(self) -> str:
         """The settings that the result of `scale` depends on, as text for the key of a cache."""
         load, crop = f" load_size {self.load_size}", f" crop_size {self.crop_size}"
-        used = {"resize_and_crop": load, "crop": crop, "none": ""}.get(self.preprocess, load + crop)
+        none = " original size" if self.keeps_size else ""
+        used = {"resize_and_crop": load, "crop": crop, "none": none}.get(self.preprocess, load + crop)
         return self.preprocess + used
+
+    def notes(self) -> list[str]:
+        """Sentences for the console about sizes that differ from the options."""
+        if self.preprocess == "scale_width" and _rounded(self.load_size) != self.load_size:
+            return [
+                f"note: --load_size {self.load_size} becomes a width of {_rounded(self.load_size)}: --preprocess "
+                f"scale_width rounds sides to multiples of {MULTIPLE}"
+            ]
+        return []
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """The height and width to which an image is resized, before any crop."""
         if self.preprocess == "resize_and_crop":
             return self.load_size, self.load_size
         if self.preprocess == "none":
-            return _rounded(height), _rounded(width)
+            return (height, width) if self.keeps_size else (_rounded(height), _rounded(width))
         if self.preprocess == "crop":  # not resized, unless too small to crop from
             scale = max(1.0, self.crop_size / min(height, width))
             return max(self.crop_size, round(height * scale)), max(self.crop_size, round(width * scale))

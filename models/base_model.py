@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from models.advice import inference_notes, training_notes
 from models.averages import create_averages
 from models.model_options import ModelOptions
+from models.networks import sizes
 from models.networks.layers import initialize, uses_batch_statistics
 from models.non_finite_guard import NonFiniteGuard
 from models.objectives import GAN_MODES
@@ -28,6 +29,7 @@ from models.schedules import Schedule
 from models.step_data import StepAttributes, StepData
 from models.training_step import Phase, TrainingStep, require_registered
 from util.errors import UserError
+from util.image_sizes import ImageSizes
 from util.runs import checkpoint, weights
 from util.runtime import device
 from util.runtime.precision import Precision
@@ -60,6 +62,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     the images to display in `visual_names` (attribute names) and, for training, sets `phases`. Images are (N, C, H, W)
     in [-1, 1].
     """
+
+    has_fixed_samples = False
+    """Whether the visuals already show samples that are the same in every epoch."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -283,9 +288,14 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     # Inference.
 
     def test(self) -> None:
-        """Compute the visuals in inference mode."""
-        with torch.inference_mode(), self.precision.autocast(), self.recording("outputs"):
+        """Compute the visuals in inference mode, in the size of the inputs, whatever multiple the networks need."""
+        padding = sizes.padding(self.networks().values())
+        with torch.inference_mode(), self.precision.autocast(), self.recording("outputs"), padding:
             self.forward()
+
+    def image_sizes(self, stage: Stage) -> ImageSizes:
+        """The sizes of the images that the networks take in this stage. The dataset skips images of other sizes."""
+        return sizes.image_sizes(self.networks(), stage)
 
     def generator(self, backwards: bool = False) -> nn.Module:
         """The network that translates from A to B, or, with `backwards`, from B to A.

@@ -28,6 +28,8 @@ class DCGANModel(DCGANOptions, BaseModel):
     latents to interpolate to (`z_end`).
     """
 
+    has_fixed_samples = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["fake", *(f"walk_{step}" for step in range(1, WALK_STEPS + 1))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from models.networks import discriminators
 from models.objectives import losses, perceptual_loss
 from models.pix2pix_hd_options import Pix2PixHDOptions
 from models.pix2pix_model import Pix2PixModel
+from util.image_sizes import ImageSizes
+from util.stage import Stage
 
 
 class Pix2PixHDModel(Pix2PixHDOptions, Pix2PixModel):
@@ -32,6 +35,13 @@ class Pix2PixHDModel(Pix2PixHDOptions, Pix2PixModel):
             Phase("G", [self.netG], self.adam(self.netG), [self.loss_G]),
             self.discriminator_phase([self.loss_D_fake, self.loss_D_real]),
         ]
+
+    def image_sizes(self, stage: Stage) -> ImageSizes:
+        """See BaseModel; in training, VGG19 needs images too."""
+        found = super().image_sizes(stage)
+        if stage is Stage.TRAIN and self.opt.lambda_vgg > 0 and found.smallest < perceptual_loss.MIN_SIZE:
+            return replace(found, smallest=perceptual_loss.MIN_SIZE, smallest_for="VGG19 (--lambda_vgg)")
+        return found
 
     @property
     def global_is_fixed(self) -> bool:

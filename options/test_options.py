@@ -14,8 +14,13 @@ from options.common_arguments import DEFAULT_MODEL
 from options.parser import OptionParser, TestHelpFormatter
 from options.test_arguments import add_test_options
 from options.train_options import TrainOptions
-from util.arguments import Scope
+from util.arguments import TRAINING_NETWORK, OnResume, Scope
 from util.errors import UserError
+
+# Options with the scope TRAINING that change neither the images of a test nor their scores.
+WITHOUT_EFFECT = frozenset(
+    ("batch_size", "conv", "init_gain", "init_type", "no_flip", "on_bad_image", "results_dir", "serial_batches")
+)
 
 
 class TestOptions(BaseOptions):
@@ -42,6 +47,22 @@ class TestOptions(BaseOptions):
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
         add_test_options(parser)
+
+    def identity(self, opt: argparse.Namespace) -> dict[str, Any]:
+        """All that the results of a test depend on, by name: a test with the same values repeats it."""
+        unchanged = (OnResume.HARMLESS, OnResume.NOT_RESTORED)
+        scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
+        scopes = {name: scope for name, scope in scopes.items() if scope != TRAINING_NETWORK}
+        names = [name for name, scope in scopes.items() if scope.on_resume not in unchanged]
+        return {
+            "run": str(Path(opt.checkpoints_dir, opt.name).resolve()),
+            "epoch": opt.epoch,
+            "model": opt.model,
+            "model_suffix": getattr(opt, "model_suffix", ""),
+            "direction": getattr(opt, "direction", "AtoB"),
+            "dataroot": str(Path(opt.dataroot).resolve()),
+            "phase": opt.phase,
+        } | {name: getattr(opt, name) for name in names if name not in WITHOUT_EFFECT}
 
     def _require_images(self, opt: argparse.Namespace, given: Mapping[str, Any]) -> None:
         if not opt.dataroot and ("name" not in given or "dataroot" in given):

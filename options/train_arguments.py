@@ -248,6 +248,14 @@ def add_monitor_options(parser: ScopedParser) -> None:
         scope=DISPLAY,
         help="update the HTML page every N images; 0: only at the end",
     )
+    group.add_argument(
+        "--fixed_images",
+        type=number(int, least=0),
+        default=2,
+        metavar="N",
+        scope=DISPLAY,
+        help="training images that the HTML page shows again in every epoch, translated in eval mode; 0: none",
+    )
     group.add_argument("--no_html", action="store_true", scope=DISPLAY, help="write no HTML page")
     group.add_argument(
         "--use_tensorboard", action="store_true", scope=DISPLAY, help="write TensorBoard files into the run's folder"

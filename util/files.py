@@ -170,3 +170,18 @@ class HashingFile:
 
     def hexdigest(self) -> str:
         return self._sum.hexdigest()
+
+
+def replace_folder(new: Path, old: Path) -> None:
+    """Rename the folder `new` to `old`, and remove what was there before, if anything."""
+    if not old.exists():
+        os.replace(new, old)
+        return
+    outdated = temporary_name(old)
+    os.replace(old, outdated)
+    try:
+        os.replace(new, old)
+    except OSError:
+        os.replace(outdated, old)
+        raise
+    shutil.rmtree(outdated, ignore_errors=True)

@@ -93,6 +93,7 @@ class MultiscaleDiscriminator(nn.Module):
     def __init__(self, scales: Sequence[nn.Module]) -> None:
         super().__init__()
         self.scales = nn.ModuleList(scales)
+        self.min_size = max(int(getattr(scale, "min_size", 1)) * 2**i for i, scale in enumerate(scales))
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         """PatchDiscriminator.features of each scale, from fine to coarse."""

@@ -164,6 +164,7 @@ class ResnetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
+        self.min_size = 2 * self.multiple  # a norm needs more than one value
         widths = [ngf * 2**i for i in range(num_downs + 1)]
         layers = first_layers(input_nc, ngf, norm)
         for channels in widths[:-1]:
@@ -297,6 +298,7 @@ class LocalEnhancer(nn.Module):
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
+        self.min_size = 2 * self.multiple  # a norm needs more than one value
         global_generator = ResnetGenerator(
             input_nc,
             output_nc,
@@ -337,6 +339,7 @@ class UnetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.multiple = 2**num_downs
+        self.min_size = self.multiple // 2 + 1  # the smallest side that a reflection extends to the multiple
         make_level = functools.partial(UnetLevel, norm=norm, upsample=upsample)
         # Built from the innermost level outwards; each level contains the next inner one.
         level = make_level(8 * ngf, 8 * ngf, None)

@@ -12,6 +12,7 @@ from models.objectives.losses import l1_loss, upcast
 from util.errors import UserError
 
 WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of relu1_1, relu2_1, ..., relu5_1
+MIN_SIZE = 16  # pixels: four poolings come before relu5_1
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of ImageNet images in [0, 1]
 
 

@@ -335,9 +335,26 @@ def test_in_testing_unreadable_images_are_skipped(options: Options, two_domains:
         (two_domains / "testB" / name).unlink()
     opt = with_workers(for_testing(options()), num_threads)
     batches, printed = load(opt)
-    assert names(batches) == ["00.png", "02.png"]
-    assert names(batches, "B") == ["00.png", "00.png"]  # two images, repeated
-    assert printed[1:] == ["unreadable files: 1; samples skipped: 1"]
+    assert names(batches) == ["00.png", "00.png", "02.png"]  # for the second image of testB
+    assert names(batches, "B") == ["00.png", "02.png", "00.png"]  # two images, repeated
+    assert printed[1:] == ["unreadable files: 1; samples skipped: 0"]
+
+
+def test_in_testing_an_unreadable_image_does_not_take_the_other_domain_with_it(
+    options: Options, two_domains: Path
+) -> None:
+    write_tiles(two_domains / "testA", 4)
+    spoil(two_domains / "testA" / "01.png")
+    spoil(two_domains / "testA" / "03.png")  # beyond the end of testB
+    spoil(two_domains / "testB" / "00.png")
+    batches, printed = load(for_testing(options()))
+    assert set(names(batches)) == {"00.png", "02.png"} and set(names(batches, "B")) == {"01.png", "02.png"}
+    assert printed[-1] == "unreadable files: 3; samples skipped: 1"
+    for domain, count in (("A", 2), ("B", 2)):  # each is scored once, if its pair is readable
+        other = "B" if domain == "A" else "A"
+        truths = ((batch[f"{domain}_paths"][0], batch[f"{other}_truth"][0]) for batch in batches)
+        scored = [path for path, truth in truths if truth is not None]
+        assert len(scored) == len(set(scored)) < count
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
@@ -407,6 +424,8 @@ def test_in_testing_files_come_in_order_without_randomness(options: Options) -> 
 
 
 def test_in_testing_the_truth_is_the_image_of_the_same_name(options: Options, two_domains: Path) -> None:
+    for folder in ("testA", "testB"):
+        write_tiles(two_domains / folder, 10)
     (two_domains / "testB" / "01.png").rename(two_domains / "testB" / "other.png")
     Image.open(two_domains / "testB" / "02.png").convert("RGB").save(two_domains / "testB" / "02.bmp")
     (two_domains / "testB" / "02.png").unlink()
@@ -414,11 +433,39 @@ def test_in_testing_the_truth_is_the_image_of_the_same_name(options: Options, tw
     batches, _ = load(for_testing(options(), batch_size=2))
     a, b = ([image for batch in batches for image in batch[name]] for name in "AB")
     truth = {name: [image for batch in batches for image in batch[f"{name}_truth"]] for name in "AB"}
-    assert names(batches) == ["00.png", "01.png", "02.png", "00.png"]  # the last one is in a folder of its own
-    assert names(batches, "B") == ["00.png", "02.bmp", "other.png", "00.png"]
+    assert names(batches)[:3] == ["00.png", "01.png", "02.png"]
+    assert names(batches)[-1] == "00.png"  # in a folder of its own
+    assert names(batches, "B")[:3] == ["00.png", "02.bmp", "03.png"] and names(batches, "B")[-2:] == [
+        "other.png",
+        "00.png",
+    ]
     assert torch.equal(truth["B"][0], b[0]) and truth["B"][1] is None and torch.equal(truth["B"][2], b[1])
-    assert truth["B"][3] is None
-    assert torch.equal(truth["A"][0], a[0]) and torch.equal(truth["A"][1], a[2]) and truth["A"][2] is None
+    assert truth["B"][-1] is None
+    assert torch.equal(truth["A"][0], a[0]) and torch.equal(truth["A"][1], a[2])
+    assert truth["A"][-2] is None and truth["A"][-1] is None  # the last one is repeated
+
+
+@pytest.mark.parametrize(("renamed", "is_paired"), [(0, True), (1, True), (2, False)])
+def test_names_make_pairs_if_nearly_all_are_equal(
+    options: Options, two_domains: Path, renamed: int, is_paired: bool
+) -> None:
+    write_tiles(two_domains / "testA", 12)
+    for path in write_tiles(two_domains / "testB", 10)[:renamed]:
+        path.rename(path.with_stem(f"other {path.stem}"))
+    loader = create_dataset(for_testing(options()))
+    assert [f"{domain}_truth" in batch for batch in loader for domain in "AB"] == [is_paired] * 24
+    (note,) = loader.summary().splitlines()[1:]
+    assert f"{10 - renamed} of 10 file names occur in both " in note
+    assert ("--no_truth" in note) == is_paired and ("are not scored" in note and "note: " in note) == (not is_paired)
+    loader = create_dataset(for_testing(options(), no_truth=True))
+    assert not any(key.endswith("_truth") for batch in loader for key in batch)
+    assert len(loader.summary().splitlines()) == 1
+
+
+def test_folders_without_a_common_name_need_no_note(options: Options, two_domains: Path) -> None:
+    for path in (two_domains / "testB").iterdir():
+        path.rename(path.with_stem(f"other {path.stem}"))
+    assert len(create_dataset(for_testing(options())).summary().splitlines()) == 1
 
 
 def test_an_image_of_another_size_is_not_a_truth(options: Options, two_domains: Path) -> None:

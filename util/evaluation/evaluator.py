@@ -56,7 +56,7 @@ class Evaluation:
     images: int
     """Source images translated."""
     interrupted: bool
-    """Whether this rank stopped early because `stop` was requested."""
+    """Whether a rank stopped early because `stop` was requested."""
 
 
 def evaluate(
@@ -83,7 +83,7 @@ def evaluate(
     total = Scores(metrics)
     for values, counts in processes().all_gather_objects((scores.values, scores.counts)):
         total.merge(values, counts)
-    return Evaluation(total, sum(processes().all_gather_ints(images)), interrupted)
+    return Evaluation(total, sum(processes().all_gather_ints(images)), processes().any_rank(interrupted))
 
 
 def require_finite(translation: Translated) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from util import images
 from util.evaluation.evaluator import Evaluation
-from util.evaluation.metrics import describe
+from util.evaluation.metrics import Metric, describe
+from util.evaluation.results_folder import ResultsFolder
 from util.files import atomic_write, json_text
 from util.monitors import create_monitors
 from util.monitors.console import Console
@@ -28,17 +29,21 @@ class Tested(Protocol):
 
 
 class Results:
-    """A Sink (see util.evaluation.evaluator) that fills the folder results/<name>/<phase>_<epoch>."""
+    """A Sink (see util.evaluation.evaluator) that fills the folder results/<name>/<phase>_<epoch>.
 
-    def __init__(self, opt: argparse.Namespace, dataset: Tested) -> None:
+    See util.evaluation.results_folder for repeated, different and interrupted tests.
+    """
+
+    def __init__(self, opt: argparse.Namespace, dataset: Tested, identity: Mapping[str, Any]) -> None:
+        """`identity`: all that the results depend on, by name."""
         self.opt, self.total, self.done = opt, len(dataset), 0
         ranks = processes()
         folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}"
+        main = ResultsFolder(folder, identity) if ranks.is_main else None
+        partial = ranks.broadcast(main.partial if main else None)
+        self.folder = main or ResultsFolder(folder, identity, partial)
         title = f"{opt.name}, {opt.phase}, epoch {opt.epoch}"
-        self.gallery = Gallery(folder, title, opt.display_winsize, shared=ranks.world_size > 1)
-        self.scores_file = folder / "metrics.json"
-        if ranks.is_main:
-            self.scores_file.unlink(missing_ok=True)  # of an earlier test
+        self.gallery = Gallery(partial, title, opt.display_winsize, shared=ranks.world_size > 1)
         own_images = len(ranks.shard(range(min(opt.num_test, self.total))))
         self.console = Console(own_images, 0, silent=not ranks.is_main)
         dataset.print_message = self.console.print_message
@@ -68,13 +73,24 @@ class Results:
                 {f"{name} {key}": value for name, scores in means.items() for key, value in scores.items()}
             )
             monitor.close()
-        summary = {name: describe(scores, metrics) for name, scores in means.items()}
-        page = self.gallery.close(summary)
-        if means:
-            record = {"epoch": opt.epoch, "phase": opt.phase, "eval": opt.eval, "scores": means}
-            atomic_write(self.scores_file, json_text(record))
-        for name, words in summary.items():
-            print(f"{name}: {words}, over {means[name]['images']} images with ground truth")
-        print(f"translated {evaluation.images} of {self.total} images: {page}")
+        self._write(means, metrics, ", interrupted" if evaluation.interrupted else "")
+        if evaluation.interrupted:
+            folder, note, state = self.folder.partial, "", "interrupted: "
+        else:
+            (folder, note), state = self.folder.publish(), ""
+        for name, scores in means.items():
+            print(f"{name}: {describe(scores, metrics)}, over {scores['images']} images with ground truth")
+        if note:
+            print(note)
+        print(f"{state}translated {evaluation.images} of {self.total} images: {folder / 'index.html'}")
         if opt.num_test < self.total and not evaluation.interrupted:
             print(f"use --num_test {self.total} to translate all images")
+
+    def _write(self, means: Mapping[str, Mapping[str, float]], metrics: Sequence[Metric], state: str) -> None:
+        """Write the page and metrics.json into the partial folder."""
+        self.gallery.title += state
+        self.gallery.close({name: describe(scores, metrics) for name, scores in means.items()})
+        if means:
+            opt = self.opt
+            record = {"epoch": opt.epoch, "phase": opt.phase, "eval": opt.eval, "scores": means}
+            atomic_write(self.folder.partial / "metrics.json", json_text(record))

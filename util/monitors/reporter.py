@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,22 +12,27 @@ import numpy as np
 
 from util import images
 from util.errors import TrainingDiverged, UserError
+from util.image_sizes import ImageSizes
 from util.monitors import create_monitors
 from util.monitors.console import Console
+from util.monitors.fixed_images import FixedImages, ValidatedModel
 from util.pages.training_page import TrainingPage
 from util.runs.base_run import BaseRun
 from util.runs.run import Run
+from util.stage import Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class ShownModel(Protocol):
+class ShownModel(ValidatedModel, Protocol):
     """What the reporter needs of a model."""
 
     learning_rate: float
     skipped_steps: int
-    device: Any
+    has_fixed_samples: bool
+
+    def image_sizes(self, stage: Stage, /) -> ImageSizes: ...
 
     def check_finite(self) -> None: ...
 
@@ -46,6 +51,8 @@ class ShownDataset(Protocol):
     def __len__(self) -> int: ...
 
     def summary(self) -> str: ...
+
+    def fixed_batches(self, count: int, sizes: ImageSizes, /) -> Sequence[Mapping[str, Any]]: ...
 
 
 def create_reporter(
@@ -86,11 +93,15 @@ class Reporter:
         print(dataset.summary())
         print(model.describe(opt.verbose))
         print(f"run {run.folder} on {model.device}, seed {opt.seed}", flush=True)
+        if not opt.no_html:
+            print(f"samples and losses: {run.folder / 'web' / 'index.html'}", flush=True)
+        self.epoch_images = len(dataset)
         images_left = max(0, self.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
         self.console = Console(progress.images + images_left, progress.images)
         self.print_message = run.print_message = dataset.print_message = self.console.print_message
         self._page_failed = False
         self.page = None if opt.no_html else self._create_page(run)
+        self.fixed = self._create_fixed(dataset) if self.page else None
         self._update_page(lambda page: page.update_curves(self.log.records))
         self.monitors = create_monitors(opt, self.log.records, self.print_message)
 
@@ -115,9 +126,14 @@ class Reporter:
         opt, progress = self.opt, self.progress
         title = f"epoch {progress.epoch}/{self.last_epoch}"
         self.console.advance(progress.last_count, title)
-        if progress.due(opt.print_freq):
+        # Every epoch has a line and a row, however few images it has.
+        is_last = progress.images_in_epoch >= self.epoch_images
+        has_line = bool(self.log.records) and self.log.records[-1]["epoch"] == progress.epoch
+        if progress.due(opt.print_freq) or (is_last and not has_line):
             self._show_losses(title)
-        to_page = self.page is not None and progress.due(opt.update_html_freq)
+        to_page = self.page is not None and (
+            progress.due(opt.update_html_freq) or (is_last and progress.epoch not in self.page.rows)
+        )
         to_monitors = bool(self.monitors) and progress.due(opt.display_freq)
         if to_page or to_monitors:
             self.model.check_finite()
@@ -148,7 +164,7 @@ class Reporter:
         progress = self.progress
 
         def add_all(page: TrainingPage) -> None:
-            page.add_samples(progress.epoch, progress.images, arrays)
+            page.add_samples(progress.epoch, progress.images, arrays, self._translate_fixed())
             page.update_curves(self.log.records)
 
         if to_page:
@@ -159,6 +175,26 @@ class Reporter:
                 monitor.show_images(opaque, progress.epoch, progress.images)
 
     # The training page.
+
+    def _create_fixed(self, dataset: ShownDataset) -> FixedImages | None:
+        """The fixed images; None without them, or if the model or the dataset can't validate."""
+        model, opt = self.model, self.opt
+        if not opt.fixed_images or model.has_fixed_samples:
+            return None
+        try:
+            batches = dataset.fixed_batches(opt.fixed_images, model.image_sizes(Stage.VALIDATE))
+        except Exception as error:  # a dataset of the user's own may be for training only
+            self.print_message(f"note: the page shows no fixed images ({error})")
+            return None
+        return FixedImages(model, batches, opt.compile)
+
+    def _translate_fixed(self) -> list[tuple[str, dict[str, np.ndarray]]]:
+        try:
+            return self.fixed.translate() if self.fixed else []
+        except Exception as error:  # too little memory, or a model of the user's own that is for training only
+            self.print_message(f"note: the page shows no fixed images from now on ({error})")
+            self.fixed = None
+            return []
 
     def _create_page(self, run: Run) -> TrainingPage:
         seen = None if run.from_weights else run.progress.images

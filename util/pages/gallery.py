@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from dominate import tags
 
-from util.pages.html import Picture, page, picture_row, write_file, write_picture
+from util.pages.html import Picture, column_count, page, picture_row, write_file, write_picture
 from util.runtime.background import Background
 
 MOST_BYTES = 180
 """Longest file or folder name before endings such as _fake_B.png are added; file systems allow 255."""
 
-Rows = Mapping[tuple[str, ...], tuple[str, list[Picture]]]
+Rows = Mapping[tuple[str, str], tuple[str, list[Picture]]]
 
 
 class Gallery:
@@ -33,7 +33,7 @@ class Gallery:
         self.title = title
         self.image_width = image_width
         self.shared = shared
-        self.rows: dict[tuple[str, ...], tuple[str, list[Picture]]] = {}  # source and pictures
+        self.rows: dict[tuple[str, str], tuple[str, list[Picture]]] = {}  # by source and first visual
         self.owners: dict[str, str] = {}
         self._background = Background()
 
@@ -49,7 +49,7 @@ class Gallery:
         Raises:
             UserError: an image of an earlier call could not be written.
         """
-        key = (path, *images)
+        key = (path, next(iter(images), ""))
         if key in self.rows:
             return
         files = self._files(path, list(images))
@@ -79,8 +79,9 @@ class Gallery:
             UserError: the page or an image can't be written.
         """
         self.finish_pictures()
+        columns = max((column_count(pictures) for _, pictures in self.rows.values()), default=1)
         rows = [
-            picture_row([_shown(path), tags.small(number)], pictures, self.image_width)
+            picture_row([_shown(path), tags.small(number)], [("", pictures)], self.image_width, columns=columns)
             for number, (path, pictures) in enumerate(self.rows.values(), 1)
         ]
         count = f"{len(self.rows):,} image" + ("" if len(self.rows) == 1 else "s")

@@ -96,21 +96,35 @@ def meaning(name: str, names: Iterable[str]) -> str:
     return "ground truth" if generated == {domain} else "input"
 
 
-def picture_row(
-    caption: Sequence[Any], pictures: Sequence[Picture], image_width: int, identifier: str | None = None
-) -> str:
-    """A card with a caption (tags and text) above its pictures, as HTML.
+Group = tuple[str, Sequence[Picture]]
+"""Pictures that belong together, and a title above them, which may be empty."""
 
-    Up to five pictures are in one line, more in two (for CycleGAN: A to B, then B to A).
+
+def column_count(pictures: Sequence[Picture]) -> int:
+    """The columns of a row: up to five pictures are in one line, more in two (for CycleGAN: A to B, then B to A)."""
+    return len(pictures) if len(pictures) <= 5 else -(-len(pictures) // 2)
+
+
+def picture_row(
+    caption: Sequence[Any],
+    groups: Sequence[Group],
+    image_width: int,
+    identifier: str | None = None,
+    columns: int = 0,
+) -> str:
+    """A card with a caption (tags and text) above its groups of pictures, as HTML.
+
+    `columns`: of the widest row of the page, so that the pictures of all rows are aligned; by default those of this
+    row.
     """
-    names = [picture.name for picture in pictures]
-    columns = len(pictures) if len(pictures) <= 5 else -(-len(pictures) // 2)
-    row = tags.article(
-        tags.h2(*caption),
-        tags.div(_figure(picture, meaning(picture.name, names), image_width) for picture in pictures),
-        id=identifier,
-        style=f"--columns:{columns};--count:{len(pictures)}",
-    )
+    parts: list[Any] = [tags.h2(*caption)]
+    for title, pictures in groups:
+        names = [picture.name for picture in pictures]
+        parts += [tags.h3(title)] if title else []
+        parts.append(tags.div(_figure(picture, meaning(picture.name, names), image_width) for picture in pictures))
+    columns = columns or max(column_count(pictures) for _, pictures in groups)
+    count = sum(-(-len(pictures) // columns) * columns for _, pictures in groups)
+    row = tags.article(*parts, id=identifier, style=f"--columns:{columns};--count:{count}")
     return str(row.render(pretty=False))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from dominate import tags
 
 from util.files import json_sum, sha256
 from util.pages.charts import HEIGHT, WIDTH, draw_loss_curves
-from util.pages.html import Picture, address, page, picture_row, save_picture, write_errors, write_file
+from util.pages.html import Group, Picture, address, page, picture_row, save_picture, write_errors, write_file
 
 ROWS_PER_PAGE = 100
 RELOAD_SECONDS = 30
@@ -28,6 +29,14 @@ class Samples:
     epoch: int
     images: int
     pictures: tuple[Picture, ...]
+    fixed: tuple[tuple[str, tuple[Picture, ...]], ...] = ()
+    """Pictures of the samples that every epoch shows, each with the names of its files."""
+
+    @property
+    def groups(self) -> list[Group]:
+        """All pictures: first the fixed ones, so that a column shows the same image in every epoch."""
+        latest = ("last training step" if self.fixed else "", self.pictures)
+        return [*((f"fixed: {title}", pictures) for title, pictures in self.fixed), latest]
 
     @classmethod
     def from_line(cls, line: str) -> Samples:
@@ -36,10 +45,9 @@ class Samples:
         values = record["samples"]
         if record["sha256"] != json_sum(values):
             raise ValueError("the line is damaged")
-        if any(picture["width"] < 1 or picture["height"] < 1 for picture in values["pictures"]):
-            raise ValueError("a picture has no size")
-        pictures = tuple(Picture(**picture) for picture in values["pictures"])
-        return cls(int(values["epoch"]), int(values["images"]), pictures)
+        pictures = _pictures(values["pictures"])
+        fixed = tuple((str(title), _pictures(group)) for title, group in values.get("fixed", ()))
+        return cls(int(values["epoch"]), int(values["images"]), pictures, fixed)
 
     def to_line(self) -> str:
         values = asdict(self)
@@ -47,8 +55,15 @@ class Samples:
 
     def is_intact(self, folder: Path) -> bool:
         """Whether every picture's file exists and has its SHA-256 sum."""
-        files = ((folder / picture.file, picture.sha256) for picture in self.pictures)
+        pictures = [picture for _, group in self.groups for picture in group]
+        files = ((folder / picture.file, picture.sha256) for picture in pictures)
         return all(file.is_file() and sha256(file) == total for file, total in files)
+
+
+def _pictures(values: Sequence[Mapping[str, Any]]) -> tuple[Picture, ...]:
+    if any(picture["width"] < 1 or picture["height"] < 1 for picture in values):
+        raise ValueError("a picture has no size")
+    return tuple(Picture(**picture) for picture in values)
 
 
 class TrainingPage:
@@ -90,18 +105,40 @@ class TrainingPage:
             self._add_row(samples)
         self._write(changed=0)
 
-    def add_samples(self, epoch: int, images: int, visuals: Mapping[str, np.ndarray]) -> None:
-        """Add or replace an epoch's row; `visuals` are images, uint8 (H, W, 3) or (H, W), by name."""
+    def add_samples(
+        self,
+        epoch: int,
+        images: int,
+        visuals: Mapping[str, np.ndarray],
+        fixed: Sequence[tuple[str, Mapping[str, np.ndarray]]] = (),
+    ) -> None:
+        """Add or replace an epoch's row; `visuals` are images, uint8 (H, W, 3) or (H, W), by name.
+
+        `fixed`: images of the samples that every epoch shows, each with the names of its files.
+        """
         pictures = tuple(
             save_picture(self.folder, f"images/epoch{epoch:03d}_{name}.png", name, image)
             for name, image in visuals.items()
         )
-        samples = Samples(epoch, images, pictures)
+        samples = Samples(epoch, images, pictures, tuple(self._save_fixed(epoch, fixed)))
         record = self.folder / "samples.jsonl"
         with write_errors(record), open(record, "a", encoding="utf-8") as file:
             file.write(samples.to_line())
         self._add_row(samples)
         self._write(changed=sorted(self.rows).index(epoch))
+
+    def _save_fixed(
+        self, epoch: int, fixed: Sequence[tuple[str, Mapping[str, np.ndarray]]]
+    ) -> Iterator[tuple[str, tuple[Picture, ...]]]:
+        """Save the images of fixed samples. Inputs, which all epochs share, are files named after their content."""
+        for number, (title, visuals) in enumerate(fixed, 1):
+            pictures = []
+            for name, image in visuals.items():
+                start = f"epoch{epoch:03d}_fixed{number}"
+                if name.startswith("real"):
+                    start = f"input_{hashlib.sha256(image.tobytes()).hexdigest()[:12]}"
+                pictures.append(save_picture(self.folder, f"images/{start}_{name}.png", name, image))
+            yield title, tuple(pictures)
 
     def update_curves(self, records: Sequence[Mapping[str, float]]) -> None:
         """Redraw all loss curves and the learning rate from the lines of losses.jsonl."""
@@ -138,7 +175,7 @@ class TrainingPage:
 
     def _add_row(self, samples: Samples) -> None:
         caption = [tags.span(f"epoch {samples.epoch}"), tags.small(f"{samples.images:,} images")]
-        row = picture_row(caption, samples.pictures, self.image_width, f"epoch-{samples.epoch}")
+        row = picture_row(caption, samples.groups, self.image_width, f"epoch-{samples.epoch}")
         self.rows[samples.epoch] = row
         self._set_status(samples.epoch, samples.images)
 

@@ -65,7 +65,7 @@ def test_visuals_have_roles(names: list[str], words: list[str]) -> None:
     ],
 )
 def test_pictures_are_shown_at_a_whole_multiple(size: tuple[int, int], shown: tuple[int, int], crisp: bool) -> None:
-    row = picture_row(["x"], [Picture("fake_B", "a.png", *size)], image_width=256)
+    row = picture_row(["x"], [("", [Picture("fake_B", "a.png", *size)])], image_width=256)
     assert f'width="{shown[0]}"' in row and f'height="{shown[1]}"' in row
     assert ('class="crisp"' in row) == crisp
     assert 'loading="lazy"' in row
@@ -73,7 +73,7 @@ def test_pictures_are_shown_at_a_whole_multiple(size: tuple[int, int], shown: tu
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (5, 5), (6, 3), (8, 4)])
 def test_many_pictures_stand_in_two_lines(count: int, columns: int) -> None:
-    assert f"--columns:{columns};" in picture_row(["x"], [Picture("a", "a.png", 4, 4)] * count, 256)
+    assert f"--columns:{columns};" in picture_row(["x"], [("", [Picture("a", "a.png", 4, 4)] * count)], 256)
 
 
 def test_a_page_escapes_text_and_needs_no_other_file() -> None:

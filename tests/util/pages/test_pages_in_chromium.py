@@ -256,7 +256,7 @@ def test_a_page_of_2000_rows_loads_only_what_is_seen(chromium: Chromium, tmp_pat
     for number in range(2000):
         if number:
             os.link(tmp_path / "images/0.png", tmp_path / f"images/{number}.png")
-        rows.append(picture_row([f"{number}"], [replace(picture, file=f"images/{number}.png")] * 4, 256))
+        rows.append(picture_row([f"{number}"], [("", [replace(picture, file=f"images/{number}.png")] * 4)], 256))
     (tmp_path / "index.html").write_text(page("2,000 rows", [], rows, 256), encoding="utf-8")
     chromium.open(tmp_path / "index.html")
     loaded = "[...document.querySelectorAll('article img')].flatMap((one, n) => one.naturalWidth ? [n] : [])"
