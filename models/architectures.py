@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from util import moved
 
 # --netG: its kind, its depth, and the number that image sides must be multiples of.
 GENERATORS: dict[str, tuple[str, int, int]] = {
@@ -26,15 +25,19 @@ def least_size(n_layers: int) -> int:
     return 3 * 2**n_layers
 
 
-def __getattr__(name: str) -> Any:
-    """The checks that were here before they moved to models.option_checks: users' models call them."""
-    from models import option_checks
-
-    if name.startswith(("check_", "refuse_", "add_")) and hasattr(option_checks, name):
-        warnings.warn(
-            f"models.architectures.{name} is now models.option_checks.{name}: import it from there",
-            FutureWarning,
-            stacklevel=2,
+__getattr__ = moved.old_names(
+    __name__,
+    DISCRIMINATORS="models.networks:DISCRIMINATORS",
+    GAN_MODES="models.objectives:GAN_MODES",
+    LR_POLICIES="models.lr_policies:LR_POLICIES",
+    **{
+        name: f"models.option_checks:{name}"
+        for name in (
+            "add_augment_option",
+            "check_discriminator_size",
+            "check_equal_channels",
+            "check_generator_size",
+            "refuse_class_ids",
         )
-        return getattr(option_checks, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    },
+)

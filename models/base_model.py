@@ -28,6 +28,7 @@ from models.objectives.losses import upcast
 from models.schedules import Schedule
 from models.step_data import StepAttributes, StepData
 from models.training_step import Phase, TrainingStep, require_registered
+from util import moved
 from util.errors import UserError
 from util.image_sizes import ImageSizes
 from util.runs import checkpoint, weights
@@ -449,3 +450,6 @@ def _record_inputs(set_input: Callable[..., None]) -> Callable[..., None]:
 
     begin_step.begins_step = True  # type: ignore[attr-defined]
     return begin_step
+
+
+__getattr__ = moved.old_names(__name__, RunningMean="models.running_mean:RunningMean")

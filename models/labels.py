@@ -7,6 +7,8 @@ import colorsys
 import torch
 from torch import Tensor
 
+from util import moved
+
 HUE_STEP = 0.618034  # golden ratio - 1: consecutive class ids get distant hues, for any number of classes
 
 
@@ -21,3 +23,6 @@ def to_colors(hot: Tensor) -> Tensor:
     colors = [colorsys.hsv_to_rgb(HUE_STEP * i % 1, 0.7, 0.95) for i in range(hot.shape[1])]
     palette = torch.tensor([(0.0, 0.0, 0.0), *colors[1:]], device=hot.device)
     return 2 * palette[hot.argmax(dim=1)].permute(0, 3, 1, 2) - 1
+
+
+__getattr__ = moved.old_names(__name__, to_colours="models.labels:to_colors")

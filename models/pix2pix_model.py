@@ -15,6 +15,7 @@ from models.image_pool import ImagePool
 from models.networks import discriminators, generators
 from models.objectives import losses
 from models.pix2pix_options import Pix2PixOptions
+from util import moved
 from util.errors import UserError
 
 
@@ -128,3 +129,6 @@ class Pix2PixModel(Pix2PixOptions, BaseModel):
         if opt.lambda_L1 > 0:
             terms["G_L1"] = opt.lambda_L1 * losses.l1_loss(self.fake_B, self.real_B)
         return terms
+
+
+__getattr__ = moved.old_names(__name__, refuse_chance_pairs="models.option_checks:refuse_random_pairs")

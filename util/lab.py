@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from util import moved
+
 # Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the XYZ of white: illuminant D65, 2 degree observer.
 XYZ_OF_RGB = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 WHITE = (0.95047, 1.0, 1.08883)
@@ -59,3 +61,6 @@ def join_colors(lightness: Tensor, colors: Tensor) -> Tensor:
     """The inverse of `split_colors`, to images in [-1, 1]; colors outside the sRGB gamut are clipped."""
     lab = torch.cat([(lightness + 1) * 50, colors * 110], dim=-3)
     return lab_to_rgb(lab) * 2 - 1
+
+
+__getattr__ = moved.old_names(__name__, split_colours="util.lab:split_colors", join_colours="util.lab:join_colors")

@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -26,6 +27,20 @@ from util.errors import ProcessLost, UserError, is_main_by_environment
 TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a rank that writes to a slow disk
 
 
+OLD_NAMES = {
+    "any": "any_rank",
+    "average": "all_reduce_mean",
+    "count": "world_size",
+    "counts": "all_gather_ints",
+    "gather": "all_gather",
+    "gather_objects": "all_gather_objects",
+    "is_first": "is_main",
+    "of_first": "broadcast",
+    "share": "shard",
+    "wait": "barrier",
+}
+
+
 class Processes:
     """The world size, this process's rank, and collectives, which return their input if there is one process."""
 
@@ -34,6 +49,13 @@ class Processes:
     ) -> None:
         """`store`: a key-value store of all ranks, which needs no synchronization."""
         self.rank, self.world_size, self.local_rank, self.store = rank, world_size, local_rank, store
+
+    def __getattr__(self, name: str) -> Any:
+        """The attributes and methods under their earlier names."""
+        if name not in OLD_NAMES:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        warnings.warn(f"Processes.{name} is now {OLD_NAMES[name]}", FutureWarning, stacklevel=2)
+        return getattr(self, OLD_NAMES[name])
 
     @property
     def local_world_size(self) -> int:
