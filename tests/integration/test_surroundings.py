@@ -73,13 +73,23 @@ def test_a_lost_terminal_saves_and_stops(maps: Path, tmp_path: Path) -> None:
     arguments = training(maps, "--num_threads", 1, "--n_epochs", 2000)
     output = tmp_path / "out.txt"
     with output.open("w") as out:
-        process = subprocess.Popen(shlex.split(arguments), cwd=tmp_path, stdout=out, stderr=out, start_new_session=True)
-    while output.read_text().count("images, ") < 3:
-        assert process.poll() is None, output.read_text()
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGHUP)
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == 129, output.read_text()
+        process = subprocess.Popen(
+            shlex.split(arguments),
+            cwd=tmp_path,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
+        )
+    try:
+        while output.read_text().count("images, ") < 3:
+            assert process.poll() is None, output.read_text()
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 129, output.read_text()
+    finally:
+        process.kill()
     assert saved(tmp_path / "checkpoints" / "run") == SAVED
     assert "a loader worker failed" not in output.read_text()
 

@@ -35,6 +35,7 @@ def test_the_first_signal_is_a_wish_and_the_second_an_end(
 def test_a_lost_terminal_and_a_scheduler_ask_for_a_save(name: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "_exit", sys.exit)
     number = getattr(signal, name)
+    of_tests = signal.signal(number, signal.SIG_DFL)  # ignored, if they run under nohup
     before = signal.getsignal(number)
     with StopSignal() as stop:
         os.kill(os.getpid(), number)
@@ -45,6 +46,7 @@ def test_a_lost_terminal_and_a_scheduler_ask_for_a_save(name: str, code: int, mo
         with pytest.raises(SystemExit):
             os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(number) is before
+    signal.signal(number, of_tests)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
