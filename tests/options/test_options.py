@@ -44,7 +44,7 @@ BOTH: dict[str, Any] = {
 }
 TRAIN = BOTH | {
     **{"model": "cycle_gan", "dataset_mode": "unaligned", "no_dropout": True, "load_size": 286, "phase": "train"},
-    **{"display_freq": 400, "update_html_freq": 1000, "print_freq": 100, "no_html": False},
+    **{"display_freq": 400, "update_html_freq": 1000, "print_freq": 100, "no_html": False, "fixed_images": 2},
     **{"use_tensorboard": False, "monitor": None},
     **{"save_latest_freq": 5000, "save_epoch_freq": 5, "save_by_iter": False, "continue_train": False},
     **{"save_every": None, "keep_checkpoints": 2, "no_lock": False, "time_limit": None, "force": False},

@@ -126,13 +126,14 @@ class Reporter:
         opt, progress = self.opt, self.progress
         title = f"epoch {progress.epoch}/{self.last_epoch}"
         self.console.advance(progress.last_count, title)
-        # Every epoch has a line and a row, however few images it has.
+        # Every epoch has a line and a row, however few images it has; a frequency of 0 switches them off.
         is_last = progress.images_in_epoch >= self.epoch_images
         has_line = bool(self.log.records) and self.log.records[-1]["epoch"] == progress.epoch
-        if progress.due(opt.print_freq) or (is_last and not has_line):
+        if progress.due(opt.print_freq) or (opt.print_freq and is_last and not has_line):
             self._show_losses(title)
         to_page = self.page is not None and (
-            progress.due(opt.update_html_freq) or (is_last and progress.epoch not in self.page.rows)
+            progress.due(opt.update_html_freq)
+            or (opt.update_html_freq > 0 and is_last and progress.epoch not in self.page.rows)
         )
         to_monitors = bool(self.monitors) and progress.due(opt.display_freq)
         if to_page or to_monitors:

@@ -29,8 +29,9 @@ def test_a_score_that_is_not_finite_is_null(value: float, options: Options, tmp_
     (tmp_path / "checkpoints" / "run").mkdir(parents=True)
     folder = f"{options().dataroot}/testA"
     places = ["--checkpoints_dir", str(tmp_path / "checkpoints"), "--results_dir", str(tmp_path / "results")]
-    opt = TestOptions().parse(["--dataroot", folder, "--name", "run", "--model", "test", *places])
-    results = Results(opt, Dataset())
+    test_options = TestOptions()
+    opt = test_options.parse(["--dataroot", folder, "--name", "run", "--model", "test", *places])
+    results = Results(opt, Dataset(), test_options.identity(opt))
     psnr = Metric("psnr", "psnr", "PSNR", lambda image, truth: value, (0, math.inf), higher_is_better=True)
     scores, image = Scores([psnr]), torch.zeros(3, 8, 8)
     scores.add("fake", image, image)
