@@ -100,7 +100,7 @@ class StepAttributes:
         return {name: vars(self).pop(name) for name in self._step_names & vars(self).keys()}
 
     def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(value, Tensor) and name != "step_data" and "step_data" in vars(self):
+        if isinstance(value, Tensor) and "step_data" in vars(self):
             self._record(name, value)
         super().__setattr__(name, value)
 

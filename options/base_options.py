@@ -20,7 +20,7 @@ from models import MODELS
 from options import files, pasted
 from options.common_arguments import add_common_options
 from options.mistakes import Corrector, value_of
-from options.parser import HelpFormatter, OptionParser
+from options.parser import HelpFormatter, OptionParser, without_options
 from options.test_arguments import add_test_options
 from options.train_arguments import add_train_options
 from util import monitors
@@ -352,7 +352,7 @@ def _set_device(opt: argparse.Namespace, given: Mapping[str, Any], argv: Sequenc
         )
     opt.device, opt.gpu_ids = ("cpu" if ids[0] == "-1" else f"cuda:{ids[0]}"), None
     if len(ids) > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
-        command = script_command(_script(opt.is_train), _without_gpu_ids(argv), processes=len(ids))
+        command = script_command(_script(opt.is_train), without_options(argv, {"gpu_ids"}), processes=len(ids))
         print(
             f"note: only GPU {ids[0]} is used; to use all: CUDA_VISIBLE_DEVICES={','.join(ids)} {command}",
             file=sys.stderr,
@@ -368,14 +368,6 @@ def _with_negative_ids(argv: Sequence[str]) -> list[str]:
         else:
             joined.append(word)
     return joined
-
-
-def _without_gpu_ids(argv: Sequence[str]) -> list[str]:
-    return [
-        word
-        for before, word in zip(["", *argv], argv, strict=False)
-        if before != "--gpu_ids" and word.partition("=")[0] != "--gpu_ids"
-    ]
 
 
 def _script(is_train: bool) -> str:
