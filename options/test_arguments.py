@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from util.arguments import TRAINING, ScopedParser, name_part, number
+from util.arguments import CALL, TEST, ScopedParser, name_part, number
 
 
 def add_test_options(parser: ScopedParser) -> None:
@@ -12,26 +12,26 @@ def add_test_options(parser: ScopedParser) -> None:
         "--phase",
         type=name_part,
         default="test",
-        scope=TRAINING,
+        scope=TEST,
         help="start of the names of image folders; --dataset_mode unaligned reads testA and testB",
     )
-    group.add_argument("--results_dir", default="./results", scope=TRAINING, help="folder of the HTML galleries")
+    group.add_argument("--results_dir", default="./results", scope=CALL, help="folder of the HTML galleries")
     group.add_argument(
         "--num_test",
         type=number(int, least=1, instead="use a large number for all images, such as 1000000"),
         default=50,
         metavar="N",
-        scope=TRAINING,
+        scope=TEST,
         help="number of images to translate",
     )
     group.add_argument(
-        "--eval", action="store_true", scope=TRAINING, help="no dropout, running statistics in batch normalization"
+        "--eval", action="store_true", scope=TEST, help="no dropout, running statistics in batch normalization"
     )
     group.add_argument(
         "--aspect_ratio",
         type=number(float, above=0),
         default=1.0,
-        scope=TRAINING,
+        scope=TEST,
         help="stretch the width of saved images by this factor",
     )
     parser.set_defaults(model="test", load_size=None, seed=0)

@@ -14,12 +14,12 @@ from options.common_arguments import DEFAULT_MODEL
 from options.parser import OptionParser, TestHelpFormatter
 from options.test_arguments import add_test_options
 from options.train_options import TrainOptions
-from util.arguments import TRAINING_NETWORK, OnResume, Scope
+from util.arguments import TEST, TRAINING_NETWORK, OnResume, Scope
 from util.errors import UserError
 
 # Options with the scope TRAINING that change neither the images of a test nor their scores.
 WITHOUT_EFFECT = frozenset(
-    ("batch_size", "conv", "init_gain", "init_type", "no_flip", "on_bad_image", "results_dir", "serial_batches")
+    ("batch_size", "conv", "init_gain", "init_type", "no_flip", "on_bad_image", "serial_batches")
 )
 
 
@@ -53,7 +53,7 @@ class TestOptions(BaseOptions):
         unchanged = (OnResume.HARMLESS, OnResume.NOT_RESTORED)
         scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
         scopes = {name: scope for name, scope in scopes.items() if scope != TRAINING_NETWORK}
-        names = [name for name, scope in scopes.items() if scope.on_resume not in unchanged]
+        names = [name for name, scope in scopes.items() if scope is TEST or scope.on_resume not in unchanged]
         return {
             "run": str(Path(opt.checkpoints_dir, opt.name).resolve()),
             "epoch": opt.epoch,

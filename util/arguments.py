@@ -31,7 +31,7 @@ class OnResume(Enum):
 
 @dataclass(frozen=True)
 class Scope:
-    """How far an option reaches: resuming, testing and options.json follow from it."""
+    """What an option affects. Resuming, testing and options.json follow from it."""
 
     name: str
     on_resume: OnResume
@@ -63,6 +63,8 @@ START = Scope("start", OnResume.NOT_RESTORED, new_run_only=True)
 # This command only.
 CALL = Scope("call", OnResume.NOT_RESTORED, saved=False)
 START_CALL = Scope("start call", OnResume.NOT_RESTORED, new_run_only=True, saved=False)
+# Which images a test translates, and how: its results depend on these.
+TEST = Scope("test", OnResume.NOT_RESTORED, saved=False)
 
 
 class ScopedGroup(argparse._ArgumentGroup):
@@ -78,7 +80,7 @@ class ScopedParser(argparse.ArgumentParser):
     """argparse's parser, whose options have scopes. Models and datasets add their options to it."""
 
     def add_argument(self, *flags: Any, scope: Scope = TRAINING, **settings: Any) -> argparse.Action:
-        """See argparse; `scope` says how far the option reaches."""
+        """See argparse; `scope` is what the option affects: see Scope."""
         action = super().add_argument(*flags, **settings)
         action.scope = scope  # type: ignore[attr-defined]
         return action

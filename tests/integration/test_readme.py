@@ -59,7 +59,7 @@ def write_pairs(folder: Path, maps: Path) -> None:
         for name in names:
             A, B = (Image.open(maps / f"test{domain}" / name) for domain in "AB")
             Image.fromarray(np.hstack([A, B])).save(folder / "facades" / phase / name)
-            A.convert("L").point(lambda grey: grey // 8).save(folder / "cityscapes" / f"{phase}A" / name)
+            A.convert("L").point(lambda gray: gray // 8).save(folder / "cityscapes" / f"{phase}A" / name)
             B.save(folder / "cityscapes" / f"{phase}B" / name)
 
 

@@ -25,7 +25,7 @@ def test_options_of_a_run_repeat_it(seed: list[object], command: Command, train:
     assert compare(first, tmp_path / "checkpoints" / "again") == []
 
 
-def test_what_makes_a_repetition_differ_is_said(command: Command, train: Command, tmp_path: Path) -> None:
+def test_causes_of_a_different_repetition_are_reported(command: Command, train: Command, tmp_path: Path) -> None:
     train("--name", "first")
     record = json.loads((tmp_path / "checkpoints" / "first" / "options.json").read_text())
     record["run"]["versions"]["torch"] = "1.0.0"

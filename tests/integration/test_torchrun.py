@@ -143,7 +143,7 @@ def test_syncbatch_needs_gpus(tmp_path: Path, maps: Path) -> None:
     assert "error: --norm syncbatch with 2 processes needs GPUs, not --device cpu: use --norm batch" in err
 
 
-def test_a_mistake_that_all_processes_meet_is_said_once(tmp_path: Path) -> None:
+def test_a_mistake_found_by_all_ranks_is_reported_once(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     out, err = start(tmp_path, missing).communicate(timeout=100)
     assert err.count(f"error: {missing}") + err.count(f"error: --dataroot {missing}") == 1, err

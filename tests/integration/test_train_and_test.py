@@ -179,7 +179,7 @@ def test_an_enhancer_of_class_ids_is_put_around_a_trained_generator(
         for domain in "AB":
             shutil.copytree(maps / f"test{domain}", city / f"{phase}{domain}")
         for path in (city / f"{phase}A").iterdir():
-            Image.open(path).convert("L").point(lambda grey: grey // 8).save(path)
+            Image.open(path).convert("L").point(lambda gray: gray // 8).save(path)
     common = ["--dataroot", city, "--model", "pix2pix_hd", "--label_nc", 35]
     train(*common, "--name", "half", "--netG", "global", "--ngf", 4)
     size = ["--load_size", 64, "--crop_size", 64, "--n_epochs", 2]
@@ -301,7 +301,7 @@ def test_a_folder_with_a_run_is_not_trained_into(train: Command, tmp_path: Path)
     assert_same_weights(weights(run_folder(tmp_path)), before)
 
 
-def test_a_corrupt_image_is_named_and_training_goes_on(train: Command, maps: Path, tmp_path: Path) -> None:
+def test_a_corrupt_image_is_named_and_training_continues(train: Command, maps: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     shutil.copytree(maps, mine)
     for broken in sorted((mine / "trainA").iterdir())[:2]:

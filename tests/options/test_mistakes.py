@@ -220,7 +220,7 @@ TRAINING = {
     "--name new --init_from tiles": "--init_from tiles: tiles has none of latest_net_G_A.pth, latest_net_G_B.pth, "
     "latest_net_D_A.pth, latest_net_D_B.pth",
     "--name new --init_from checkpoints/bare/latest_net_G.pth": "--init_from checkpoints/bare/latest_net_G.pth: the "
-    "file name does not tell the network: rename it to latest_net_G_A.pth or latest_net_G_B.pth or "
+    "file name does not contain the name of the network: rename it to latest_net_G_A.pth or latest_net_G_B.pth or "
     "latest_net_D_A.pth or latest_net_D_B.pth",
     "--name new --netG resnet_6blocks --init_from checkpoints/mine/latest_net_G_A.pth": "--init_from "
     "checkpoints/mine/latest_net_G_A.pth fits only partly (netG_A: ~ parameters from "

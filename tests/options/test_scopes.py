@@ -165,6 +165,7 @@ def test_what_each_scope_means() -> None:
         "start": ("NOT_RESTORED", False, True, True),
         "call": ("NOT_RESTORED", False, False, False),
         "start call": ("NOT_RESTORED", False, True, False),
+        "test": ("NOT_RESTORED", False, False, False),
     }
 
 

@@ -94,7 +94,7 @@ def test_resuming_restores_everything(
     assert capsys.readouterr().out == "resuming after 4 images, in epoch 2\n"
 
 
-def test_resuming_a_finished_run_says_so(
+def test_resuming_a_finished_run_is_reported(
     options: Options, trained: tuple[Run, Model], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, _ = trained
