@@ -53,14 +53,16 @@ class Scores:
             return
         files[path] = {}
         image = eight_bit(image)
-        arguments = {Needs.IMAGE: (image,)}
+        arguments: dict[Needs, tuple[Tensor, ...]] = {Needs.IMAGE: (image,)}
         if source is not None:
             arguments[Needs.SOURCE] = (image, eight_bit(source))
         if truth is not None:
             arguments[Needs.PAIR] = (image, eight_bit(truth))
         for metric in self.metrics:
-            if metric.needs in arguments and min(image.shape[-2:]) >= metric.smallest_image:
-                files[path][metric.key] = metric.compute(*arguments[metric.needs])
+            if metric.needs not in arguments or min(image.shape[-2:]) < metric.smallest_image:
+                continue
+            if (score := metric.compute(*arguments[metric.needs])) is not None:
+                files[path][metric.key] = score
         self._describe(self.fakes, visual, path, image)
 
     def add_real(self, visual: str, path: str, image: Tensor) -> None:
@@ -79,7 +81,7 @@ class Scores:
         """Add the scores of another rank."""
         for mine, theirs in ((self.values, other.values), (self.fakes, other.fakes), (self.reals, other.reals)):
             for visual, files in theirs.items():
-                mine.setdefault(visual, {}).update(files)  # type: ignore[arg-type, attr-defined]
+                mine.setdefault(visual, {}).update(files)  # type: ignore[arg-type]
 
     def counts(self) -> dict[str, int]:
         """The number of translations by visual."""
@@ -100,14 +102,18 @@ class Scores:
         values = [files[path][metric.key] for path in sorted(files) if metric.key in files[path]]
         if len(values) < max(1, metric.smallest_count):
             return None
-        return Figure(metric, math.fsum(values) / len(values), len(values), mean_interval(values) if intervals else None)
+        return Figure(
+            metric, math.fsum(values) / len(values), len(values), mean_interval(values) if intervals else None
+        )
 
     def _set_figure(self, metric: Metric, visual: str, intervals: bool) -> Figure | None:
         fakes, reals = self.descriptors(metric, visual)
         if min(len(fakes), len(reals)) < max(1, metric.smallest_count):
             return None
+        if (value := metric.compute(fakes, reals)) is None:
+            return None
         interval = metric.interval(fakes, reals) if intervals and metric.interval is not None else None
-        return Figure(metric, metric.compute(fakes, reals), len(fakes), interval)
+        return Figure(metric, value, len(fakes), interval)
 
     def descriptors(self, metric: Metric, visual: str) -> tuple[np.ndarray, np.ndarray]:
         """The descriptors of the translations and of the real images, in the order of the files' names."""
