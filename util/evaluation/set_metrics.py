@@ -1,0 +1,160 @@
+"""Metrics of a set of translations: how close their features are to those of real images of the same domain.
+
+All take features as arrays (n, d) of the translations and (m, d) of the real images. The formulas are short, and are
+written here so that they also serve the features of a user who has no torch-fidelity; tests compare them with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from util.evaluation.intervals import Groups, jackknife_interval
+from util.evaluation.metric import Interval, Metric, Needs
+
+NEIGHBORS = 3
+FID_IS_BIASED_BELOW = 2000  # images
+
+
+def frechet_distance(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """FID (Heusel et al. 2017): |mean difference|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) with sample covariances S1, S2.
+
+    With centered features A of one set and B of the other, each divided by the root of its number minus 1, S1 = A'A and
+    S2 = B'B, and the trace of (S1 S2)^(1/2) is the sum of the singular values of AB': exact, also where there are fewer
+    images than features and S1 S2 is singular.
+    """
+    difference = fakes.mean(0, dtype=np.float64) - reals.mean(0, dtype=np.float64)
+    a, b = _centered(fakes), _centered(reals)
+    covariance = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return float(difference @ difference + np.square(a).sum() + np.square(b).sum() - 2 * covariance)
+
+
+def _centered(features: np.ndarray) -> np.ndarray:
+    """A matrix A with at most d rows and A'A = the sample covariance of features (n, d)."""
+    features = features.astype(np.float64)
+    centered = (features - features.mean(0)) / np.sqrt(len(features) - 1)
+    return np.asarray(np.linalg.qr(centered, mode="r")) if len(centered) > centered.shape[1] else centered
+
+
+def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The cubic polynomial kernel (x'y / d + 1)^3 of KID, of all pairs of two sets of features."""
+    return np.asarray((x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + 1) ** 3)
+
+
+def kernel_distance(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """1000 times KID (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy, over all pairs.
+
+    The sum over pairs needs no subsets of 1,000 images, which small test sets lack. Without bias, it is below 0 for
+    half of all pairs of sets that come from the same distribution.
+    """
+    return _mmd(kernel(fakes, fakes), kernel(fakes, reals), kernel(reals, reals))[0]
+
+
+def _mmd(xx: np.ndarray, xy: np.ndarray, yy: np.ndarray) -> tuple[float, Groups]:
+    """1000 x MMD^2, and its values with each single x, and each single y, deleted."""
+    n, m = xy.shape
+    (sum_x, mean_x), (sum_y, mean_y) = _within(xx), _within(yy)
+    cross = xy.sum()
+    without_x = mean_x + sum_y / (m * (m - 1)) - 2 * (cross - xy.sum(1)) / ((n - 1) * m)
+    without_y = mean_y + sum_x / (n * (n - 1)) - 2 * (cross - xy.sum(0)) / ((m - 1) * n)
+    value = sum_x / (n * (n - 1)) + sum_y / (m * (m - 1)) - 2 * cross / (n * m)
+    return 1000 * float(value), (1000 * without_x, 1000 * without_y)
+
+
+def _within(xx: np.ndarray) -> tuple[float, np.ndarray]:
+    """The sum of a kernel matrix without its diagonal, and its mean without the diagonal and each single element."""
+    n = len(xx)
+    rows = xx.sum(1) - np.diag(xx)
+    return float(rows.sum()), (rows.sum() - 2 * rows) / max(1, (n - 1) * (n - 2))
+
+
+def kernel_interval(fakes: np.ndarray, reals: np.ndarray) -> Interval | None:
+    """The interval of `kernel_distance`: both sets vary."""
+    value, groups = _mmd(kernel(fakes, fakes), kernel(fakes, reals), kernel(reals, reals))
+    return jackknife_interval(value, groups)
+
+
+def kernel_difference_interval(fakes: np.ndarray, others: np.ndarray, reals: np.ndarray) -> Interval | None:
+    """The interval of the KID of `fakes` minus that of `others`, against the same real images.
+
+    Row i of both sets is translated from the same source image: deleting it deletes both.
+    """
+    yy = kernel(reals, reals)
+    first, (first_x, first_y) = _mmd(kernel(fakes, fakes), kernel(fakes, reals), yy)
+    second, (second_x, second_y) = _mmd(kernel(others, others), kernel(others, reals), yy)
+    return jackknife_interval(first - second, (first_x - second_x, first_y - second_y))
+
+
+def precision(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """Improved precision (Kynkäänniemi et al. 2019): the part of the translations that lie near a real image.
+
+    Near: within the distance of a real image from its third nearest other real image.
+    """
+    return float((_distances(fakes, reals) <= _radii(reals)).any(1).mean())
+
+
+def recall(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """Improved recall (Kynkäänniemi et al. 2019): the part of the real images that lie near a translation."""
+    return precision(reals, fakes)
+
+
+def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Euclidean distances (n, m) of the rows of (n, d) and (m, d)."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def _radii(x: np.ndarray) -> np.ndarray:
+    """The distance of each row from its third nearest other row."""
+    distances = _distances(x, x)
+    np.fill_diagonal(distances, 0)
+    return np.asarray(np.partition(distances, NEIGHBORS, axis=1)[:, NEIGHBORS])
+
+
+KID = Metric(
+    "kid",
+    "kid_x1000",
+    "KID x1000",
+    Needs.SETS,
+    kernel_distance,
+    (-float("inf"), float("inf")),
+    higher_is_better=False,
+    smallest_count=2,
+    digits=2,
+    interval=kernel_interval,
+    difference=kernel_difference_interval,
+)
+FID = Metric(
+    "fid",
+    "fid",
+    "FID",
+    Needs.SETS,
+    frechet_distance,
+    (0, float("inf")),
+    higher_is_better=False,
+    smallest_count=2,
+    digits=2,
+    warn_below=FID_IS_BIASED_BELOW,
+)
+PRECISION = Metric(
+    "precision",
+    "precision",
+    "precision",
+    Needs.SETS,
+    precision,
+    (0, 1),
+    higher_is_better=True,
+    smallest_count=NEIGHBORS + 1,
+    digits=3,
+)
+RECALL = Metric(
+    "recall",
+    "recall",
+    "recall",
+    Needs.SETS,
+    recall,
+    (0, 1),
+    higher_is_better=True,
+    smallest_count=NEIGHBORS + 1,
+    digits=3,
+)
