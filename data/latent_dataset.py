@@ -21,6 +21,10 @@ class LatentDataset(LatentOptions, BaseDataset):
         if self.stage is not Stage.TEST:
             raise UserError("--dataset_mode latent is only for testing: it has no images to learn from")
 
+    @classmethod
+    def has_phase(cls, opt: argparse.Namespace, phase: str) -> bool:
+        return False
+
     def __len__(self) -> int:
         return int(self.opt.num_test)
 

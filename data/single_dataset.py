@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data import image_folder
 from data.base_dataset import BaseDataset, Sample
 from data.single_options import SingleOptions
 from util.errors import UserError
@@ -23,7 +22,11 @@ class SingleDataset(SingleOptions, BaseDataset):
         self.folder = Path(opt.dataroot)
         if not self.folder.is_dir():
             raise UserError(f"--dataroot {opt.dataroot} is not a folder: expected a folder of images")
-        self.paths, self.ignored = image_folder.list_images(self.folder, opt.max_dataset_size)
+        self.paths, self.ignored = self.list_images(self.folder)
+
+    @classmethod
+    def has_phase(cls, opt: argparse.Namespace, phase: str) -> bool:
+        return False
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -26,7 +26,8 @@ from options.train_arguments import add_train_options
 from util import monitors
 from util.arguments import Scope
 from util.command import script_command
-from util.errors import UserError
+from util.errors import UserError, is_main_by_environment
+from util.evaluation import extractors
 from util.runs.provenance import changed_versions
 
 TRAIN, TEST = "train.py", "test.py"
@@ -99,6 +100,15 @@ class BaseOptions:
         for registry, name in ((MODELS, opt.model), (DATASETS, opt.dataset_mode)):
             registry.options(name).finish_options(opt, self.is_train)
         return opt
+
+    @staticmethod
+    def _resolve_extractor(opt: argparse.Namespace, *, is_needed: bool) -> None:
+        """Replace --extractor auto by what this machine has, and note if that is none but one `is_needed`."""
+        weights = Path(opt.inception_weights) if opt.inception_weights else None
+        resolution = extractors.resolve(opt.extractor, weights)
+        opt.extractor = resolution.name
+        if resolution.note and is_needed and is_main_by_environment():
+            print(f"note: {resolution.note}", file=sys.stderr)
 
     def describe(self, opt: argparse.Namespace) -> str:
         """The options as text, one a line, with the default of each that differs from it."""

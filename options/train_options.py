@@ -149,6 +149,8 @@ class TrainOptions(BaseOptions):
             )
         if opt.init_partial and not opt.init_from:
             raise UserError("--init_partial has an effect only with --init_from RUN_OR_FILE")
+        has_images = any(Path(opt.dataroot, f"val{domain}").is_dir() for domain in ("", "A", "B"))
+        self._resolve_extractor(opt, is_needed=opt.val_freq > 0 and (opt.val_fraction > 0 or has_images))
         last = opt.n_epochs + opt.n_epochs_decay
         if opt.epoch_count > last:
             raise UserError(

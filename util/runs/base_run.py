@@ -44,6 +44,7 @@ class BaseRun(ABC):
     """
 
     log: Any  # the LossLog; on other ranks an object without records
+    metrics_log: Any  # likewise, of the scores of validations
 
     def __init__(self, opt: argparse.Namespace) -> None:
         self.opt = opt
@@ -59,8 +60,10 @@ class BaseRun(ABC):
         """Make model and dataset part of the run; with --continue_train, restore their state."""
 
     @abstractmethod
-    def save(self, *names: str) -> None:
-        """Save the state, and the networks' weights under each of these names (latest, 5, iter_2000).
+    def save(self, *names: str, best: str | None = None) -> None:
+        """Save the state, and the networks' weights under each of these names (latest, best, 5, iter_2000).
+
+        `best`: the content of best.json, if one of the names is "best".
 
         Raises TrainingDiverged if a loss or a gradient was not finite; nothing is saved then.
         """
@@ -110,7 +113,7 @@ class BaseRun(ABC):
         self.model = model
         # The dataset first: a changed dataset is an error that must come before any other object is changed.
         objects = {"dataset": dataset, **model.state_objects(), "random": random_state.RandomState()}
-        objects |= {"progress": self.progress, "losses": self.log}
+        objects |= {"progress": self.progress, "losses": self.log, "metrics": self.metrics_log}
         self.checkpoint = Checkpoint(self.folder / STATE, objects, keep=self.opt.keep_checkpoints)
 
     def _restore(self) -> None:

@@ -1,0 +1,156 @@
+"""Validation during training: scores of held-out images every few epochs, the best checkpoint, and early stopping."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from util.evaluation.best import Rule
+from util.evaluation.evaluator import Translator, evaluate
+from util.evaluation.metric import Metric
+from util.evaluation.scores import Figure
+from util.runs.base_run import BaseRun
+from util.runs.loss_log import Record
+from util.runs.run import METRICS
+from util.runtime.processes import processes
+from util.runtime.stop_signal import StopSignal
+
+
+class ValidatedModel(Translator, Protocol):
+    """What validation needs of a model."""
+
+    def validating(self) -> AbstractContextManager[None]: ...
+
+
+class ValidationLoader(Protocol):
+    """What validation needs of a loader."""
+
+    print_message: Callable[[str], None]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
+
+
+class NullSink:
+    """Shows no translation."""
+
+    def add(self, path: str, images: Mapping[str, Tensor]) -> None:
+        """Ignore a translation."""
+
+    def advance(self, count: int) -> None:
+        """Count nothing."""
+
+    def gather(self) -> None:
+        """Collect nothing."""
+
+
+class Validation:
+    """Scores a model on validation images every --val_freq epochs, as `test.py --eval` would score its weight files.
+
+    Weights, buffers and random states do not change. Every rank translates its share of the images, and all have the
+    same records. The log of the records, metrics.jsonl, is part of the run's checkpoint; all else follows from it.
+    """
+
+    def __init__(
+        self,
+        opt: argparse.Namespace,
+        run: BaseRun,
+        model: ValidatedModel,
+        loader: ValidationLoader,
+        metrics: Sequence[Metric],
+        rule: Rule,
+    ) -> None:
+        """`rule`: its metric is one of `metrics`. `run` must be attached already: its records are those so far."""
+        self.opt, self.run, self.model, self.loader, self.metrics, self.rule = opt, run, model, loader, metrics, rule
+        self.records: list[Record] = processes().broadcast([dict(record) for record in run.metrics_log.records])
+        self._end_if_stalled()
+
+    def is_due(self) -> bool:
+        """Whether to validate at the end of the current epoch: every --val_freq epochs, and after the last."""
+        epoch = self.run.progress.epoch
+        is_done = any(record["epoch"] == epoch for record in self.records)  # before the run was stopped and resumed
+        return not is_done and (epoch % self.opt.val_freq == 0 or epoch == self.run.last_epoch)
+
+    def validate(self, stop: StopSignal) -> Record | None:
+        """Score the model; save it as the best checkpoint if it is. Returns the new record of metrics.jsonl.
+
+        Returns None if a stop was requested before the end; the resumed run then repeats the validation.
+        """
+        self.loader.print_message = self.run.print_message
+        with self.model.validating():
+            evaluation = evaluate(self.model, self.loader, self.metrics, NullSink(), stop)
+        if evaluation.interrupted:
+            return None
+        ranks = processes()
+        figures = evaluation.scores.figures() if ranks.is_main else {}
+        record, images = ranks.broadcast((self._record(figures), {name: f[0].images for name, f in figures.items()}))
+        before = self.rule.best(self.records)
+        self.records.append(record)
+        self._log(record)
+        best = self.rule.best(self.records)
+        self._print(record, best)
+        if best is not before and best is not None:
+            details = {"images": images, "extractor": self.opt.extractor, "val_fraction": self.opt.val_fraction}
+            self.run.save("latest", "best", best=self.rule.as_json(best, self.records, details))
+        self._end_if_stalled()
+        self.run.progress.restart_clock()  # a record's seconds are those of training
+        return record
+
+    def _record(self, figures: Mapping[str, Sequence[Figure]]) -> Record:
+        """The figures by direction and label, without those that are not finite, and the mean that the rule uses."""
+        progress = self.run.progress
+        record: Record = {"epoch": progress.epoch, "step": progress.step, "images": progress.images}
+        values = []
+        for visual, found in figures.items():
+            for figure in found:
+                if math.isfinite(figure.value):
+                    record[f"{visual} {figure.metric.label}"] = figure.value
+                    values += [figure.value] if figure.metric.key == self.rule.metric.key else []
+        return record | ({self.rule.key: math.fsum(values) / len(values)} if values else {})
+
+    def _print(self, record: Record, best: Record | None) -> None:
+        if self.rule.key not in record or best is None:
+            text = f"no {self.rule.metric.label}, since too few images could be scored"
+        else:
+            compared = "the best so far" if best is record else f"best {best[self.rule.key]:.4g}, epoch {best['epoch']}"
+            text = f"{self.rule.key} {record[self.rule.key]:.4g} ({compared})"
+        self.run.print_message(f"validation after epoch {record['epoch']}: {text}; all scores: {METRICS}")
+
+    def _log(self, record: Record) -> None:
+        try:
+            self.run.metrics_log.append(record)
+        except OSError as error:
+            self.run.print_message(
+                f"warning: can't write to {self.run.metrics_log.path} ({error}); the missing line will be written with "
+                "the next one"
+            )
+
+    def _end_if_stalled(self) -> None:
+        """With --early_stop, make the current epoch the last one after that many validations without a gain."""
+        limit, without_gain = self.opt.early_stop, self.rule.validations_without_gain(self.records)
+        if limit and without_gain >= limit and self.run.progress.epoch < self.run.last_epoch:
+            self.run.last_epoch = int(self.records[-1]["epoch"])
+            best = self.rule.best(self.records)
+            self.run.print_message(
+                f"early stop after epoch {self.run.last_epoch}: {without_gain} validations without a "
+                f"{'higher' if self.rule.metric.higher_is_better else 'lower'} {self.rule.key} than that of epoch "
+                f"{best['epoch'] if best else 0}"
+            )
+
+
+class NoValidation:
+    """The validation of a run without validation images."""
+
+    records: Sequence[Record] = ()
+
+    def is_due(self) -> bool:
+        """Never."""
+        return False
+
+    def validate(self, stop: StopSignal) -> Record | None:
+        """Not called."""
+        return None
