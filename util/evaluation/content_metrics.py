@@ -18,11 +18,11 @@ FAINT = 1 / 255  # gradients whose mean is near one 8-bit step per pixel are mos
 def edge_distance(image: Tensor, source: Tensor) -> float:
     """How different the edges of two images (C, H, W) are, in 0..1: 0 for equal edges, 1 where none coincide.
 
-    With the gradients (gx, gy) of each channel at a pixel, q = sum over channels of (gx^2 - gy^2, 2 gx gy) has twice
+    With the gradients (gx, gy) of each channel at a pixel, q = mean over channels of (gx^2 - gy^2, 2 gx gy) has twice
     the angle of the gradient, so that an edge from dark to bright equals one from bright to dark (Bigun and Granlund
-    1987). e = q / |q|^(1/2) is as long as a gradient, and is divided by its mean length, so that
-    contrast does not matter. The distance is sum |e1 - e2| / sum (|e1| + |e2|); its mean is taken over the image
-    averaged over blocks of 1, 2 and 4 pixels. A source of another size is resized.
+    1987). e = q / |q|^(1/2) is as long as a gradient, and is divided by its mean length, so that contrast does not
+    matter. The distance is sum |e1 - e2| / sum (|e1| + |e2|), averaged over the image at its own size and averaged over
+    blocks of 2x2 and 4x4 pixels. A source of another size is resized.
     """
     if image.shape[-2:] != source.shape[-2:]:
         size = list(image.shape[-2:])
@@ -39,7 +39,7 @@ def _edges(image: Tensor) -> Tensor:
     """The normalized edges e (2, H - 2, W - 2) of an image (C, H, W)."""
     gx = (image[:, 1:-1, 2:] - image[:, 1:-1, :-2]) / 2
     gy = (image[:, 2:, 1:-1] - image[:, :-2, 1:-1]) / 2
-    q = torch.stack([(gx**2 - gy**2).sum(0), (2 * gx * gy).sum(0)])
+    q = torch.stack([(gx**2 - gy**2).mean(0), (2 * gx * gy).mean(0)])
     edges = q / q.norm(dim=0).clamp(min=1e-12).sqrt()
     return edges / (edges.norm(dim=0).mean() + FAINT)
 

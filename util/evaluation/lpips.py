@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 from functools import cache
 from typing import Any
 
@@ -36,8 +37,11 @@ def _network(device: torch.device) -> Any:
     require()
     from torch_fidelity.sample_similarity_lpips import SampleSimilarityLPIPS
 
-    for name in WEIGHTS:
-        torch.load(hub_checkpoints() / name, map_location="cpu", weights_only=True)
+    for file in (hub_checkpoints() / name for name in WEIGHTS):
+        try:
+            torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise UserError(f"{file} is not a file of weights ({type(error).__name__}): save it again") from error
     with torch.random.fork_rng(devices=[]):  # it is initialized at random before its weights are read
         return SampleSimilarityLPIPS("lpips").to(device)
 
