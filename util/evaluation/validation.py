@@ -81,12 +81,13 @@ class Validation:
 
         Returns None if a stop was requested before the end; the resumed run then repeats the validation.
         """
-        self.loader.print_message = self.run.print_message
+        ranks = processes()
+        if ranks.is_main:  # other ranks report the unreadable images of their share themselves
+            self.loader.print_message = self.run.print_message
         with self.model.validating():
             evaluation = evaluate(self.model, self.loader, self.metrics, NullSink(), stop, self.reals)
         if evaluation.interrupted:
             return None
-        ranks = processes()
         figures = evaluation.scores.figures() if ranks.is_main else {}
         record, images = ranks.broadcast((self._record(figures), {name: f[0].images for name, f in figures.items()}))
         before = self.rule.best(self.records)

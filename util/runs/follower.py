@@ -16,6 +16,7 @@ class FollowerRun(BaseRun):
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.log, self.metrics_log = NullLossLog(), NullLossLog()
+        self.print_message = lambda message: None  # rank 0 prints the same
 
     def attach(self, model: Trained, dataset: Stateful) -> None:
         self._attach(model, dataset)

@@ -108,6 +108,9 @@ class NullLossLog:
 
     records: tuple[Record, ...] = ()
 
+    def append(self, record: Record) -> None:
+        """Ignore the record: rank 0 has the same."""
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 
