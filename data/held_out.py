@@ -74,7 +74,7 @@ class Selection:
                 f"--val_group {self.group.pattern} does not match {stem}: every file name needs a group, so that no "
                 "group is in both training and validation"
             )
-        return match[1] if match.groups() and match[1] is not None else match[0]
+        return "|".join(part or "" for part in match.groups()) or match[0]
 
 
 def validation_phase(dataset_class: Any, opt: argparse.Namespace) -> str:

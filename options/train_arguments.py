@@ -258,7 +258,8 @@ def add_validation_options(parser: ScopedParser) -> None:
         type=regular_expression,
         metavar="REGEX",
         scope=HELD_OUT,
-        help="hold out whole groups: images with the same match in their names, such as a patient or a scene",
+        help="hold out whole groups, such as patients or scenes: images whose names agree in what the expression, or "
+        "its parts in parentheses, matches",
     )
     group.add_argument(
         "--val_images",

@@ -45,7 +45,7 @@ def test_the_choice_depends_on_the_stem_alone() -> None:
     }
 
 
-@pytest.mark.parametrize("pattern", ["^patient[0-9]+", "(patient[0-9]+)_slice"])
+@pytest.mark.parametrize("pattern", ["^patient[0-9]+", "(patient[0-9]+)_slice", "(patient)([0-9]+)_(slice)"])
 def test_a_group_is_held_out_as_a_whole(pattern: str) -> None:
     val = chosen(Stage.VALIDATE, val_fraction=0.2, val_group=pattern)
     patients = {name.split("_")[0] for name in val}

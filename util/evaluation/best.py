@@ -73,7 +73,8 @@ def describe_checkpoint(folder: Path, epoch: str) -> str:
     content = read(folder) if epoch == BEST else {}
     if content:
         value = f"{content.get('value'):.4g}" if isinstance(content.get("value"), int | float) else "unknown"
-        return f"best checkpoint, of epoch {content.get('epoch')}, chosen on validation images: {content.get('rule')} ({value})"
+        rule = f"{content.get('rule')} ({value})"
+        return f"best checkpoint, of epoch {content.get('epoch')}, chosen on validation images: {rule}"
     return {BEST: "best checkpoint, chosen by an unknown rule", "latest": "last checkpoint"}.get(
         epoch, f"checkpoint of epoch {epoch}"
     )

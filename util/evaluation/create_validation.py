@@ -63,9 +63,10 @@ def create_validation(
     if processes().is_main:
         interval = f"every {opt.val_freq} epochs" if opt.val_freq > 1 else "after every epoch"
         held_out = f" held out by --val_fraction {opt.val_fraction:g}" if opt.val_fraction else ""
-        run.print_message(
-            f"validation {interval} on images{held_out}: {dataset.summary()}; best checkpoint: {rule.describe()}"
-        )
+        summary, *notes = dataset.summary().splitlines()
+        run.print_message(f"validation {interval} on images{held_out}: {summary}; best checkpoint: {rule.describe()}")
+        for note in notes:
+            run.print_message(note)
     return Validation(opt, run, model, dataset, metrics, rule)
 
 

@@ -99,8 +99,8 @@ def evaluate(
             break
     sink.gather()
     total = Scores(metrics)
-    for values, fakes, reals in processes().all_gather_objects((scores.values, scores.fakes, scores.reals)):
-        total.merge(values, fakes, reals)
+    for parts in processes().all_gather_objects((scores.values, scores.fakes, scores.reals)):
+        total.merge(Scores(metrics, *parts))
     return Evaluation(total, sum(processes().all_gather_ints(images)), processes().any_rank(interrupted))
 
 

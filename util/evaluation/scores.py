@@ -28,6 +28,11 @@ class Figure:
     """Translations that count."""
     interval: Interval | None = None
 
+    @property
+    def is_biased(self) -> bool:
+        """Whether the number of images is too small for a figure that compares with others."""
+        return self.images < self.metric.warn_below
+
 
 @dataclass
 class Scores:
@@ -125,6 +130,6 @@ class Scores:
         return stack(self.fakes.get(visual, {})), stack(self.reals.get(visual, {}))
 
 
-def text(figures: Sequence[Figure]) -> str:
+def text(figures: Sequence[Figure], *, intervals: bool = True) -> str:
     """Figures in one line."""
-    return ", ".join(figure.metric.text(figure.value, figure.interval) for figure in figures)
+    return ", ".join(figure.metric.text(figure.value, figure.interval if intervals else None) for figure in figures)

@@ -112,7 +112,7 @@ class Validation:
                     values += [figure.value] if figure.metric.key == self.rule.metric.key else []
         return record | ({self.rule.key: math.fsum(values) / len(values)} if values else {})
 
-    def _print(self, record: Record, best: Record | None) -> None:
+    def _print(self, record: Mapping[str, Any], best: Mapping[str, Any] | None) -> None:
         if self.rule.key not in record or best is None:
             text = f"no {self.rule.metric.label}, since too few images could be scored"
         else:
@@ -132,7 +132,7 @@ class Validation:
     def _end_if_stalled(self) -> None:
         """With --early_stop, make the current epoch the last one after that many validations without a gain."""
         limit, without_gain = self.opt.early_stop, self.rule.validations_without_gain(self.records)
-        if limit and without_gain >= limit and self.run.progress.epoch < self.run.last_epoch:
+        if limit and without_gain >= limit and self.records[-1]["epoch"] < self.run.last_epoch:
             self.run.last_epoch = int(self.records[-1]["epoch"])
             best = self.rule.best(self.records)
             self.run.print_message(

@@ -1,0 +1,220 @@
+"""Validation in real trainings: it changes nothing, is resumed exactly, chooses the best checkpoint, and can stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import test as test_program
+import train
+from tests.conftest import write_tiles
+from tests.faults.lab import compare, differences
+from util.errors import UserError
+from util.evaluation.metrics import find_metric
+from util.runs.weights import read_file
+from util.runtime.stop_signal import StopSignal
+
+COMMON = [
+    *("--netG", "resnet_6blocks", "--ngf", "2", "--ndf", "2", "--netD", "n_layers", "--n_layers_D", "2"),
+    *("--load_size", "20", "--crop_size", "16", "--n_epochs", "3", "--n_epochs_decay", "1", "--pool_size", "3"),
+    *("--seed", "3", "--device", "cpu", "--num_threads", "0", "--display_id", "0", "--print_freq", "1"),
+    *("--norm", "batch", "--dropout", "--ema_decay", "0.5", "--extractor", "none", "--metrics", "swd,edges"),
+]
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Path:
+    for name, count in (("trainA", 4), ("trainB", 3), ("valA", 3), ("valB", 2), ("testA", 2), ("testB", 2)):
+        write_tiles(tmp_path / "tiles" / name, count, width=24, height=20)
+    return tmp_path / "tiles"
+
+
+@pytest.fixture
+def run(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Train in this process; `stop_after`: how many times the stop signal is read before it is set."""
+
+    def start(name: str, *flags: str, stop_after: int | None = None, common: list[str] = COMMON) -> int:
+        asked = 0
+
+        def requested(self: StopSignal) -> bool:
+            nonlocal asked
+            asked += 1
+            return stop_after is not None and asked >= stop_after
+
+        where = ["--dataroot", str(tiles), "--checkpoints_dir", str(tmp_path / "runs"), "--name", name]
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["train.py", *where, *common, *flags])
+            patch.setattr(StopSignal, "requested", property(requested))
+            return train.main()
+
+    return start
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_validation_changes_no_weight_and_no_random_state(run: Run, tmp_path: Path) -> None:
+    assert run("with", "--val_freq", "1") == 0
+    assert run("without", "--val_freq", "0") == 0
+    states = [read_file(tmp_path / "runs" / name / "latest_state.pt")["objects"] for name in ("with", "without")]
+    assert states[0]["metrics"] != states[1]["metrics"]
+    for state in states:
+        del state["metrics"], state["progress"], state["losses"]  # the losses have seconds
+    assert differences(*states, "state") == []
+    assert not (tmp_path / "runs" / "without" / "metrics.jsonl").exists()
+    assert [record["epoch"] for record in records(tmp_path / "runs" / "with")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 6, 7, 8, 9, 12, 16])
+def test_a_stopped_run_is_resumed_exactly(stop_after: int, run: Run, tmp_path: Path) -> None:
+    """Stops are read after each of 4 steps, after each of 3 batches of validation, and after the validation."""
+    assert run("whole", "--val_freq", "1") == 0
+    assert run("stopped", "--val_freq", "1", stop_after=stop_after) == 0  # the exit code of no signal
+    assert run("stopped", "--continue_train") == 0
+    whole, stopped = tmp_path / "runs" / "whole", tmp_path / "runs" / "stopped"
+    assert compare(whole, stopped) == []
+    assert (whole / "metrics.jsonl").read_bytes() == (stopped / "metrics.jsonl").read_bytes()
+    assert json.loads((whole / "best.json").read_text()) == json.loads((stopped / "best.json").read_text())
+    for file in whole.glob("best_net_*.pth"):
+        torch.testing.assert_close(read_file(file), read_file(stopped / file.name), rtol=0, atol=0)
+
+
+def test_the_figures_are_those_of_test_py_with_eval(
+    run: Run, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("mine", "--val_freq", "2") == 0
+    last = records(tmp_path / "runs" / "mine")[-1]
+    where = ["--dataroot", str(tiles), "--checkpoints_dir", str(tmp_path / "runs"), "--name", "mine"]
+    flags = ["--phase", "val", "--eval", "--results_dir", str(tmp_path / "results"), "--device", "cpu"]
+    flags += ["--extractor", "none", "--metrics", "swd,edges", "--num_threads", "0"]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "argv", ["test.py", *where, *flags])
+        assert test_program.main() == 0
+    tested = json.loads((tmp_path / "results" / "mine" / "val_latest" / "metrics.json").read_text())["scores"]
+    for visual in ("fake_A", "fake_B"):
+        assert tested[visual][find_metric("swd").key] == last[f"{visual} SWD x1000 (128 px)"]
+        assert tested[visual][find_metric("edges").key] == last[f"{visual} edge distance"]
+    # The shorter folder has two images: a third batch repeats one, which counts once.
+    assert (tested["fake_B"]["images"], tested["fake_A"]["images"]) == (3, 2)
+
+
+def test_the_best_checkpoint_is_that_of_the_best_record(run: Run, tmp_path: Path) -> None:
+    assert run("mine", "--val_freq", "1", "--save_epoch_freq", "1") == 0
+    folder = tmp_path / "runs" / "mine"
+    best = min(records(folder), key=lambda record: record["mean SWD x1000 (128 px)"])
+    described = json.loads((folder / "best.json").read_text())
+    assert (described["epoch"], described["value"]) == (best["epoch"], best["mean SWD x1000 (128 px)"])
+    assert described["rule"] == "lowest mean SWD x1000 (128 px) over all directions"
+    assert described["images"] == {"fake_A": 2, "fake_B": 3} and described["extractor"] == "none"
+    values = [best[f"{visual} SWD x1000 (128 px)"] for visual in ("fake_A", "fake_B")]
+    assert best["mean SWD x1000 (128 px)"] == pytest.approx(sum(values) / 2)
+    for network in ("G_A", "G_B", "D_A", "D_B"):
+        saved = read_file(folder / f"best_net_{network}.pth")
+        torch.testing.assert_close(saved, read_file(folder / f"{best['epoch']}_net_{network}.pth"), rtol=0, atol=0)
+
+
+def test_test_py_names_the_checkpoint_and_compares_best_and_last(
+    run: Run, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("mine", "--val_freq", "2") == 0
+    where = ["--dataroot", str(tiles), "--checkpoints_dir", str(tmp_path / "runs"), "--name", "mine"]
+    flags = [
+        "--results_dir",
+        str(tmp_path / "results"),
+        "--extractor",
+        "none",
+        "--num_threads",
+        "0",
+        "--metrics",
+        "swd",
+    ]
+    printed = {}
+    for epoch in ("latest", "best"):
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["test.py", *where, *flags, "--epoch", epoch])
+            assert test_program.main() == 0
+        printed[epoch] = capsys.readouterr().out
+    assert "last checkpoint" in printed["latest"] and "for comparison" not in printed["latest"]
+    best = json.loads((tmp_path / "runs" / "mine" / "best.json").read_text())
+    assert f"best checkpoint, of epoch {best['epoch']}, chosen on validation images: lowest mean SWD" in printed["best"]
+    assert "for comparison, the last checkpoint" in printed["best"]
+    page = (tmp_path / "results" / "mine" / "test_best" / "index.html").read_text()
+    assert "chosen on validation images: lowest mean SWD x1000 (128 px) over all directions" in page
+
+
+def test_early_stopping(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rate of almost 0 changes no figure: the first validation stays the best."""
+    common = [*COMMON, "--norm", "instance"]  # without running statistics
+    flags = ["--val_freq", "1", "--early_stop", "2", "--lr", "1e-30", "--best_metric", "swd"]
+    assert run("mine", *flags, common=common) == 0
+    folder = tmp_path / "runs" / "mine"
+    out = capsys.readouterr()
+    assert [record["epoch"] for record in records(folder)] == [1, 2, 3]
+    assert "early stop after epoch 3: 2 validations without a lower mean SWD x1000 (128 px) than that of epoch 1" in (
+        out.out + out.err
+    )
+    assert "trained 3 epochs" in out.out and (folder / "3_net_G_A.pth").is_file()
+    assert run("mine", "--continue_train", common=common) == 0
+    assert "trained 3 epochs" in capsys.readouterr().out and len(records(folder)) == 3
+    assert run("mine", "--continue_train", "--early_stop", "5", common=common) == 0
+    assert [record["epoch"] for record in records(folder)] == [1, 2, 3, 4]
+
+
+def test_training_and_selection_do_not_open_test_folders(run: Run, tiles: Path) -> None:
+    opened: list[str] = []
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("open", "os.listdir", "os.scandir") and active:
+            opened.append(os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else "")
+
+    active = True
+    sys.addaudithook(watch)  # it can't be removed, only made to ignore what follows
+    try:
+        assert run("mine", "--val_freq", "1") == 0
+    finally:
+        active = False
+    paths = [Path(name) for name in opened]
+    inside = {path.relative_to(tiles).parts[:1] for path in paths if path.is_relative_to(tiles)}
+    assert inside >= {("trainA",), ("trainB",), ("valA",), ("valB",)}
+    assert not inside & {("testA",), ("testB",)}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--early_stop", "3"], r"--early_stop 3 needs validation images: put them into valA and valB"),
+        (["--best_metric", "swd"], r"--best_metric swd needs validation images"),
+    ],
+)
+def test_mistakes(flags: list[str], message: str, run: Run, tiles: Path) -> None:
+    for name in ("valA", "valB"):
+        for file in (tiles / name).iterdir():
+            file.unlink()
+        (tiles / name).rmdir()
+    with pytest.raises(UserError, match=message):
+        run("mine", *flags)
+
+
+def test_a_best_metric_that_needs_an_extractor(run: Run) -> None:
+    with pytest.raises(UserError, match=r"kid compares features of a network, and there is none: pip install"):
+        run("mine", "--best_metric", "kid")
+
+
+def test_paired_models_choose_by_the_mean_absolute_error(run: Run, tmp_path: Path) -> None:
+    common = [*COMMON[: COMMON.index("--extractor")], "--extractor", "none", "--model", "pix2pix"]
+    write_tiles(tmp_path / "tiles" / "valB", 3, width=24, height=20)
+    assert run("pairs", "--val_freq", "4", common=common) == 0
+    best = json.loads((tmp_path / "runs" / "pairs" / "best.json").read_text())
+    assert best["rule"] == "lowest mean mean absolute error over all directions" and best["epoch"] == 4
+    (record,) = records(tmp_path / "runs" / "pairs")
+    assert {"fake_B SSIM", "fake_B PSNR (dB)", "fake_B edge distance"} <= record.keys()
