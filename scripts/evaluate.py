@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from options.metric_arguments import add_metric_options
 from util.arguments import CALL, ScopedParser
-from util.errors import run_main
+from util.errors import UserError, run_main
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -56,8 +56,22 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def require_folders(opt: argparse.Namespace) -> None:
+    """Raise UserError if one of the folders is not there."""
+    named = {
+        "the subject": opt.subject,
+        "the reference": opt.reference,
+        "--source": opt.source,
+        "--baseline": opt.baseline,
+    }
+    for option, folder in named.items():
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"{option} {folder} is not a folder: expected a folder of images")
+
+
 def main() -> None:
     opt = parse_arguments()
+    require_folders(opt)
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
     from scripts.evaluation.report import evaluate
 

@@ -24,8 +24,6 @@ def list_named(folder: Path, option: str, visual: str | None = None) -> dict[str
 
     Raises UserError if the folder has no images, or it is not clear which ones are meant.
     """
-    if not folder.is_dir():
-        raise UserError(f"{option} {folder} is not a folder: expected a folder of images")
     paths = list_images(folder)[0]
     named = [(str(path.relative_to(folder).with_suffix("")), path) for path in paths]
     matches = [(match, path) for name, path in named if (match := IN_GALLERY.fullmatch(name))]
