@@ -14,6 +14,7 @@ from scripts.evaluation.scoring import VISUAL, Comparison, Difference, best_of, 
 from scripts.evaluation.systems import System
 from util.errors import UserError
 from util.evaluation.best import BEST
+from util.evaluation.extractors import resolve
 from util.evaluation.results import as_json, print_figures
 from util.evaluation.scores import Figure, Scores, text
 from util.evaluation.selected import metrics_of
@@ -31,6 +32,8 @@ def evaluate(opt: argparse.Namespace) -> None:
     baseline = systems.of_folder(opt.baseline, "--baseline", opt.visual) if opt.baseline else None
     comparison = _comparison(opt, found[0])
     comparison.metrics = metrics_of(opt, device)
+    if opt.extractor == "auto" and not opt.inception_weights and (note := resolve("auto", None).note):
+        print(f"note: {note}", file=sys.stderr)
     if baseline is not None:
         require_common(found[0].images, baseline.images, f"--baseline {opt.baseline}")
         _report_unmatched(found[0], baseline.images, f"--baseline {opt.baseline}")

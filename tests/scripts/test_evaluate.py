@@ -22,6 +22,7 @@ from tests.conftest import write_tiles
 from tests.integration.conftest import ROOT
 from tests.integration.test_inference import save_run
 from util.errors import UserError
+from util.evaluation import extractors
 from util.evaluation.metrics import select_metrics
 from util.evaluation.scores import text
 
@@ -263,6 +264,18 @@ def test_a_run_whose_dataset_is_gone(trained: tuple[Path, Path], monkeypatch: py
     with pytest.raises(UserError, match=r"testA is not a folder: give the images to translate with --source FOLDER$"):
         run(monkeypatch, folder, data / "testB")
     run(monkeypatch, folder, data / "testB", "--source", data / "elsewhere", "--epoch", "latest", metrics="swd")
+
+
+def test_a_missing_extractor_is_reported_once(
+    folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, real, made = folders
+    monkeypatch.setattr(extractors, "_is_installed", lambda module: False)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", str(made), str(real), "--device", "cpu"])
+    evaluate.main()
+    output = capsys.readouterr()
+    assert output.err.count("note: no network for KID, precision and recall is installed: pip install") == 1
+    assert "SWD" in output.out and "KID" not in output.out
 
 
 def test_the_command(folders: tuple[Path, Path, Path]) -> None:
