@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data.formats.image_reader import image_to_tensor
+from data.formats.image_reader import UnreadableImage, image_to_tensor
 from inference import Direction, Translator, load_generator
 from options import files
 from scripts.evaluation.folders import list_named, read
@@ -63,7 +63,10 @@ def of_run(run: Path, epoch: str, direction: Direction, images: Mapping[str, Pat
     def translate(path: Path) -> Tensor:
         if not generator:
             generator.append(load_generator(run, direction, epoch, device))
-        return image_to_tensor(generator[0](path), 3).float() / 127.5 - 1
+        try:
+            return image_to_tensor(generator[0](path), 3).float() / 127.5 - 1
+        except ValueError as error:  # transparent everywhere, from a generator with an alpha channel
+            raise UnreadableImage(path, f"its translation {error}") from error
 
     return System(f"{run}, {_describe(run, epoch)}", images, translate)
 
