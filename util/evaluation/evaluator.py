@@ -11,7 +11,7 @@ from torch import Tensor
 
 from util.errors import UserError
 from util.evaluation.metric import Metric
-from util.evaluation.scores import Scores
+from util.evaluation.scores import Descriptors, Scores
 from util.runtime.processes import processes
 from util.runtime.stop_signal import StopSignal
 
@@ -72,23 +72,30 @@ class Evaluation:
 
 
 def evaluate(
-    model: Translator, loader: Iterable[Mapping[str, Any]], metrics: Sequence[Metric], sink: Sink, stop: StopSignal
+    model: Translator,
+    loader: Iterable[Mapping[str, Any]],
+    metrics: Sequence[Metric],
+    sink: Sink,
+    stop: StopSignal,
+    reals: Descriptors | None = None,
 ) -> Evaluation:
     """Translate the images of a loader, score the translations, and pass each to the sink.
 
     Sets are compared with the real images of the same domain in the loader. Every rank translates its share of the
     images. After a stop request the rest of this rank's images is skipped.
 
+    `reals`: descriptors of real images that need not be computed again; those of new images are added to it.
+
     Raises UserError for an image with a value that is not finite.
     """
-    scores, images, interrupted = Scores(metrics), 0, False
+    scores, images, interrupted = Scores(metrics, reals={} if reals is None else reals), 0, False
     for batch in loader:
         model.set_input(batch)
         model.test()
-        reals = model.real_images(batch)
-        for real in reals:
+        real_images = model.real_images(batch)
+        for real in real_images:
             scores.add_real(real.visual, real.path, real.image)
-        has_reals = {real.visual for real in reals}
+        has_reals = {real.visual for real in real_images}
         for translation in model.translations(batch):
             require_finite(translation)
             add_scores(translation, scores, has_reals)

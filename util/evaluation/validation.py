@@ -13,7 +13,7 @@ from torch import Tensor
 from util.evaluation.best import Rule
 from util.evaluation.evaluator import Translator, evaluate
 from util.evaluation.metric import Metric
-from util.evaluation.scores import Figure
+from util.evaluation.scores import Descriptors, Figure
 from util.runs.base_run import BaseRun
 from util.runs.loss_log import Record
 from util.runs.run import METRICS
@@ -67,6 +67,7 @@ class Validation:
         """`rule`: its metric is one of `metrics`. `run` must be attached already: its records are those so far."""
         self.opt, self.run, self.model, self.loader, self.metrics, self.rule = opt, run, model, loader, metrics, rule
         self.records: list[Record] = processes().broadcast([dict(record) for record in run.metrics_log.records])
+        self.reals: Descriptors = {}  # of real images, which are the same in each validation
         self._end_if_stalled()
 
     def is_due(self) -> bool:
@@ -82,7 +83,7 @@ class Validation:
         """
         self.loader.print_message = self.run.print_message
         with self.model.validating():
-            evaluation = evaluate(self.model, self.loader, self.metrics, NullSink(), stop)
+            evaluation = evaluate(self.model, self.loader, self.metrics, NullSink(), stop, self.reals)
         if evaluation.interrupted:
             return None
         ranks = processes()

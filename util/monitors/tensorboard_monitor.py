@@ -52,14 +52,15 @@ class TensorBoardMonitor:
         """Start a new event file in the folder.
 
         The event files of earlier sessions stay. The new one tells TensorBoard to drop their events after the last
-        record of `history` (purge_step), because a resumed run trains these steps again. If there is no earlier event
-        file, `history` and `scores`, the earlier records of losses and of validations, are written to the new one.
+        record of `history` and `scores` (purge_step), because a resumed run trains these steps again. If there is no
+        earlier event file, these records of losses and validations are written to the new one.
         """
         self._folder, self._print_message = folder, print_message
         self._writer: SummaryWriter | None = None
         is_continued = any(folder.glob("events.out.tfevents.*"))
-        seen = int(history[-1]["images"]) if history else 0
-        purge_step = None if not is_continued else seen + 1 if history else 0
+        last = [*history[-1:], *scores[-1:]]
+        seen = max((int(record["images"]) for record in last), default=0)
+        purge_step = None if not is_continued else seen + 1 if last else 0
         with self._reported_errors():
             self._writer = _open(folder, purge_step)
         rows = "".join(f"\n| {name} | {value} |" for name, value in options.items())

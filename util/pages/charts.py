@@ -179,7 +179,7 @@ def _legend(curves: Sequence[Curve]) -> svg.text:
     """Each loss in its color with its latest smoothed value."""
     legend = svg.text(x=2, y=34)
     for index, curve in enumerate(curves):
-        latest = f"{curve.smooth[-1]:.3g}" if len(curve.smooth) else "no finite value"
+        latest = _short(curve.smooth[-1]) if len(curve.smooth) else "no finite value"
         legend.add(svg.tspan("● ", fill=f"var(--{index})"), svg.tspan(curve.name, fill="var(--text)"))
         legend.add(f" {latest}\u2003")
     return legend
@@ -215,6 +215,11 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next((factor * power for factor in (1, 2, 5) if factor * power >= rough), 10 * power)
     return [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _short(value: float) -> str:
+    """Three digits, or four of a number of thousands."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 10_000 else f"{value:.3g}"
 
 
 def tick_label(value: float) -> str:

@@ -212,3 +212,22 @@ def test_a_translation_that_is_not_finite_is_an_error_that_names_the_image(value
     with pytest.raises(UserError, match=r"paired1: fake_B has values that are not finite"):
         evaluate(Overflowing(), BATCHES, METRICS, sink, sink.stop)
     assert sink.added == []
+
+
+def test_descriptors_of_real_images_are_computed_once() -> None:
+    class Counting(Mean):
+        calls = 0
+
+        def __call__(self, image: Tensor) -> np.ndarray:
+            self.calls += 1
+            return super().__call__(image)
+
+    describe, reals = Counting(), {}
+    metric = Metric("set", "set", "distance", Needs.SETS, distance, (0, 1), False, describe=describe)
+    loader = [BATCHES[1] | {"B": torch.ones(1, 3, 8, 8), "B_paths": ["b"]}]
+    figures = []
+    for expected in (2, 3):  # a translation and a real image; then the translation alone
+        sink = Sink()
+        figures.append(evaluate(Model(), loader, [metric], sink, sink.stop, reals).scores.figures()["fake_B"][0].value)
+        assert describe.calls == expected
+    assert figures[0] == figures[1]
