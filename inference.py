@@ -74,8 +74,10 @@ class Translator:
         """
         channels = self.model.input_channels(self.backwards)
         icc = getattr(self.model.opt, "icc", "ignore")
-        is_path = isinstance(image, str | Path)
-        pixels = read_image(image, channels, icc=icc) if is_path else image_to_tensor(image, channels, icc)
+        if isinstance(image, str | Path):
+            pixels = read_image(image, channels, icc=icc)
+        else:
+            pixels = image_to_tensor(image, channels, icc)
         x = pixels.float().div(127.5).sub(1)
         y = self.translate(x.unsqueeze(0).to(self.model.device))[0]
         picture = Image.fromarray(to_array(y))

@@ -59,7 +59,7 @@ def self_similarity_distance(extractor: Extractor, image: Tensor, source: Tensor
 
 def _similarities(features: Tensor) -> Tensor:
     """The cosine similarities (h w, h w) of the places of features (C, h, w)."""
-    places = F.normalize(features.flatten(1).double(), dim=0)
+    places = F.normalize(features.flatten(1).cpu().double(), dim=0)
     return places.T @ places
 
 

@@ -32,7 +32,7 @@ def require() -> None:
 
 
 @cache
-def _network(device: torch.device) -> Any:
+def _network() -> Any:
     """The library's network. It reads both files by itself, so they are first checked to hold nothing but tensors."""
     require()
     from torch_fidelity.sample_similarity_lpips import SampleSimilarityLPIPS
@@ -43,7 +43,7 @@ def _network(device: torch.device) -> Any:
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise UserError(f"{file} is not a file of weights ({type(error).__name__}): save it again") from error
     with torch.random.fork_rng(devices=[]):  # it is initialized at random before its weights are read
-        return SampleSimilarityLPIPS("lpips").to(device)
+        return SampleSimilarityLPIPS("lpips")
 
 
 def perceptual_distance(image: Tensor, truth: Tensor) -> float | None:
@@ -52,7 +52,7 @@ def perceptual_distance(image: Tensor, truth: Tensor) -> float | None:
     if x is None or y is None:
         return None
     with exact():
-        return float(_network(image.device)(x[None] * 255, y[None] * 255))
+        return float(_network()(x[None] * 255, y[None] * 255))
 
 
 LPIPS = Metric(

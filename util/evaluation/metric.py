@@ -110,8 +110,11 @@ class Metric:
 
 
 def eight_bit(image: Tensor) -> Tensor:
-    """An image with values in [-1, 1] as an 8-bit file would store it, with values in 0..1."""
-    return ((image.detach().float() + 1) * 127.5).round().clamp(0, 255) / 255
+    """An image with values in [-1, 1] as an 8-bit file would store it, with values in 0..1, on the CPU.
+
+    There, because figures then are the same on every device, and some devices have no 64-bit numbers.
+    """
+    return ((image.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255) / 255
 
 
 def as_rgb(image: Tensor) -> Tensor | None:

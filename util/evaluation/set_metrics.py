@@ -6,6 +6,8 @@ written here so that they also serve the features of a user who has no torch-fid
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from util.evaluation.intervals import Groups, jackknife_interval
@@ -13,6 +15,7 @@ from util.evaluation.metric import Interval, Metric, Needs
 
 NEIGHBORS = 3
 FID_IS_BIASED_BELOW = 2000  # images
+BLOCK = 1000  # rows of a matrix of all pairs that are in memory at once
 
 
 def frechet_distance(fakes: np.ndarray, reals: np.ndarray) -> float:
@@ -46,31 +49,12 @@ def kernel_distance(fakes: np.ndarray, reals: np.ndarray) -> float:
     The sum over pairs needs no subsets of 1,000 images, which small test sets lack. Without bias, it is below 0 for
     half of all pairs of sets that come from the same distribution.
     """
-    return _mmd(kernel(fakes, fakes), kernel(fakes, reals), kernel(reals, reals))[0]
-
-
-def _mmd(xx: np.ndarray, xy: np.ndarray, yy: np.ndarray) -> tuple[float, Groups]:
-    """1000 x MMD^2, and its values with each single x, and each single y, deleted."""
-    n, m = xy.shape
-    (sum_x, mean_x), (sum_y, mean_y) = _within(xx), _within(yy)
-    cross = xy.sum()
-    without_x = mean_x + sum_y / (m * (m - 1)) - 2 * (cross - xy.sum(1)) / ((n - 1) * m)
-    without_y = mean_y + sum_x / (n * (n - 1)) - 2 * (cross - xy.sum(0)) / ((m - 1) * n)
-    value = sum_x / (n * (n - 1)) + sum_y / (m * (m - 1)) - 2 * cross / (n * m)
-    return 1000 * float(value), (1000 * without_x, 1000 * without_y)
-
-
-def _within(xx: np.ndarray) -> tuple[float, np.ndarray]:
-    """The sum of a kernel matrix without its diagonal, and its mean without the diagonal and each single element."""
-    n = len(xx)
-    rows = xx.sum(1) - np.diag(xx)
-    return float(rows.sum()), (rows.sum() - 2 * rows) / max(1, (n - 1) * (n - 2))
+    return _discrepancy(fakes, reals)[0]
 
 
 def kernel_interval(fakes: np.ndarray, reals: np.ndarray) -> Interval | None:
     """The interval of `kernel_distance`: both sets vary."""
-    value, groups = _mmd(kernel(fakes, fakes), kernel(fakes, reals), kernel(reals, reals))
-    return jackknife_interval(value, groups)
+    return jackknife_interval(*_discrepancy(fakes, reals))
 
 
 def kernel_difference_interval(fakes: np.ndarray, others: np.ndarray, reals: np.ndarray) -> Interval | None:
@@ -78,22 +62,51 @@ def kernel_difference_interval(fakes: np.ndarray, others: np.ndarray, reals: np.
 
     Row i of both sets is translated from the same source image: deleting it deletes both.
     """
-    yy = kernel(reals, reals)
-    first, (first_x, first_y) = _mmd(kernel(fakes, fakes), kernel(fakes, reals), yy)
-    second, (second_x, second_y) = _mmd(kernel(others, others), kernel(others, reals), yy)
+    first, (first_x, first_y) = _discrepancy(fakes, reals)
+    second, (second_x, second_y) = _discrepancy(others, reals)
     return jackknife_interval(first - second, (first_x - second_x, first_y - second_y))
 
 
+def _discrepancy(x: np.ndarray, y: np.ndarray) -> tuple[float, Groups]:
+    """1000 times the squared discrepancy, and its values with each single x, and each single y, deleted."""
+    n, m = len(x), len(y)
+    rows, columns, total = np.zeros(n), np.zeros(m), 0.0
+    for block in _blocks(n):
+        part = kernel(x[block], y)
+        rows[block], columns = part.sum(1), columns + part.sum(0)
+        total += part.sum()
+    (mean_x, without_x), (mean_y, without_y) = _mean_within(x), _mean_within(y)
+    value = mean_x + mean_y - 2 * total / (n * m)
+    without_x = without_x + mean_y - 2 * (total - rows) / max(1, (n - 1) * m)
+    without_y = without_y + mean_x - 2 * (total - columns) / max(1, (m - 1) * n)
+    return 1000 * float(value), (1000 * without_x, 1000 * without_y)
+
+
+def _mean_within(x: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mean kernel of all pairs of different rows, and its values with each single row deleted."""
+    n = len(x)
+    sums = np.concatenate([kernel(x[block], x).sum(1) for block in _blocks(n)])
+    sums -= (np.square(x, dtype=np.float64).mean(1) + 1) ** 3  # the pairs of a row with itself
+    return float(sums.sum() / (n * (n - 1))), (sums.sum() - 2 * sums) / max(1, (n - 1) * (n - 2))
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Slices of n rows, so that matrices of all pairs of large sets need not be in memory as a whole."""
+    return (slice(start, min(n, start + BLOCK)) for start in range(0, n, BLOCK))
+
+
 def precision(fakes: np.ndarray, reals: np.ndarray) -> float:
-    """Improved precision (Kynkäänniemi et al. 2019): the part of the translations that lie near a real image.
+    """Improved precision (Kynkäänniemi et al. 2019): the share of translations that lie near a real image.
 
     Near: within the distance of a real image from its third nearest other real image.
     """
-    return float((_distances(fakes, reals) <= _radii(reals)).any(1).mean())
+    radii = np.concatenate([_radii(reals, block) for block in _blocks(len(reals))])
+    near = [(_distances(fakes[block], reals) <= radii).any(1) for block in _blocks(len(fakes))]
+    return float(np.concatenate(near).mean())
 
 
 def recall(fakes: np.ndarray, reals: np.ndarray) -> float:
-    """Improved recall (Kynkäänniemi et al. 2019): the part of the real images that lie near a translation."""
+    """Improved recall (Kynkäänniemi et al. 2019): the share of real images that lie near a translation."""
     return precision(reals, fakes)
 
 
@@ -104,10 +117,11 @@ def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squares, 0))
 
 
-def _radii(x: np.ndarray) -> np.ndarray:
-    """The distance of each row from its third nearest other row."""
-    distances = _distances(x, x)
-    np.fill_diagonal(distances, 0)
+def _radii(x: np.ndarray, block: slice) -> np.ndarray:
+    """The distance of each row of a block from the third nearest other row of all."""
+    distances = _distances(x[block], x)
+    rows = np.arange(len(distances))
+    distances[rows, block.start + rows] = 0  # of a row from itself
     return np.asarray(np.partition(distances, NEIGHBORS, axis=1)[:, NEIGHBORS])
 
 

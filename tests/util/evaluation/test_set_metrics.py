@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from util.evaluation.set_metrics import FID, frechet_distance, kernel_distance, precision, recall
+from util.evaluation import set_metrics
+from util.evaluation.set_metrics import FID, KID, frechet_distance, kernel_distance, precision, recall
 
 
 def with_moments(mean: np.ndarray, covariance: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -84,3 +85,14 @@ def test_precision_and_recall_by_hand() -> None:
     halves = np.array([[float(i)] for i in range(20)])
     assert precision(halves[:8], halves) == 1
     assert recall(halves[:8], halves) == pytest.approx(11 / 20)  # 0..7, and from 7 on up to 7 + 3
+
+
+def test_blocks_of_large_sets_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(4)
+    x, y = random.normal(size=(23, 6)), random.normal(0.3, 1, size=(17, 6))
+    figures = (kernel_distance, KID.interval, precision, recall)
+    whole = [figure(x, y) for figure in figures if figure]
+    monkeypatch.setattr(set_metrics, "BLOCK", 5)
+    for figure, expected in zip(figures, whole, strict=True):
+        assert figure is not None and figure(x, y) == pytest.approx(expected)
+    assert 0 < whole[2] < 1  # type: ignore[operator]
