@@ -24,8 +24,14 @@ class Precision:
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name)
         self.may_skip = name == "fp16"  # overflows are expected, and their steps are skipped
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.may_skip)
-        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = name == "tf32"
+        self._select_products()
+
+    def _select_products(self) -> None:
+        """Set whether float32 products are rounded to TF32. It is a setting of the whole process."""
+        wanted = "high" if self.name == "tf32" else "highest"
+        if torch.get_float32_matmul_precision() != wanted or torch.backends.cudnn.allow_tf32 != (wanted == "high"):
+            torch.set_float32_matmul_precision(wanted)
+            torch.backends.cudnn.allow_tf32 = wanted == "high"
 
     @property
     def note(self) -> str:
@@ -40,7 +46,11 @@ class Precision:
         return ""
 
     def autocast(self) -> AbstractContextManager[None]:
-        """A context for forward passes: torch.autocast for bf16 and fp16."""
+        """A context for forward passes: torch.autocast for bf16 and fp16.
+
+        Models of different precision may take turns; only tf32 can't run in several threads beside another precision.
+        """
+        self._select_products()
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
