@@ -1,5 +1,4 @@
-"""Images as Python code has them (files, PIL images, arrays, tensors) to the input of networks, and back to that kind.
-"""
+"""Images as Python code has them (files, PIL images, arrays, tensors) to the input of networks, and back."""
 
 from __future__ import annotations
 
@@ -129,7 +128,9 @@ class ImageConverter:
         _require(ids.dtype.kind in "ui", f"class ids of {ids.dtype}: must be integers")
         low, high = int(ids.min()), int(ids.max())
         if not 0 <= low <= high < self.label_nc:
-            raise ValueError(f"class ids from {low} to {high}: --label_nc {self.label_nc} allows 0 to {self.label_nc - 1}")
+            raise ValueError(
+                f"class ids from {low} to {high}: --label_nc {self.label_nc} allows 0 to {self.label_nc - 1}"
+            )
         return torch.from_numpy(ids.astype(np.uint8))[None]
 
     def _transformed(self, pixels: Tensor) -> Tensor:
@@ -168,7 +169,9 @@ def _levels(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if dtype == UINT16:
         return image.astype(np.float32) * np.float32(255 / 65535)
     if dtype not in (np.float16, np.float32, np.float64):
-        raise ValueError(f"an array of {dtype}: must be uint8 (0 to 255), uint16 (0 to 65535) or floating point (0 to 1)")
+        raise ValueError(
+            f"an array of {dtype}: must be uint8 (0 to 255), uint16 (0 to 65535) or floating point (0 to 1)"
+        )
     low, high = float(image.min()), float(image.max())
     _require(0 <= low <= high <= 1, f"an array of {dtype} with values from {low:g} to {high:g}: must be from 0 to 1")
     return image.astype(np.float32) * np.float32(255)

@@ -36,13 +36,15 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for the translations")
     parser.add_argument("--direction", choices=("AtoB", "BtoA"), help="default: that in which the run was trained")
     parser.add_argument("--epoch", default="latest", help="which weights to load (default: latest)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, a GPU such as cuda:0, or mps (default: auto)")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, a GPU such as cuda:0, or mps (default: auto)"
+    )
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), default="fp32", help="default: fp32")
     parser.add_argument(
         "--norm",
         choices=("running", "image"),
         default="running",
-        help="statistics of batch norm: those of training, as test.py --eval, or those of each image (default: running)",
+        help="statistics of batch norm: of the training, as test.py --eval, or of each image (default: running)",
     )
     parser.add_argument("--overwrite", action="store_true", help="translate images again whose translation exists")
     return parser.parse_args(argv)

@@ -1,5 +1,4 @@
-"""Writing an image file like another one: the format of its name, the depth, resolution and color profile of its pixels.
-"""
+"""Writing an image file with the depth, resolution and color profile of another file, in the format of its name."""
 
 from __future__ import annotations
 
@@ -60,7 +59,7 @@ def traits(path: Path, pixels: Tensor) -> Traits:
 def _traits_of_tiff(path: Path, pixels: Tensor) -> Traits:
     from data.formats import tiff_tags  # here: tifffile takes a tenth of a second to import
 
-    depth = UINT8 if pixels.dtype == torch.uint8 else UINT16
+    depth: np.dtype = UINT8 if pixels.dtype == torch.uint8 else UINT16
     try:
         tags = tiff_tags.read_tags(path, every_page=False)[1][0]
     except Exception:
@@ -113,7 +112,9 @@ def write_image(path: Path, image: Tensor, like: Traits = Traits()) -> None:
     """
     name, channels = format_of(path), len(image)
     if name in CHANNELS and channels not in CHANNELS[name]:
-        raise ValueError(f"its translation has {channels} channels, which {name} can't store: convert it to TIFF or PNG")
+        raise ValueError(
+            f"its translation has {channels} channels, which {name} can't store: convert it to TIFF or PNG"
+        )
     profile = like.profile if _fits(like.profile, channels) else b""
     with atomic_open(path) as file:
         if name == "TIFF":
