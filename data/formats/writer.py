@@ -76,13 +76,15 @@ def _traits_of_tiff(path: Path, pixels: Tensor) -> Traits:
 
 def to_samples(image: Tensor, dtype: np.dtype) -> np.ndarray:
     """An image (C, H, W) in [-1, 1] as (H, W, C): 0..255 for uint8, 0..65535 for uint16, 0..1 for floating point."""
-    values = image.detach().float().cpu() + 1
+    values = image.detach().float() + 1
     if dtype.kind == "f":
         scaled = values.div_(2).clamp_(0, 1)
     else:
         maximum = np.iinfo(dtype).max
         scaled = values.mul_(maximum / 2).round_().clamp_(0, maximum)
-    return np.ascontiguousarray(scaled.permute(1, 2, 0).numpy().astype(dtype))
+    if dtype == UINT8:
+        scaled = scaled.to(torch.uint8)  # on the device: less to copy
+    return scaled.permute(1, 2, 0).contiguous().cpu().numpy().astype(dtype, copy=False)
 
 
 def to_picture(image: Tensor, dtype: np.dtype = UINT8) -> Image.Image:
