@@ -174,6 +174,8 @@ def main() -> int:
         precision=arguments.precision,
         norm=arguments.norm,
     )
+    model = translate.model
+    print("\n".join([f"weights {model.opt.epoch} of {model.opt.name} on {model.device}", *model.notes()]))
     made_with = describe(translate, arguments)
     if arguments.overwrite:  # an interrupted command must not leave translations of another generator beside its own
         for target in sources:

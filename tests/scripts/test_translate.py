@@ -16,6 +16,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms, JpegImagePlugin
 
+from data.formats import color_profile
 from inference import Translator, load_generator
 from scripts import translate
 from tests.conftest import tile
@@ -63,7 +64,10 @@ def test_folders_and_files_keep_name_size_and_pixels(
     tile(9, 13, 11).save("single.WEBP", lossless=True)
     before = {name: Path("photos", name).read_bytes() for name in files("photos")}
     assert call(monkeypatch, run, "photos", "single.WEBP", "--out", "out/new", "--device", "cpu") == 0
-    assert capsys.readouterr().out == "out/new: translated 4 of 4 images (1 other files ignored)\n"
+    assert (
+        capsys.readouterr().out
+        == "weights latest of run on cpu\nout/new: translated 4 of 4 images (1 other files ignored)\n"
+    )
     assert files("out/new") == ["a.png", "single.WEBP", "sub/c.ppm", "sub/deep/b.bmp", "translation.json"]
     for name in ("a.png", "sub/c.ppm", "sub/deep/b.bmp", "single.WEBP"):
         source = Path(name) if name == "single.WEBP" else Path("photos", name)
@@ -104,6 +108,24 @@ def test_jpeg_keeps_subsampling_resolution_and_profile(run: Path, monkeypatch: p
     assert full.info["dpi"] == (300, 300) and full.info["icc_profile"] == profile and not half.getexif()
     Image.fromarray(as_in_python(run, Path("full.jpg"))).save("expected.jpg", quality=95, subsampling=0)
     assert np.array_equal(np.asarray(full), np.asarray(Image.open("expected.jpg")))
+
+
+def test_colors_converted_to_srgb_have_no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tile(1, 40, 24).save("a.jpg", icc_profile=color_profile.from_gamma(1 / 1.8, None))
+    for icc, kept in (("ignore", True), ("srgb", False)):
+        run = save_run(tmp_path, icc, "--icc", icc)
+        assert call(monkeypatch, run, "a.jpg", "--out", f"out_{icc}", "--device", "cpu") == 0
+        assert ("icc_profile" in Image.open(f"out_{icc}/a.jpg").info) == kept
+
+
+def test_class_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = save_run(tmp_path, "ids", "--model", "pix2pix", "--label_nc", "3", "--netG", "resnet_6blocks")
+    ids = np.arange(20 * 16, dtype=np.uint8).reshape(16, 20) // 110
+    Image.fromarray(ids).save("ids.png")
+    Image.fromarray(ids + 1).save("wrong.png")
+    assert call(monkeypatch, run, "ids.png", "wrong.png", "--out", "out", "--device", "cpu") == 1
+    assert np.array_equal(np.asarray(Image.open("out/ids.png")), load_generator(run, device="cpu")(ids))
+    assert files("out") == ["ids.png", "translation.json"]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -161,7 +183,7 @@ def test_the_command_continues_and_does_not_mix_generators(
     monkeypatch.setattr(Translator, "translate_file", translate_file)
     Path("out/0.png").write_bytes(b"stays")
     assert call(monkeypatch, *arguments) == 0
-    assert capsys.readouterr().out == "out: translated 2 of 3 images, 1 were there before\n"
+    assert capsys.readouterr().out.endswith("\nout: translated 2 of 3 images, 1 were there before\n")
     assert Path("out/0.png").read_bytes() == b"stays"
     with pytest.raises(UserError, match="has translations with another weights, network: choose another"):
         call(monkeypatch, *arguments, "--direction", "BtoA")
@@ -195,7 +217,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(
     Path("photos/3.jpg").write_bytes(b"")
     assert call(monkeypatch, run, "photos", "--out", "out") == 1
     printed = capsys.readouterr()
-    assert printed.out == "out: translated 2 of 4 images, 2 skipped\n"
+    assert printed.out.endswith("\nout: translated 2 of 4 images, 2 skipped\n")
     assert "skipped: photos/1.png: " in printed.err and "skipped: photos/3.jpg: is empty (0 bytes)\n" in printed.err
     assert files("out") == ["0.png", "2.png", "translation.json"]
     translate_file = Translator.translate_file
@@ -254,7 +276,7 @@ def test_an_input_given_twice_is_translated_once(
     Path("photos").mkdir()
     tile(0, 12, 12).save("photos/a.png")
     assert call(monkeypatch, run, "photos", "photos/a.png", "--out", "out") == 0
-    assert capsys.readouterr().out == "out: translated 1 of 1 images\n"
+    assert capsys.readouterr().out.endswith("\nout: translated 1 of 1 images\n")
 
 
 def test_exit_codes(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,8 @@ class Precision:
     overflow and doubled after 2,000 steps without overflow (Micikevicius et al. 2018, section 3.2).
     """
 
+    _selected = ""  # the name of the precision that the process is set to
+
     def __init__(self, name: str, device: torch.device) -> None:
         self.name, self.device = name, device
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name)
@@ -28,10 +30,9 @@ class Precision:
 
     def _select_products(self) -> None:
         """Set whether float32 products are rounded to TF32. It is a setting of the whole process."""
-        wanted = "high" if self.name == "tf32" else "highest"
-        if torch.get_float32_matmul_precision() != wanted or torch.backends.cudnn.allow_tf32 != (wanted == "high"):
-            torch.set_float32_matmul_precision(wanted)
-            torch.backends.cudnn.allow_tf32 = wanted == "high"
+        Precision._selected = self.name
+        torch.set_float32_matmul_precision("high" if self.name == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = self.name == "tf32"
 
     @property
     def note(self) -> str:
@@ -50,7 +51,8 @@ class Precision:
 
         Models of different precision may take turns; only tf32 can't run in several threads beside another precision.
         """
-        self._select_products()
+        if Precision._selected != self.name:
+            self._select_products()
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
