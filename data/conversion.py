@@ -20,7 +20,6 @@ from data.transforms import CENTRAL, Transform
 from util.arguments import with_values
 from util.stage import Stage
 
-Kind = str | Path | Image.Image | np.ndarray | Tensor
 KINDS = "a path, a PIL image, a NumPy array (H, W, C) or (H, W), a tensor (C, H, W) or (N, C, H, W), or a list of these"
 
 

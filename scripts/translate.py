@@ -47,7 +47,34 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="statistics of batch norm: of the training, as test.py --eval, or of each image (default: running)",
     )
     parser.add_argument("--overwrite", action="store_true", help="translate images again whose translation exists")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="override options of the run; a folder of weights alone needs those of its network, such as netG=unet_256",
+    )
     return parser.parse_args(argv)
+
+
+def overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """The values of --set by the names that load_generator gives them. Raises UserError for one that it can't take."""
+    import yaml
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.isidentifier():
+            raise UserError(f"--set {setting}: expected NAME=VALUE, such as netG=resnet_9blocks")
+        if name in ("run", "size", "network_norm"):  # other arguments of load_generator
+            raise UserError(f"--set {setting}: {name} is not an option of a run")
+        if name in ("direction", "epoch", "device", "precision"):
+            raise UserError(f"--set {setting}: use --{name} {text}")
+        try:
+            values["network_norm" if name == "norm" else name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {setting}: {text} is not a number, a word, true or false") from error
+    return values
 
 
 def find_images(inputs: Sequence[Path], out: Path) -> tuple[dict[Path, Path], str]:
@@ -103,6 +130,7 @@ def describe(translate: Translator, arguments: argparse.Namespace) -> dict[str, 
         "network": name,
         "norm": arguments.norm,
         "precision": arguments.precision,
+        "options": overrides(arguments.set),
     }
 
 
@@ -116,7 +144,7 @@ def require_same(out: Path, made_with: dict[str, Any], *, has_translations: bool
     if not before and not has_translations:
         return
     if differing := [name for name, value in made_with.items() if before.get(name) != value]:
-        how = f"with another {', '.join(differing)}" if before else f"that {RECORD} does not record"
+        how = f"made with different {', '.join(differing)}" if before else f"that {RECORD} does not record"
         raise UserError(f"--out {out} has translations {how}: choose another folder, or replace them with --overwrite")
 
 
@@ -173,6 +201,7 @@ def main() -> int:
         arguments.device,
         precision=arguments.precision,
         norm=arguments.norm,
+        **overrides(arguments.set),
     )
     model = translate.model
     print("\n".join([f"weights {model.opt.epoch} of {model.opt.name} on {model.device}", *model.notes()]))

@@ -49,7 +49,7 @@ def traits(path: Path, pixels: Tensor) -> Traits:
         return _traits_of_tiff(path, pixels)
     depth = UINT8 if pixels.dtype == torch.uint8 else UINT16
     with suppress(Exception), open_image(path) as image:
-        dpi, profile = image.info.get("dpi"), image.info.get("icc_profile") or b""
+        dpi, profile = _resolution(image), image.info.get("icc_profile") or b""
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
         subsampling = JpegImagePlugin.get_sampling(image) if is_jpeg else -1
         return Traits(depth, dpi, profile, subsampling, is_lossless=image.format == "WEBP" and b"VP8L" in head)
@@ -68,10 +68,18 @@ def _traits_of_tiff(path: Path, pixels: Tensor) -> Traits:
         depth = FLOAT32
     dpi: tuple[float, float] | None = None
     with suppress(Exception), open_image(path) as image:
-        dpi = image.info.get("dpi")
+        dpi = _resolution(image)
     alpha = {tiff_tags.ASSOCIATED, tiff_tags.UNASSOCIATED, 999}
     has_bands = bool(tags.extra_samples) and not alpha & set(tags.extra_samples)
     return Traits(depth, dpi, tags.icc_profile, has_bands=has_bands)
+
+
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Pixels per inch, horizontally and vertically, if every format can store them."""
+    dpi = image.info.get("dpi")
+    if dpi is None or not all(1 <= float(value) <= 32767 for value in dpi):  # also not NaN
+        return None
+    return float(dpi[0]), float(dpi[1])
 
 
 def to_samples(image: Tensor, dtype: np.dtype) -> np.ndarray:

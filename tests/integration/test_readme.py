@@ -101,7 +101,7 @@ def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Pat
 def run_python_blocks(folder: Path) -> None:
     """Run each block in this folder, with the repository on PYTHONPATH, after the commands of the README."""
     blocks = python_blocks()
-    assert len(blocks) >= 3
+    assert len(blocks) >= 4
     for block in blocks:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(

@@ -94,6 +94,31 @@ def test_direction_norm_and_epoch_select_the_generator(run: Path, monkeypatch: p
         call(monkeypatch, run, "a.png", "--out", "new", "--epoch", "8")
 
 
+def test_a_folder_of_weights_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tile(1, 20, 16).save("a.png")
+    Path("mine").mkdir()
+    Path("mine/latest_net_G.pth").write_bytes((run / "latest_net_G_A.pth").read_bytes())
+    arguments = ("mine", "a.png", "--out", "out", "--device", "cpu")
+    with pytest.raises(UserError, match=r"^mine has no options\.json: give the options of its networks"):
+        call(monkeypatch, *arguments)
+    described = ("netG=resnet_6blocks", "ngf=4", "norm=batch", "no_dropout=true")
+    assert call(monkeypatch, *arguments, "--set", *described) == 0
+    assert np.array_equal(np.asarray(Image.open("out/a.png")), as_in_python(run, Path("a.png")))
+    for setting, sentence in (
+        ("netG", "^--set netG: expected NAME=VALUE"),
+        ("epoch=7", "^--set epoch=7: use --epoch 7$"),
+        ("netG={", r"^--set netG={: { is not a number, a word, true or false$"),
+        ("nonsense=1", "nonsense"),
+        ("size=run", "^--set size=run: size is not an option of a run$"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            call(monkeypatch, *arguments, "--set", *described, setting)
+    with pytest.raises(
+        UserError, match=r"^--out out has translations made with different options: choose another folder"
+    ):
+        call(monkeypatch, *arguments, "--set", *described, "icc=srgb")
+
+
 def test_jpeg_keeps_subsampling_resolution_and_profile(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
@@ -116,6 +141,19 @@ def test_colors_converted_to_srgb_have_no_profile(tmp_path: Path, monkeypatch: p
         run = save_run(tmp_path, icc, "--icc", icc)
         assert call(monkeypatch, run, "a.jpg", "--out", f"out_{icc}", "--device", "cpu") == 0
         assert ("icc_profile" in Image.open(f"out_{icc}/a.jpg").info) == kept
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (10**6, 10**6), (72, 300)])
+def test_resolutions(run: Path, dpi: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    tile(1, 40, 24).save("a.png", dpi=dpi)
+    tifffile.imwrite("a.tif", np.asarray(tile(1, 40, 24)), photometric="rgb", resolution=dpi, resolutionunit="INCH")
+    names = ["a.png", "a.tif"]
+    if dpi[0] < 2**16:
+        tile(1, 40, 24).save("a.jpg", dpi=dpi)
+        names.append("a.jpg")
+    assert call(monkeypatch, run, *names, "--out", "out", "--device", "cpu") == 0
+    for name in names if dpi == (72, 300) else ():
+        assert Image.open(f"out/{name}").info["dpi"] == pytest.approx(dpi, rel=1e-3)
 
 
 def test_class_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +188,10 @@ def test_deep_files_stay_deep(channels: int, tmp_path: Path, monkeypatch: pytest
     wanted = expected.astype(np.float32).transpose(2, 0, 1) * np.float32(255 / 65535) / 127.5 - 1
     assert np.allclose(again.numpy(), wanted, atol=1e-6)
     assert Image.open("out/deep.png").mode == ("I;16" if channels == 1 else "RGB")
+    if channels == 1:
+        Image.fromarray(image[..., 0]).save("deep.pgm")
+        assert call(monkeypatch, run, "deep.pgm", "--out", "out", "--device", "cpu") == 0
+        assert np.array_equal(np.asarray(Image.open("out/deep.pgm")), expected[..., 0])
 
 
 def test_bands_of_a_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +227,7 @@ def test_the_command_continues_and_does_not_mix_generators(
     assert call(monkeypatch, *arguments) == 0
     assert capsys.readouterr().out.endswith("\nout: translated 2 of 3 images, 1 were there before\n")
     assert Path("out/0.png").read_bytes() == b"stays"
-    with pytest.raises(UserError, match="has translations with another weights, network: choose another"):
+    with pytest.raises(UserError, match="has translations made with different weights, network: choose another"):
         call(monkeypatch, *arguments, "--direction", "BtoA")
     assert call(monkeypatch, *arguments, "--direction", "BtoA", "--overwrite") == 0
     assert json.loads(Path("out/translation.json").read_text())["network"] == "G_B"
