@@ -341,8 +341,8 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return int(self.opt.output_nc if backwards else self.opt.input_nc)
 
     def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
-        """Translate images (N, C, H, W) in [-1, 1], as read from files; returns at least float32."""
-        return upcast(self.generator(backwards)(images))
+        """Translate images (N, C, H, W) of any size in [-1, 1], as read from files; returns at least float32."""
+        return upcast(sizes.apply_padded(self.generator(backwards), images))
 
     @contextmanager
     def validating(self) -> Iterator[None]:
