@@ -1,6 +1,6 @@
 """How often 95% confidence intervals contain the true value: simulations with known truth.
 
-python -m tests.util.evaluation.coverage                  # the table of docs/evaluation.md, half an hour
+python -m tests.util.evaluation.coverage                  # the table of docs/evaluation.md, ten minutes
 python -m tests.util.evaluation.coverage --simulations 200
 """
 
