@@ -42,13 +42,13 @@ def main() -> int:
     model = create_model(opt)
     model.setup(opt)
     dataset.require_sizes(model.image_sizes(Stage.TRAIN))
+    validation = create_validation(opt, model, validation_dataset)
     if opt.init_from:
         load_initial_weights(model.networks(), opt, options.differences)
     run = create_run(opt)  # only now, as --overwrite destroys a run
     run.attach(model, dataset)
-    validation = create_validation(opt, run, model, validation_dataset)
-    if processes().is_main:
-        options.save(opt, run.folder, dataset.fingerprint)
+    validation.attach(run)
+    options.save(opt, run.folder, dataset.fingerprint)
 
     progress = run.progress
     reporter = create_reporter(opt, run, dataset, model, validation.records)
@@ -64,9 +64,7 @@ def main() -> int:
                     run.save("latest", *([f"iter_{progress.images}"] if opt.save_by_iter else []))
                 if processes().any_rank(stop.requested):
                     return save_and_stop(run, reporter, stop)
-            if validation.is_due() and (scores := validation.validate(stop)):
-                reporter.show_scores(scores)
-            if processes().any_rank(stop.requested):  # a validation can take minutes
+            if validation.is_due() and not validation.validate(stop, reporter):
                 return save_and_stop(run, reporter, stop)
             model.update_learning_rate()
             progress.end_epoch()

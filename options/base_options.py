@@ -107,6 +107,11 @@ class BaseOptions:
         weights = Path(opt.inception_weights) if opt.inception_weights else None
         resolution = extractors.resolve(opt.extractor, weights)
         opt.extractor = resolution.name
+        if opt.feature_resize != "clean" and opt.extractor != "inception":
+            raise UserError(
+                f"--feature_resize {opt.feature_resize} has an effect only with Inception-v3, but --extractor is "
+                f"{opt.extractor}: omit it, or give --inception_weights FILE"
+            )
         if resolution.note and is_needed and is_main_by_environment():
             print(f"note: {resolution.note}", file=sys.stderr)
 
@@ -123,7 +128,9 @@ class BaseOptions:
             print(f"note: the dataset differs from that of --config: {changed}", file=sys.stderr)
 
     def save(self, opt: argparse.Namespace, folder: Path, fingerprint: Mapping[str, Any]) -> None:
-        """Write options.json and options.txt to the folder of the run, with the fingerprint of its dataset."""
+        """On rank 0, write options.json and options.txt to the folder of the run, with its dataset's fingerprint."""
+        if not is_main_by_environment():
+            return
         scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
         files.save_run(folder, opt, scopes, self.describe(opt), fingerprint)
 

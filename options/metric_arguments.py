@@ -15,7 +15,7 @@ def add_metric_options(parser: ScopedParser, scope: Scope) -> None:
         metavar="NAMES",
         scope=scope,
         help=f"metrics, separated by commas: {', '.join(METRICS)}, or your package.module:name (default: those that "
-        "the images and the extractor allow)",
+        "the images and the extractor allow, without fid and lpips)",
     )
     group.add_argument(
         "--extractor",

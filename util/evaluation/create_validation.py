@@ -13,7 +13,6 @@ from util.evaluation.best import Rule
 from util.evaluation.selected import metrics_of
 from util.evaluation.validation import NoValidation, ValidatedModel, Validation
 from util.image_sizes import ImageSizes
-from util.runs.base_run import BaseRun
 from util.runtime.processes import processes
 from util.stage import Stage
 
@@ -40,9 +39,9 @@ class ValidationDataset(Protocol):
 
 
 def create_validation(
-    opt: argparse.Namespace, run: BaseRun, model: SizedModel, dataset: ValidationDataset | None
+    opt: argparse.Namespace, model: SizedModel, dataset: ValidationDataset | None
 ) -> Validation | NoValidation:
-    """The validation of a run that is attached already; `dataset` is None without validation images.
+    """The validation of a run; `dataset` is None without validation images.
 
     Raises UserError for options that need validation images, and for too few images.
     """
@@ -64,10 +63,10 @@ def create_validation(
         interval = f"every {opt.val_freq} epochs" if opt.val_freq > 1 else "after every epoch"
         held_out = f" held out by --val_fraction {opt.val_fraction:g}" if opt.val_fraction else ""
         summary, *notes = dataset.summary().splitlines()
-        run.print_message(f"validation {interval} on images{held_out}: {summary}; best checkpoint: {rule.describe()}")
+        print(f"validation {interval} on images{held_out}: {summary}; best checkpoint: {rule.describe()}")
         for note in notes:
-            run.print_message(note)
-    return Validation(opt, run, model, dataset, metrics, rule)
+            print(note)
+    return Validation(opt, model, dataset, metrics, rule)
 
 
 def _default_metric(opt: argparse.Namespace, dataset: ValidationDataset) -> str:

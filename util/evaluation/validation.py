@@ -35,6 +35,12 @@ class ValidationLoader(Protocol):
     def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
 
 
+class ScoreReporter(Protocol):
+    """Shows a record of scores."""
+
+    def show_scores(self, record: Mapping[str, float], /) -> None: ...
+
+
 class NullSink:
     """Shows no translation."""
 
@@ -58,16 +64,21 @@ class Validation:
     def __init__(
         self,
         opt: argparse.Namespace,
-        run: BaseRun,
         model: ValidatedModel,
         loader: ValidationLoader,
         metrics: Sequence[Metric],
         rule: Rule,
     ) -> None:
-        """`rule`: its metric is one of `metrics`. `run` must be attached already: its records are those so far."""
-        self.opt, self.run, self.model, self.loader, self.metrics, self.rule = opt, run, model, loader, metrics, rule
-        self.records: list[Record] = processes().broadcast([dict(record) for record in run.metrics_log.records])
+        """`rule`: its metric is one of `metrics`."""
+        self.opt, self.model, self.loader, self.metrics, self.rule = opt, model, loader, metrics, rule
+        self.records: list[Record] = []
         self.reals: Descriptors = {}  # of real images, which are the same in each validation
+        self.run: BaseRun
+
+    def attach(self, run: BaseRun) -> None:
+        """Continue the records of a run that has restored its checkpoint."""
+        self.run = run
+        self.records = processes().broadcast([dict(record) for record in run.metrics_log.records])
         self._end_if_stalled()
 
     def is_due(self) -> bool:
@@ -76,10 +87,10 @@ class Validation:
         is_done = any(record["epoch"] == epoch for record in self.records)  # before the run was stopped and resumed
         return not is_done and (epoch % self.opt.val_freq == 0 or epoch == self.run.last_epoch)
 
-    def validate(self, stop: StopSignal) -> Record | None:
-        """Score the model; save it as the best checkpoint if it is. Returns the new record of metrics.jsonl.
+    def validate(self, stop: StopSignal, reporter: ScoreReporter) -> bool:
+        """Score the model, log and show the scores, and save it as the best checkpoint if it is.
 
-        Returns None if a stop was requested before the end; the resumed run then repeats the validation.
+        Returns False if a stop was requested before the end; the resumed run then repeats the validation.
         """
         ranks = processes()
         if ranks.is_main:  # other ranks report the unreadable images of their share themselves
@@ -87,7 +98,7 @@ class Validation:
         with self.model.validating():
             evaluation = evaluate(self.model, self.loader, self.metrics, NullSink(), stop, self.reals)
         if evaluation.interrupted:
-            return None
+            return False
         figures = evaluation.scores.figures() if ranks.is_main else {}
         record, images = ranks.broadcast((self._record(figures), {name: f[0].images for name, f in figures.items()}))
         before = self.rule.best(self.records)
@@ -99,8 +110,9 @@ class Validation:
             details = {"images": images, "extractor": self.opt.extractor, "val_fraction": self.opt.val_fraction}
             self.run.save("latest", "best", best=self.rule.as_json(best, self.records, details))
         self._end_if_stalled()
-        self.run.progress.restart_clock()  # a record's seconds are those of training
-        return record
+        reporter.show_scores(record)
+        self.run.progress.restart_clock()  # the seconds of a run are those of training
+        return True
 
     def _record(self, figures: Mapping[str, Sequence[Figure]]) -> Record:
         """The figures by direction and label, without those that are not finite, and the mean that the rule uses."""
@@ -149,10 +161,13 @@ class NoValidation:
 
     records: Sequence[Record] = ()
 
+    def attach(self, run: BaseRun) -> None:
+        """Nothing to continue."""
+
     def is_due(self) -> bool:
         """Never."""
         return False
 
-    def validate(self, stop: StopSignal) -> Record | None:
-        """Not called."""
-        return None
+    def validate(self, stop: StopSignal, reporter: ScoreReporter) -> bool:
+        """Nothing to do."""
+        return True
