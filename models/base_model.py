@@ -350,7 +350,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
         Networks with a moving average are replaced by it, as in weight files. Afterwards, the data of the training
         step, the mode of every layer, and torch's random state are restored. Weights and running statistics do not
-        change.
+        change. Networks run uncompiled: compiling them again, for eval mode, would take minutes.
         """
         before, attributes = (self.stage, self.step_data, self.image_paths), self.hide_step()
         trained = {name: getattr(self, f"net{name}") for name in self._ready_averages()}
@@ -359,7 +359,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         self.stage = Stage.VALIDATE
         self.eval()
         try:
-            with device.preserved_random_state(self.device):
+            with device.preserved_random_state(self.device), device.uncompiled(self.opt.compile):
                 yield
         finally:
             self.hide_step()

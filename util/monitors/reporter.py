@@ -22,12 +22,14 @@ from util.runs.run import Run
 from util.stage import Stage
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
 class ShownModel(ValidatedModel, Protocol):
     """What the reporter needs of a model."""
 
+    device: torch.device
     learning_rate: float
     skipped_steps: int
     has_fixed_samples: bool
@@ -208,7 +210,7 @@ class Reporter:
         except Exception as error:  # a dataset of the user's own may be for training only
             self.print_message(f"note: the page shows no fixed images ({error})")
             return None
-        return FixedImages(model, batches, opt.compile)
+        return FixedImages(model, batches)
 
     def _translate_fixed(self) -> list[tuple[str, dict[str, np.ndarray]]]:
         try:
