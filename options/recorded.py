@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models import MODELS
+from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util.arguments import DOMAIN, NETWORK, PREPROCESSING, SCHEDULE, TRAINING, TRAINING_NETWORK
 
@@ -14,16 +16,19 @@ DESCRIPTIVE = (NETWORK, TRAINING_NETWORK, DOMAIN, PREPROCESSING, TRAINING, SCHED
 def descriptive_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a run's options that describe its networks, images and training, without empty ones.
 
-    Nothing about the machine is among them: no paths, names of users or servers.
+    Only those of the network for weights that were trained elsewhere. Nothing about the machine is among them: no
+    paths, names of users or servers.
     """
     model, mode = (str(options.get(name, "")) for name in ("model", "dataset_mode"))
-    scopes = TrainOptions()._parser_for(model, mode or None).scopes()
-    named = {"model": model, "dataset_mode": mode}
+    is_trained_here = MODELS.options(model).trainable
+    kind, wanted = (TrainOptions, DESCRIPTIVE) if is_trained_here else (TestOptions, (NETWORK,))
+    scopes = kind()._parser_for(model, mode or None).scopes()
+    named = {"model": model, "dataset_mode": mode} if is_trained_here else {}
     return named | {
         name: value
         for name, value in options.items()
         if name in scopes
-        and scopes[name] in DESCRIPTIVE
+        and scopes[name] in wanted
         and value is not None
         and not (isinstance(value, str) and ("/" in value or "\\" in value))
     }

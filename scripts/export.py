@@ -57,7 +57,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="images to compare on, instead of the dataset's")
     parser.add_argument("--license", help="license of the weights, such as cc-by-4.0, to be recorded")
     parser.add_argument(
-        "--results_dir", type=Path, default=Path("results"), help="results of test.py, to record scores (default: results)"
+        "--results_dir",
+        type=Path,
+        default=Path("results"),
+        help="results of test.py, to record scores (default: results)",
     )
     parser.add_argument(
         "--options",

@@ -131,7 +131,9 @@ def _checked(config: Mapping[str, Any]) -> str:
 
 def _limits(config: Mapping[str, Any]) -> str:
     size = config["options"].get("crop_size")
-    trained = f" The network was trained on images of {size} pixels; objects of other sizes translate worse." if size else ""
+    trained = (
+        f" The network was trained on images of {size} pixels; objects of other sizes translate worse." if size else ""
+    )
     return (
         "## Limits\n\nThe network invents plausible details: a translation is not evidence of what the other domain "
         f"would show at that place. Images unlike the training images give meaningless results.{trained} Do not use "

@@ -142,7 +142,7 @@ def all_sizes() -> Iterator[None]:
     try:
         from torch.fx.experimental import _config as config
 
-        oblivious = config.patch(backed_size_oblivious=True)
+        oblivious = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     except (ImportError, AttributeError) as error:
         raise UserError(
             f"torch {torch.__version__} can't export graphs for all sizes: pip install --upgrade torch"

@@ -49,7 +49,7 @@ def find_images(source: Source, folder: Path | None, bits: int | None) -> Images
 
     Raises UserError if `folder` has no image that can be read.
     """
-    found, origin = (_from_folder(source, folder), str(folder)) if folder else _from_dataset(source)
+    found, origin = (_from_folder(source, folder), f"images of {folder.name}") if folder else _from_dataset(source)
     if folder and not found:
         raise UserError(f"--images {folder} contains no image that can be read: choose a folder of images")
     real, found = bool(found), found or [_synthetic(source, number) for number in range(COUNT)]
@@ -67,11 +67,19 @@ def five_sizes(multiple: int, least: int) -> list[tuple[int, int]]:
     """Heights and widths: a multiple; odd; wide; tall; and the smallest that the network takes."""
     side = max(64, min(4 * multiple, 256))
     half = side // 2
-    return [(side, side), (side + 1, side - 3), (half + 1, side + half), (side + half + 2, half + 3), (least, least + 1)]
+    return [
+        (side, side),
+        (side + 1, side - 3),
+        (half + 1, side + half),
+        (side + half + 2, half + 3),
+        (least, least + 1),
+    ]
 
 
 def _from_dataset(source: Source) -> tuple[list[Tensor], str]:
     """Up to five images of the run's dataset in 0..255, and where they are; none if the dataset is gone."""
+    if not source.opt.dataroot:  # of weights that were trained elsewhere
+        return [], "synthetic images"
     opt = with_values(source.opt, preprocess="none", max_dataset_size=None)
     for phase in dict.fromkeys((opt.phase, "val", "train")):
         try:

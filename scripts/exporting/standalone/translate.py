@@ -38,7 +38,8 @@ class Translator:
             raise ValueError(
                 f"needs (height, width, {wanted['channels']}) of {wanted['dtype']}, not {image.shape} of {image.dtype}"
             )
-        return self.session.run(["translation"], {"image": image[None]})[0][0]
+        translation: np.ndarray = self.session.run(["translation"], {"image": image[None]})[0][0]
+        return translation
 
     def read(self, path: Path) -> np.ndarray:
         """The image of a file (H, W, C), upright; transparent images are shown over white."""
@@ -93,7 +94,8 @@ def main() -> int:
     names = list(CONFIG["directions"])
     parser.add_argument("--direction", choices=names, default=names[0], help=f"default: {names[0]}")
     arguments = parser.parse_args()
-    translator, failed, written = Translator(arguments.direction), 0, {}
+    translator, failed = Translator(arguments.direction), 0
+    written: dict[str, Path] = {}  # by the name of the translation
     arguments.out.mkdir(parents=True, exist_ok=True)
     for path in find(arguments.inputs):
         try:
