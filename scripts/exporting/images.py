@@ -64,15 +64,19 @@ def find_images(source: Source, folder: Path | None, bits: int | None) -> Images
 
 
 def five_sizes(multiple: int, least: int) -> list[tuple[int, int]]:
-    """Heights and widths: a multiple; odd; wide; tall; and the smallest that the network takes."""
+    """Heights and widths for a network that takes sides of a multiple and of at least `least` pixels.
+
+    A multiple; odd; wide; tall; small. Not the smallest: there, the norm of a deep layer is over few, nearly equal
+    numbers, and magnifies the rounding errors of all programs, torch included.
+    """
     side = max(64, min(4 * multiple, 256))
-    half = side // 2
+    half, small = side // 2, max(least, min(3 * multiple, 3 * side // 4))
     return [
         (side, side),
         (side + 1, side - 3),
         (half + 1, side + half),
         (side + half + 2, half + 3),
-        (least, least + 1),
+        (small + 1, small + 4),
     ]
 
 
@@ -96,7 +100,7 @@ def _samples(source: Source, dataset: Any) -> Iterator[Tensor]:
     """Images of the source's domain in 0..255, from places spread over the dataset."""
     domain = source.direction[0]
     step = max(1, len(dataset) // COUNT)
-    for index in [*range(0, len(dataset), step), *range(1, len(dataset), step)]:
+    for index in dict.fromkeys([*range(0, len(dataset), step), *range(len(dataset))]):
         sample = dataset[(0, index)]
         if domain not in sample:  # the file is unreadable, or the dataset has one domain, its only one
             domain = "A" if "A" in sample else domain

@@ -45,11 +45,14 @@ def write_file(path: Path, direction: Direction, config: Mapping[str, Any]) -> C
 
 
 def name_axes(path: Path, facts: Mapping[str, Any]) -> None:
-    """Give the axes of a file readable names, and store facts in its metadata: text, or JSON."""
+    """Give the axes of a file readable names, and store facts in its metadata: text, or JSON; nothing about this machine."""
     import onnx
 
     model = onnx.load(path)
+    del model.graph.metadata_props[:]
     del model.graph.value_info[:]  # shapes in between, by the axes' earlier names
+    for node in model.graph.node:
+        del node.metadata_props[:]  # paths of the code on this machine
     for value in (*model.graph.input, *model.graph.output):
         for axis, name in zip(value.type.tensor_type.shape.dim, AXES, strict=False):
             axis.dim_param = name
