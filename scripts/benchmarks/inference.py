@@ -18,7 +18,6 @@ from models.networks.layers import initialize
 from scripts import export
 from scripts.benchmarks.inference_worker import ENGINES
 from scripts.benchmarks.workers import Figures, Plan, Worker, seconds_in_alternation
-from util.errors import UserError
 from util.runs.weights import save_weights
 
 REFERENCE = "eager, direct convolution"  # float32
@@ -29,7 +28,8 @@ def measure_inference(plan: Plan) -> Figures:
     of the differences, for values in [-1, 1], from the network in float32 with direct convolution.
     """
     if plan.device != "cpu":
-        raise UserError(f"--sections inference measures CPUs: use --device cpu instead of {plan.device}")
+        print("note: the section inference measures CPUs: use --device cpu")
+        return {}
     figures: Figures = {}
     network = network_of(plan)
     with TemporaryDirectory() as name:

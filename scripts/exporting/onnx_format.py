@@ -45,7 +45,10 @@ def write_file(path: Path, direction: Direction, config: Mapping[str, Any]) -> C
 
 
 def name_axes(path: Path, facts: Mapping[str, Any]) -> None:
-    """Give the axes of a file readable names, and store facts in its metadata: text, or JSON; nothing about this machine."""
+    """Give the axes of a file readable names, and store facts in its metadata, as text or JSON.
+
+    What the exporter stores about the code on this machine is removed.
+    """
     import onnx
 
     model = onnx.load(path)

@@ -19,6 +19,7 @@ from util.runs.weights import save_weights
 SHORTER = {
     "train.py": [*SMALL, "--n_epochs", "5", "--max_dataset_size", "1", "--display_id", "0"],
     "test.py": ["--num_test", "1", "--num_threads", "0"],
+    "scripts/export.py": ["--direction", "AtoB"],
     "scripts/make_map_dataset.py": ["--world_width", "1024", "--block", "128"],
 }
 # Not run here: what CI itself calls, what installs, and the server, which tests/scripts/test_visdom_server.py starts.
