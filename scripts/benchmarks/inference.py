@@ -46,6 +46,11 @@ def network_of(plan: Plan) -> dict[str, Any]:
     return {"netG": flags.get("--netG", "resnet_9blocks"), "ngf": int(flags.get("--ngf", 64))}
 
 
+def as_options(network: dict[str, Any]) -> list[str]:
+    """The arguments of a generator as NAME=VALUE."""
+    return [f"{name}={value}" for name, value in (network | {"no_dropout": True}).items()]
+
+
 def prepare(folder: Path, network: dict[str, Any], sizes: Sequence[int]) -> None:
     """Write weights, their export, and an image of each size into a folder, as inference_worker.py reads them."""
     torch.manual_seed(1)
@@ -53,21 +58,18 @@ def prepare(folder: Path, network: dict[str, Any], sizes: Sequence[int]) -> None
     initialize(generator, init_gain=0.1)
     (folder / "run").mkdir()
     save_weights({folder / "run" / "latest_net_G.pth": generator})
-    options = [f"{name}={value}" for name, value in network.items()]
-    export.export(
-        export.parse_arguments([str(folder / "run"), "--out", str(folder / "exported"), "--options", *options])
-    )
+    out = ["--out", str(folder / "exported")]
+    export.export(export.parse_arguments([str(folder / "run"), *out, "--options", *as_options(network)]))
     random = np.random.default_rng(1)
     for size in sizes:
         np.save(folder / f"{size}.npy", random.integers(0, 256, (1, size, size, 3), dtype=np.uint8))
 
 
 def _measure_size(folder: Path, network: dict[str, Any], size: int, repeats: int) -> Figures:
-    options = [f"{name}={value}" for name, value in network.items()]
     with ExitStack() as stack:
         asked: dict[str, Worker] = {}
         for engine in available():
-            asked[engine] = Worker(engine, [str(folder), str(size), *options], script="inference_worker.py")
+            asked[engine] = Worker(engine, [str(folder), str(size), *as_options(network)], script="inference_worker.py")
             stack.callback(asked[engine].close)
             asked[engine].ask("output")  # allocates, compiles
         seconds = seconds_in_alternation(asked, repeats)

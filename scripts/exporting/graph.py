@@ -118,7 +118,7 @@ def export_program(graph: Translation) -> ExportedProgram:
     dimensions = {axis: Dim(name, min=1) for axis, name in enumerate(("batch", "height", "width"))}
     try:
         with all_sizes(), torch.no_grad():
-            return torch.export.export(
+            program = torch.export.export(
                 graph.eval(),
                 (image,),
                 dynamic_shapes=(dimensions,),
@@ -130,6 +130,9 @@ def export_program(graph: Translation) -> ExportedProgram:
             f"the network of --netG {graph.source.opt.netG} can't be exported, because torch.export can't trace it: "
             f"{reason_of(error)}"
         ) from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of the code on this machine
+    return program
 
 
 @contextlib.contextmanager

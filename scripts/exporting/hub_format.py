@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from scripts.exporting import card, onnx_format
 from scripts.exporting.comparison import stored, values_of
@@ -35,11 +37,16 @@ def write_weights(path: Path, directions: Sequence[Direction], config: dict[str,
     from safetensors.torch import save_file
 
     tensors = {
-        f"{direction.name}.{name}": tensor.detach().clone().contiguous()
+        f"{direction.name}.{name}": _saved(tensor, direction.precision)
         for direction in directions
         for name, tensor in direction.source.network.state_dict().items()
     }
     save_file(tensors, path, metadata={"format": "pt", "name": config["name"]})
+
+
+def _saved(tensor: Tensor, precision: str) -> Tensor:
+    is_changed = precision == "fp16" and tensor.is_floating_point()
+    return tensor.detach().to(torch.float16 if is_changed else tensor.dtype, copy=True).contiguous()
 
 
 def write_examples(folder: Path, direction: Direction) -> list[str]:

@@ -110,7 +110,9 @@ def _samples(source: Source, dataset: Any) -> Iterator[Tensor]:
         if len(image) == source.channels:
             yield image if source.classes else (image + 1) * 127.5
         else:  # a part of the image, such as its lightness
-            yield read_image(sample[f"{domain}_paths"], source.channels, icc=source.opt.icc).float()
+            yield read_image(
+                sample[f"{domain}_paths"], source.channels, icc=getattr(source.opt, "icc", "ignore")
+            ).float()
 
 
 def _from_folder(source: Source, folder: Path) -> list[Tensor]:
@@ -123,7 +125,7 @@ def _from_folder(source: Source, folder: Path) -> list[Tensor]:
             images.append(
                 read_labels(path, source.classes)
                 if source.classes
-                else read_image(path, source.channels, icc=source.opt.icc).float()
+                else read_image(path, source.channels, icc=getattr(source.opt, "icc", "ignore")).float()
             )
         except UnreadableImage as error:
             print(f"note: {error}")

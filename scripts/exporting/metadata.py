@@ -62,13 +62,25 @@ def read_choice(folder: Path, epoch: str) -> dict[str, Any]:
     if epoch != "best":
         return {"rule": "the last one of the training" if epoch == "latest" else "chosen by its number"}
     path = folder / "best.json"
-    return _read(path) if path.is_file() else {"rule": "unknown: best.json is missing"}
+    return _public(_read(path)) if path.is_file() else {"rule": "unknown: best.json is missing"}
 
 
 def read_scores(results: Path, epoch: str) -> dict[str, Any]:
     """The content of metrics.json of a test of this epoch, {} if there is none."""
     path = results / f"test_{epoch}" / "metrics.json"
-    return _read(path) if path.is_file() else {}
+    return _public(_read(path)) if path.is_file() else {}
+
+
+def _public(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without texts that may be paths, and without lists of more than two values, as of single images."""
+
+    def is_public(value: Any) -> bool:
+        if isinstance(value, str):
+            return "/" not in value and "\\" not in value
+        return not isinstance(value, list) or len(value) <= 2
+
+    found = {name: value for name, value in record.items() if is_public(value) and is_public(name)}
+    return {name: _public(value) if isinstance(value, dict) else value for name, value in found.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:

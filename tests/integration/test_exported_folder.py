@@ -1,4 +1,4 @@
-"""A folder of `scripts/export.py --format hub` in an empty virtual environment, with only the packages that it names."""
+"""A folder of --format hub in an empty virtual environment, with only the packages that it names."""
 
 from __future__ import annotations
 

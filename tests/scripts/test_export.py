@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +172,19 @@ def test_the_reference_is_exact_and_images_do_not_depend_on_the_batch(cycle: Pat
 
 
 @pytest.fixture(scope="module")
-def hub(cycle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def hub(cycle: Path, tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The CycleGAN as an exported folder, with recorded scores."""
     results = tmp_path_factory.mktemp("results")
     (results / "cycle" / "test_best").mkdir(parents=True)
     scores = {"fake_B": {"ssim": 0.5473, "images": 3, "kid_x1000": {"value": 12.5, "interval": [11.0, 14.25]}}}
-    record = {"epoch": "best", "phase": "test", "eval": True, "scores": scores}
+    record = {
+        "epoch": "best",
+        "phase": "test",
+        "eval": True,
+        "scores": scores,
+        "folder": str(tiles),
+        "files": [1, 2, 3],
+    }
     (results / "cycle" / "test_best" / "metrics.json").write_text(json.dumps(record))
     for path in list(cycle.glob("latest_net_G_*.pth")):
         (cycle / path.name.replace("latest", "best")).write_bytes(path.read_bytes())
@@ -204,12 +212,20 @@ def test_files_and_card_of_the_hub_folder(hub: dict[str, Any]) -> None:
     assert card.count("](images/") == 6 and "6 files in trainA" in card and "`netG resnet_6blocks`" in card
 
 
-def test_nothing_about_the_machine_is_in_an_exported_folder(hub: dict[str, Any], tiles: Path, cycle: Path) -> None:
-    for path in hub["folder"].iterdir():
+def require_public(folder: Path, tiles: Path, cycle: Path) -> None:
+    """Fail if a file of the folder contains a path of this machine."""
+    for path in folder.iterdir():
         if path.is_file():
             content = path.read_bytes()
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    content += b"".join(archive.read(name) for name in archive.namelist())
             for private in (tiles.parent, cycle.parent, Path.home(), ROOT):
                 assert str(private).encode() not in content, path
+
+
+def test_nothing_about_the_machine_is_in_an_exported_folder(hub: dict[str, Any], tiles: Path, cycle: Path) -> None:
+    require_public(hub["folder"], tiles, cycle)
 
 
 def test_weights_of_the_hub_folder(hub: dict[str, Any], cycle: Path) -> None:
@@ -258,9 +274,10 @@ def test_the_program_of_the_hub_folder(hub: dict[str, Any], cycle: Path, tmp_pat
     assert np.abs(array[:, :, 0].astype(int) - np.asarray(translate(tile(9, 20, 30)))).max() <= 1
 
 
-def test_torch_format_and_its_loader(cycle: Path, tmp_path: Path) -> None:
+def test_torch_format_and_its_loader(cycle: Path, tiles: Path, tmp_path: Path) -> None:
     config = run_export(cycle, "--format", "torch", "--direction", "AtoB", "--out", tmp_path / "out")
     assert config["directions"]["AtoB"]["comparison"]["max_difference"] <= 1e-4
+    require_public(tmp_path / "out", tiles, cycle)
     loader = (tmp_path / "out" / "load.py").read_text()
     assert len([line for line in loader.splitlines() if line.strip()]) <= 10
     names: dict[str, Any] = {}
