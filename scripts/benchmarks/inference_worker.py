@@ -75,10 +75,13 @@ ENGINES: dict[str, Callable[[Path, dict[str, Any]], Run]] = {
 
 def peak_bytes() -> int:
     """The largest resident memory of this process so far."""
-    import resource
+    try:  # on Linux, getrusage would include the parent before it started this program
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
 
 
 def main() -> None:
