@@ -23,8 +23,7 @@ def descriptive_options(options: Mapping[str, Any]) -> dict[str, Any]:
     is_trained_here = MODELS.options(model).trainable
     kind, wanted = (TrainOptions, DESCRIPTIVE) if is_trained_here else (TestOptions, (NETWORK,))
     scopes = kind()._parser_for(model, mode or None).scopes()
-    named = {"model": model, "dataset_mode": mode} if is_trained_here else {}
-    return named | {
+    return {
         name: value
         for name, value in options.items()
         if name in scopes
