@@ -120,13 +120,17 @@ def _score(value: Any) -> str:
 
 
 def _checked(config: Mapping[str, Any]) -> str:
-    lines = [
-        f"- `{facts['file']}`: largest difference {facts['comparison']['max_difference']:.1e} for values in [-1, 1], "
-        f"at most {facts['comparison']['max_levels']} level after rounding, on "
-        f"{100 * facts['comparison']['share']:.3f}% of values ({facts['comparison']['origin']})"
-        for facts in config["directions"].values()
-    ]
-    return "## Checked\n\nThe ONNX files were compared with the PyTorch network:\n\n" + "\n".join(lines)
+    half = " Its weights are in float16, which changes the results:" if config["precision"] == "fp16" else ""
+    lines = [_difference(facts["file"], facts["comparison"]) for facts in config["directions"].values()]
+    return f"## Checked\n\nEach ONNX file was compared with the PyTorch network.{half}\n\n" + "\n".join(lines)
+
+
+def _difference(file: str, facts: Mapping[str, Any]) -> str:
+    levels = "1 level" if facts["max_levels"] == 1 else f"{facts['max_levels']} levels"
+    return (
+        f"- `{file}`: largest difference {facts['max_difference']:.1e} for values in [-1, 1]; after rounding at most "
+        f"{levels}, on {100 * facts['share']:.3f}% of values ({facts['origin']})"
+    )
 
 
 def _limits(config: Mapping[str, Any]) -> str:
