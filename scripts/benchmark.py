@@ -62,12 +62,13 @@ SECTIONS = {
     "test": Section("Images per second of test.py", "data", "measure_test", _repeats),
     "overheads": Section("A training loop around bare steps", "overheads", "measure_overheads", lambda plan: {}),
     "processes": Section("Images per second of one process and of two", "processes", "measure_processes", _plan),
+    "inference": Section("Translating one image on a CPU", "inference", "measure_inference", _plan),
     "roofline": Section("Operations of a step and of the machine", "roofline", "measure_roofline", _plan),
     "parts": Section("Where the time of a step goes", "roofline", "measure_parts", _plan),
 }
 
 TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4"]
-QUICK = Plan(sizes=(32,), batches=(1,), repeats=1, networks=TINY)
+QUICK = Plan(sizes=(32,), inference_sizes=(32,), batches=(1,), repeats=1, networks=TINY)
 
 
 def machine(device: str) -> dict[str, str]:
@@ -100,7 +101,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="SECTION",
         help=f"sections to measure: {', '.join(SECTIONS)}",
     )
-    parser.add_argument("--size", nargs="+", type=int, help="image sizes in pixels (128 256)")
+    parser.add_argument("--size", nargs="+", type=int, help="image sizes in pixels (128 256; inference: 256 512)")
     parser.add_argument("--batch", nargs="+", type=int, help="batch sizes (1 4)")
     parser.add_argument(
         "--flags",
@@ -120,6 +121,7 @@ def parse_arguments() -> argparse.Namespace:
 def make_plan(arguments: argparse.Namespace) -> Plan:
     plan = replace(QUICK if arguments.quick else Plan(), device=arguments.device)
     plan.sizes = arguments.size or plan.sizes
+    plan.inference_sizes = arguments.size or plan.inference_sizes
     plan.batches = arguments.batch or plan.batches
     plan.repeats = arguments.repeats or plan.repeats
     if arguments.flags:

@@ -9,6 +9,7 @@ from util import moved
 
 # Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the XYZ of white: illuminant D65, 2 degree observer.
 XYZ_OF_RGB = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+RGB_OF_XYZ: list[list[float]] = torch.linalg.inv(torch.tensor(XYZ_OF_RGB, dtype=torch.float64)).tolist()
 WHITE = (0.95047, 1.0, 1.08883)
 # CIE 15:2004, section 8.2.1: a cube root, and below THRESHOLD ** 3 its tangent at that point.
 THRESHOLD = 6 / 29
@@ -31,8 +32,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     fy = (lightness + 16) / 116
     f = torch.stack([fy + a / 500, fy, fy - b / 200], dim=-3)
     xyz = torch.where(f > THRESHOLD, f**3, 3 * THRESHOLD**2 * (f - 4 / 29)) * _column(WHITE, lab)
-    inverse = torch.linalg.inv(torch.tensor(XYZ_OF_RGB, dtype=torch.float64)).tolist()
-    linear = _mix(xyz, inverse)
+    linear = _mix(xyz, RGB_OF_XYZ)
     rgb = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
     return rgb.clamp(0, 1)
 

@@ -1,4 +1,4 @@
-"""Start and query the processes of scripts/benchmarks/worker.py; the plan and the variants of a benchmark."""
+"""The processes of scripts/benchmarks/worker.py and inference_worker.py; the plan and the variants of a benchmark."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class Plan:
     """What to measure."""
 
     sizes: Sequence[int] = (128, 256)
+    inference_sizes: Sequence[int] = (256, 512)
     batches: Sequence[int] = (1, 4)
     repeats: int = 5
     device: str = "cpu"
@@ -75,9 +76,9 @@ def name_of(size: int, batch: int = 1, flags: Sequence[str] = ()) -> str:
 class Worker:
     """A process with a job that waits for commands."""
 
-    def __init__(self, job: str, flags: Sequence[str]) -> None:
+    def __init__(self, job: str, flags: Sequence[str], script: str = "worker.py") -> None:
         self.title = " ".join([job, *flags])
-        command = [sys.executable, str(ROOT / "scripts" / "benchmarks" / "worker.py"), job, *flags]
+        command = [sys.executable, str(ROOT / "scripts" / "benchmarks" / script), job, *flags]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=QUIET)
 
     def ask(self, command: str) -> dict[str, float]:

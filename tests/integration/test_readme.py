@@ -24,6 +24,7 @@ SHORTER = {
     "test.py": ["--num_test", "1", "--num_threads", "0"],
     "scripts/translate.py": [],
     "scripts/evaluate.py": ["--device", "cpu"],
+    "scripts/export.py": ["--direction", "AtoB"],
     "scripts/make_map_dataset.py": ["--world_width", "1024", "--block", "128"],
 }
 # Not run here: what CI itself calls, what installs, and the server, which tests/scripts/test_visdom_server.py starts.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scripts import benchmark
-from scripts.benchmarks import processes, profiles, report, worker
+from scripts.benchmarks import inference, processes, profiles, report, worker
 from scripts.benchmarks.memory import peak_bytes
 from scripts.benchmarks.plain import PlainCycleGAN
 from scripts.benchmarks.workers import Plan, Worker
@@ -163,3 +163,25 @@ def test_goals_table() -> None:
         "| memory of a step at 256 px | at most 0.42 | 0.41 | yes |",
     ]
     assert report.goals({"step": {"512 px": {"ratio": 2.0}}}) == ""
+
+
+def test_engines_of_inference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="pip install -r requirements-dev.txt")
+    monkeypatch.setattr(inference, "available", lambda: [inference.REFERENCE, "ONNX Runtime"])
+    run(monkeypatch, "--sections", "inference", "--json", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())["sections"]["inference"]
+    assert figures.keys() == {f"32 px {inference.REFERENCE}", "32 px ONNX Runtime"}
+    reference, onnx = figures.values()
+    assert reference["max difference"] == 0 < onnx["max difference"] < 1e-3
+    assert reference["images/s"] > 0 < onnx["images/s"]
+    assert onnx["MB"] < reference["MB"]  # without torch
+
+
+def test_missing_engines_are_noted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert inference.available() == ["eager", inference.REFERENCE, "ONNX Runtime"]
+    assert capsys.readouterr().out.splitlines() == [
+        "note: torch.compile is not measured, since it needs a C++ compiler",
+        "note: OpenVINO is not measured, since it needs pip install openvino",
+    ]
