@@ -103,19 +103,20 @@ def _scores(record: Mapping[str, Any]) -> str:
     rule = {name: value for name, value in record.items() if name != "scores" and not isinstance(value, dict | list)}
     lines = ["## Scores", f"Of a test with {', '.join(f'{name} {value}' for name, value in rule.items())}."]
     rows = [
-        f"| {visual} | {name} | {_score(value)} |"
+        f"| {visual} | {name} | {_score(value)}{_bounds(record, visual, name)} |"
         for visual, scores in record["scores"].items()
         for name, value in scores.items()
     ]
     return "\n\n".join([*lines, "| images | score | value |\n|---|---|---:|\n" + "\n".join(rows)])
 
 
+def _bounds(record: Mapping[str, Any], visual: str, name: str) -> str:
+    """The 95% confidence interval of a score, if metrics.json has one."""
+    interval = record.get("intervals", {}).get(visual, {}).get(name)
+    return f" [{_score(interval[0])}, {_score(interval[1])}]" if interval else ""
+
+
 def _score(value: Any) -> str:
-    """A number, or one with its interval."""
-    if isinstance(value, dict):
-        low_high = value.get("interval")
-        bounds = f" [{_score(low_high[0])}, {_score(low_high[1])}]" if low_high else ""
-        return f"{_score(value.get('value'))}{bounds}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -55,4 +55,3 @@ class FixedImages:
 def _title(batch: Mapping[str, Any]) -> str:
     names = [PurePath(paths[0]).name for key, paths in batch.items() if key.endswith("_paths")]
     return ", ".join(dict.fromkeys(names))
-
