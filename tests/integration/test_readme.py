@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from models.networks.generators import create_generator
+from scripts import make_drawing_dataset
 from tests.conftest import fitting
 from tests.integration.conftest import ROOT, SMALL, Command
 from util.runs.weights import save_weights
@@ -24,6 +26,7 @@ SHORTER = {
     "test.py": ["--num_test", "1", "--num_threads", "0"],
     "scripts/translate.py": [],
     "scripts/evaluate.py": ["--device", "cpu"],
+    "scripts/make_drawing_dataset.py": ["--size", "16"],
     "scripts/make_map_dataset.py": ["--world_width", "1024", "--block", "128"],
 }
 # Not run here: what CI itself calls, what installs, and the server, which tests/scripts/test_visdom_server.py starts.
@@ -77,6 +80,8 @@ def write_pairs(folder: Path, maps: Path) -> None:
 
 
 def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Path) -> None:
+    for package in make_drawing_dataset.PACKAGES:
+        pytest.importorskip(package, reason="pip install -r requirements-dev.txt")
     prepare(tmp_path, maps)
     seen = set()
     for line in commands():
