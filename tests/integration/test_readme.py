@@ -46,7 +46,7 @@ def python_blocks() -> list[str]:
 
 
 def prepare(folder: Path, maps: Path) -> None:
-    """What the README's reader has: two datasets, an options file, weights from elsewhere, a model of their own."""
+    """What the README's reader has: recipes, datasets, an options file, weights from elsewhere, a model of their own."""
     for dataset in ("horse2zebra", "summer2winter", "apple2orange"):
         for name in ("trainA", "trainB", "testA", "testB"):
             (folder / dataset / name).mkdir(parents=True)
@@ -57,6 +57,7 @@ def prepare(folder: Path, maps: Path) -> None:
     Image.open(next((folder / "photos").iterdir())).save(folder / "photo.jpg")
     write_pairs(folder, maps)
     shutil.copytree(folder / "photos", folder / "photographs" / "train")
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
     (folder / "run.yaml").write_text("dataroot: apple2orange\nlambda_identity: 0\n")
     (folder / "checkpoints" / "mine").mkdir(parents=True)
     generator = create_generator("resnet_9blocks", input_nc=3, output_nc=3)
