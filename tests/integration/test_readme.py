@@ -46,7 +46,7 @@ def python_blocks() -> list[str]:
 
 
 def prepare(folder: Path, maps: Path) -> None:
-    """What the README's reader has: recipes, datasets, an options file, weights from elsewhere, a model of their own."""
+    """What the README's reader has: recipes, datasets, options, weights from elsewhere, a model of their own."""
     for dataset in ("horse2zebra", "summer2winter", "apple2orange"):
         for name in ("trainA", "trainB", "testA", "testB"):
             (folder / dataset / name).mkdir(parents=True)
