@@ -38,7 +38,7 @@ def main() -> int:
     opt = with_values(opt, seed=processes().broadcast(opt.seed))
     random_state.seed_everything(opt.seed)
     dataset, validation_dataset = create_dataset(opt), create_validation_dataset(opt)
-    options.warn_differences(dataset.fingerprint)
+    options.print_notes(opt, dataset.fingerprint)
     model = create_model(opt)
     model.setup(opt)
     dataset.require_sizes(model.image_sizes(Stage.TRAIN))

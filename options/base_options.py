@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from data import DATASETS
-from data.fingerprint import difference
 from models import MODELS
 from options import files, pasted
 from options.common_arguments import add_common_options
@@ -28,7 +27,6 @@ from util.arguments import Scope
 from util.command import script_command
 from util.errors import UserError, is_main_by_environment
 from util.evaluation import extractors
-from util.runs.provenance import changed_versions
 
 TRAIN, TEST = "train.py", "test.py"
 
@@ -119,13 +117,6 @@ class BaseOptions:
         """The options as text, one a line, with the default of each that differs from it."""
         parser = self._parser_for(opt.model, opt.dataset_mode)
         return files.as_text(opt, {name: parser.get_default(name) for name in parser.options()})
-
-    def warn_differences(self, fingerprint: Mapping[str, Any]) -> None:
-        """Warn if a resumed or repeated run may end differently: other versions, or (repeated) another dataset."""
-        if versions := changed_versions(self.source_run.get("versions", {})):
-            print(f"note: results may differ in the last bits from those of {versions}", file=sys.stderr)
-        if changed := difference(self.source_run.get("dataset", fingerprint), fingerprint):
-            print(f"note: the dataset differs from that of --config: {changed}", file=sys.stderr)
 
     def save(self, opt: argparse.Namespace, folder: Path, fingerprint: Mapping[str, Any]) -> None:
         """On rank 0, write options.json and options.txt to the folder of the run, with its dataset's fingerprint."""

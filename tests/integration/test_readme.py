@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from models.networks.generators import create_generator
+from scripts import make_drawing_dataset
 from tests.conftest import fitting
 from tests.integration.conftest import ROOT, SMALL, Command
 from util.runs.weights import save_weights
@@ -25,6 +27,7 @@ SHORTER = {
     "scripts/translate.py": [],
     "scripts/evaluate.py": ["--device", "cpu"],
     "scripts/export.py": ["--direction", "AtoB"],
+    "scripts/make_drawing_dataset.py": ["--size", "16"],
     "scripts/make_map_dataset.py": ["--world_width", "1024", "--block", "128"],
 }
 # Not run here: what CI itself calls, what installs, and the server, which tests/scripts/test_visdom_server.py starts.
@@ -44,7 +47,7 @@ def python_blocks() -> list[str]:
 
 
 def prepare(folder: Path, maps: Path) -> None:
-    """What the README's reader has: two datasets, an options file, weights from elsewhere, a model of their own."""
+    """What the README's reader has: recipes, datasets, options, weights from elsewhere, a model of their own."""
     for dataset in ("horse2zebra", "summer2winter", "apple2orange"):
         for name in ("trainA", "trainB", "testA", "testB"):
             (folder / dataset / name).mkdir(parents=True)
@@ -55,6 +58,7 @@ def prepare(folder: Path, maps: Path) -> None:
     Image.open(next((folder / "photos").iterdir())).save(folder / "photo.jpg")
     write_pairs(folder, maps)
     shutil.copytree(folder / "photos", folder / "photographs" / "train")
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
     (folder / "run.yaml").write_text("dataroot: apple2orange\nlambda_identity: 0\n")
     (folder / "checkpoints" / "mine").mkdir(parents=True)
     generator = create_generator("resnet_9blocks", input_nc=3, output_nc=3)
@@ -78,6 +82,8 @@ def write_pairs(folder: Path, maps: Path) -> None:
 
 
 def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Path) -> None:
+    for package in make_drawing_dataset.PACKAGES:
+        pytest.importorskip(package, reason="pip install -r requirements-dev.txt")
     prepare(tmp_path, maps)
     seen = set()
     for line in commands():
