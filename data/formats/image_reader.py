@@ -148,7 +148,7 @@ def _guard(path: Path | str, read: Callable[[], Tensor]) -> Tensor:
 def _reason(path: Path | str, error: Exception) -> str:
     """Why a file could not be decoded, as the end of a sentence that begins with its path."""
     if isinstance(error, FileNotFoundError):
-        return "no longer exists"
+        return "does not exist"
     if isinstance(error, PermissionError):
         return "can't be opened: no permission"
     if isinstance(error, OSError) and error.strerror:  # Pillow's own OSErrors have no strerror

@@ -67,6 +67,12 @@ def _systems_of_run(opt: argparse.Namespace) -> list[System]:
     direction = systems.direction_of(opt.subject, opt.direction)
     epochs = systems.choose_epochs(opt.subject, opt.epoch)
     opt.source = opt.source or systems.source_folder(opt.subject, direction)
+    if opt.source.resolve() == opt.reference.resolve():
+        other = "AtoB" if direction == "BtoA" else "BtoA"
+        raise UserError(
+            f"the reference {opt.reference} is also the source of {direction}: choose real images of the target domain, "
+            f"or add --direction {other}"
+        )
     images = list_named(opt.source, "--source")
     return [systems.of_run(opt.subject, epoch, direction, images, opt.device) for epoch in epochs]
 
@@ -120,7 +126,7 @@ def _print_block(evaluated: Evaluated) -> None:
 
 
 def _print_differences(system: System, baseline: System, rows: Sequence[Difference]) -> None:
-    print(f"{system.name} minus {baseline.name}, on the images of both:")
+    print(f"{system.short} minus {baseline.short}, on the images of both:")
     for row in rows:
         print(f"  {row.text()}, over {row.images} images")
 

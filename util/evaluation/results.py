@@ -13,6 +13,7 @@ from torch import Tensor
 from util import images
 from util.evaluation.best import describe_checkpoint
 from util.evaluation.evaluator import Evaluation
+from util.evaluation.intervals import FEWEST_VALUES
 from util.evaluation.results_folder import ResultsFolder
 from util.evaluation.scores import Figure, Scores, text
 from util.files import atomic_write, json_text
@@ -145,6 +146,8 @@ def print_figures(figures: Mapping[str, Sequence[Figure]]) -> None:
         print(f"{name}:")
         for figure in found:
             print(f"  {figure.metric.text(figure.value, figure.interval)}, over {figure.images} images")
-    few = {figure.metric.label: figure.images for found in figures.values() for figure in found if figure.is_biased}
-    for label, count in few.items():
+    everything = [figure for found in figures.values() for figure in found]
+    for label, count in {figure.metric.label: figure.images for figure in everything if figure.is_biased}.items():
         print(f"note: {label} over {count} images is biased: compare KID instead")
+    if everything and (fewest := min(figure.images for figure in everything)) < FEWEST_VALUES:
+        print(f"note: no confidence intervals for fewer than {FEWEST_VALUES} images ({fewest} here)")

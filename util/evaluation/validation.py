@@ -42,7 +42,7 @@ class ScoreReporter(Protocol):
 
 
 class NullSink:
-    """Shows no translation."""
+    """Shows nothing: validation needs only the scores."""
 
     def add(self, path: str, images: Mapping[str, Tensor]) -> None:
         """Ignore a translation."""
@@ -128,7 +128,7 @@ class Validation:
 
     def _print(self, record: Mapping[str, Any], best: Mapping[str, Any] | None) -> None:
         if self.rule.key not in record or best is None:
-            text = f"no {self.rule.metric.label}, since too few images could be scored"
+            text = f"no {self.rule.metric.label}: too few images could be scored"
         else:
             compared = "the best so far" if best is record else f"best {best[self.rule.key]:.4g}, epoch {best['epoch']}"
             text = f"{self.rule.key} {record[self.rule.key]:.4g} ({compared})"
@@ -149,8 +149,9 @@ class Validation:
         if limit and without_gain >= limit and self.records[-1]["epoch"] < self.run.last_epoch:
             self.run.last_epoch = int(self.records[-1]["epoch"])
             best = self.rule.best(self.records)
+            validations = "1 validation" if without_gain == 1 else f"{without_gain} validations"
             self.run.print_message(
-                f"early stop after epoch {self.run.last_epoch}: {without_gain} validations without a "
+                f"early stop after epoch {self.run.last_epoch}: {validations} without a "
                 f"{'higher' if self.rule.metric.higher_is_better else 'lower'} {self.rule.key} than that of epoch "
                 f"{best['epoch'] if best else 0}"
             )
