@@ -72,9 +72,7 @@ def main() -> int:
                 run.save("latest", str(progress.epoch - 1))
     if not run.is_saved:
         return 1
-    print(
-        f"trained {run.last_epoch} epoch{'s' * (run.last_epoch != 1)}; translate a test set with: {run.test_command()}"
-    )
+    print(f"trained {run.last_epoch} epochs; translate a test set with: {run.test_command()}")
     return 0
 
 

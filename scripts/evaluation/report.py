@@ -70,8 +70,8 @@ def _systems_of_run(opt: argparse.Namespace) -> list[System]:
     if opt.source.resolve() == opt.reference.resolve():
         other = "AtoB" if direction == "BtoA" else "BtoA"
         raise UserError(
-            f"the reference {opt.reference} is also the source of {direction}: choose real images of the target domain, "
-            f"or add --direction {other}"
+            f"the reference {opt.reference} is also the source of {direction}: choose real images of the target "
+            f"domain, or add --direction {other}"
         )
     images = list_named(opt.source, "--source")
     return [systems.of_run(opt.subject, epoch, direction, images, opt.device) for epoch in epochs]

@@ -17,7 +17,6 @@ from util.image_sizes import ImageSizes
 from util.runtime.processes import processes
 from util.stage import Stage
 
-
 FEW_IMAGES = 50
 """With 50 images, KID x1000 (Lite0) of two samples of the same domain varies by 27 (docs/evaluation.md)."""
 
@@ -76,7 +75,7 @@ def create_validation(
         print(f"validation {interval}: {summary}{held_out}; best checkpoint: {rule.describe()}")
         if smallest < FEW_IMAGES:
             print(
-                f"note: with {smallest} validation images, the choice of the best checkpoint depends much on chance: use "
+                f"note: with only {smallest} validation images, chance can decide which checkpoint is the best: use "
                 f"{FEW_IMAGES} or more if you can"
             )
         for note in notes:
