@@ -153,7 +153,7 @@ class Validation:
             self.run.print_message(
                 f"early stop after epoch {self.run.last_epoch}: {validations} without a "
                 f"{'higher' if self.rule.metric.higher_is_better else 'lower'} {self.rule.key} than that of epoch "
-                f"{best['epoch'] if best else 0}"
+                f"{best['epoch'] if best else 0}; to train longer, resume with --early_stop 0"
             )
 
 
