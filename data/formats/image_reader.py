@@ -139,7 +139,7 @@ def _guard(path: Path | str, read: Callable[[], Tensor]) -> Tensor:
     except Image.DecompressionBombError as error:
         raise UnreadableImage(path, TOO_MANY_PIXELS) from error
     except MemoryError as error:
-        raise UnreadableImage(path, "needs more memory than there is") from error
+        raise UnreadableImage(path, "needs more memory than is available") from error
     # A damaged file can make decoders raise any exception.
     except Exception as error:
         raise UnreadableImage(path, _reason(path, error)) from error

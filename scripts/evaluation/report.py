@@ -1,4 +1,4 @@
-"""The evaluation that the options of scripts/evaluate.py ask for: printed, and written as JSON."""
+"""The evaluation that scripts/evaluate.py prints and writes as JSON."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _systems_of_run(opt: argparse.Namespace) -> list[System]:
 
 
 def _comparison(opt: argparse.Namespace, system: System) -> Comparison:
-    """What the translations are compared with. Raises UserError if names have nothing in common."""
+    """The images that the translations are compared with. Raises UserError if no names match."""
     comparison = Comparison([], list_named(opt.reference, "the reference"))
     if opt.pairs:
         comparison.truths = comparison.reals
@@ -108,7 +108,7 @@ def _are_chosen(opt: argparse.Namespace) -> bool:
 
 
 def _print_systems(evaluated: Sequence[Evaluated], are_chosen: bool) -> int | None:
-    """Print the figures; several checkpoints one a line, with a mark at the best one, whose index is returned."""
+    """Print the figures, several checkpoints in one line each. The best one is marked, and its index returned."""
     if len(evaluated) == 1 or not are_chosen:
         for item in evaluated:
             _print_block(item)

@@ -213,7 +213,7 @@ def test_a_best_metric_that_needs_ground_truth(run: Run, tiles: Path) -> None:
 
 
 def test_a_best_metric_that_needs_an_extractor(run: Run) -> None:
-    with pytest.raises(UserError, match=r"kid compares features of a network, and there is none: pip install"):
+    with pytest.raises(UserError, match=r"kid compares features of a network, and none is installed: pip install"):
         run("mine", "--best_metric", "kid")
 
 

@@ -61,7 +61,7 @@ class Rule:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The best.json in a run's folder; empty if there is none that can be read."""
+    """The best.json in a run's folder; empty if it is missing or damaged."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -70,7 +70,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def describe_checkpoint(folder: Path, epoch: str) -> str:
-    """Which checkpoint `--epoch EPOCH` of a run is, and how it was chosen, in a few words."""
+    """Describe the checkpoint `--epoch EPOCH` of a run and how it was chosen, in a few words."""
     content = read(folder) if epoch == BEST else {}
     if content:
         value = f"{content.get('value'):.4g}" if isinstance(content.get("value"), int | float) else "unknown"

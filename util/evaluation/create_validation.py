@@ -1,4 +1,4 @@
-"""What a training run validates with: its images, its metrics, and the rule by which it chooses a checkpoint."""
+"""Create the validation of a training run: its images, its metrics, and the rule that chooses a checkpoint."""
 
 from __future__ import annotations
 

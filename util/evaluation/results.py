@@ -26,7 +26,7 @@ METRICS_FILE = "metrics.json"
 
 
 class Tested(Protocol):
-    """What the results need of a loader."""
+    """What the results need from a loader."""
 
     print_message: Callable[[str], None]
 
@@ -105,7 +105,7 @@ class Results:
             atomic_write(self.folder.partial / METRICS_FILE, json_text(record))
 
     def _print_other_checkpoint(self, folder: Path, figures: Mapping[str, Sequence[Figure]]) -> None:
-        """Print the figures of the best checkpoint beside those of the last one, where both were tested alike."""
+        """Print the figures of the best checkpoint next to those of the last one, or the reverse, after equal tests."""
         others = {"latest": "best", "best": "latest"}
         other = self.folder.find(epoch=others[self.opt.epoch]) if self.opt.epoch in others else None
         try:

@@ -58,7 +58,7 @@ class Validation:
     """Scores a model on validation images every --val_freq epochs, as `test.py --eval` would score its weight files.
 
     Weights, buffers and random states do not change. Every rank translates its share of the images, and all have the
-    same records. The log of the records, metrics.jsonl, is part of the run's checkpoint; all else follows from it.
+    same records. Their log, metrics.jsonl, is part of the run's checkpoint; everything else follows from it.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Validation:
         """`rule`: its metric is one of `metrics`."""
         self.opt, self.model, self.loader, self.metrics, self.rule = opt, model, loader, metrics, rule
         self.records: list[Record] = []
-        self.reals: Descriptors = {}  # of real images, which are the same in each validation
+        self.reals: Descriptors = {}  # of real images, which are the same in every validation
         self.run: BaseRun
 
     def attach(self, run: BaseRun) -> None:
@@ -88,7 +88,7 @@ class Validation:
         return not is_done and (epoch % self.opt.val_freq == 0 or epoch == self.run.last_epoch)
 
     def validate(self, stop: StopSignal, reporter: ScoreReporter) -> bool:
-        """Score the model, log and show the scores, and save it as the best checkpoint if it is.
+        """Score the model, log and show the scores, and save the best checkpoint if it is the best so far.
 
         Returns False if a stop was requested before the end; the resumed run then repeats the validation.
         """
@@ -144,7 +144,7 @@ class Validation:
             )
 
     def _end_if_stalled(self) -> None:
-        """With --early_stop, make the current epoch the last one after that many validations without a gain."""
+        """With --early_stop, make the current epoch the last one after that many validations without a better score."""
         limit, without_gain = self.opt.early_stop, self.rule.validations_without_gain(self.records)
         if limit and without_gain >= limit and self.records[-1]["epoch"] < self.run.last_epoch:
             self.run.last_epoch = int(self.records[-1]["epoch"])
