@@ -241,9 +241,9 @@ def add_validation_options(parser: ScopedParser) -> None:
         "--val_freq",
         type=number(int, least=0, instead="use 0 to switch it off"),
         default=5,
-        metavar="EPOCHS",
+        metavar="N",
         scope=DISPLAY,
-        help="score the model on validation images (valA and valB, or --val_fraction) every this many epochs; 0: never",
+        help="score the model on validation images (valA and valB, or --val_fraction) every N epochs; 0: never",
     )
     group.add_argument(
         "--val_fraction",

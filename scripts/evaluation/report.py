@@ -15,6 +15,7 @@ from scripts.evaluation.systems import System
 from util.errors import UserError
 from util.evaluation.best import BEST
 from util.evaluation.extractors import resolve
+from util.evaluation.metric import Needs
 from util.evaluation.results import as_json, print_figures
 from util.evaluation.scores import Figure, Scores, text
 from util.evaluation.selected import metrics_of
@@ -32,6 +33,8 @@ def evaluate(opt: argparse.Namespace) -> None:
     baseline = systems.of_folder(opt.baseline, "--baseline", opt.visual) if opt.baseline else None
     comparison = _comparison(opt, found[0])
     comparison.metrics = metrics_of(opt, device)
+    if opt.metrics:
+        _report_uncomputed(comparison)
     if opt.extractor == "auto" and not opt.inception_weights and (note := resolve("auto", None).note):
         print(f"note: {note}", file=sys.stderr)
     if baseline is not None:
@@ -89,6 +92,18 @@ def _comparison(opt: argparse.Namespace, system: System) -> Comparison:
         require_common(system.images, comparison.sources, f"--source {opt.source}")
         _report_unmatched(system, comparison.sources, f"--source {opt.source}")
     return comparison
+
+
+def _report_uncomputed(comparison: Comparison) -> None:
+    """Note the metrics of --metrics that need images which no option gives."""
+    options = {
+        Needs.SOURCE: (comparison.sources, "the source images (--source FOLDER)"),
+        Needs.PAIR: (comparison.truths, "ground truth (--pairs, if the reference has it under the same names)"),
+    }
+    for metric in comparison.metrics:
+        images, missing = options.get(metric.needs, (True, ""))
+        if not images:
+            print(f"note: --metrics {metric.name} is not computed: it needs {missing}", file=sys.stderr)
 
 
 def _report_unmatched(system: System, others: Mapping[str, Path], option: str) -> None:

@@ -295,6 +295,18 @@ def test_a_missing_extractor_is_reported_once(
     assert "SWD" in output.out and "KID" not in output.out
 
 
+def test_metrics_that_lack_images_are_named(
+    folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, real, made = folders
+    run(monkeypatch, made, real)
+    errors = capsys.readouterr().err
+    assert "note: --metrics mae is not computed: it needs ground truth (--pairs, " in errors
+    assert "note: --metrics edges is not computed: it needs the source images (--source FOLDER)" in errors
+    run(monkeypatch, made, real, "--source", source, "--pairs")
+    assert "is not computed" not in capsys.readouterr().err
+
+
 def test_the_command(folders: tuple[Path, Path, Path]) -> None:
     _, real, made = folders
     command = [sys.executable, ROOT / "scripts" / "evaluate.py", made]
