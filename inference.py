@@ -48,18 +48,18 @@ def load_generator(
     network_norm: str | None = None,
     **options: Any,
 ) -> Translator:
-    """The generator of a run, ready to translate images; the dataset is not needed.
+    """Load the generator of a run; the dataset is not needed.
 
     Args:
         run: the run's folder, such as checkpoints/horse2zebra_cycle_gan.
-        direction: from images like those of folder A to images like those of folder B, or back. By default the
-            direction in which the run was trained, which is AtoB unless it had --direction BtoA.
-        epoch: which weights to load, as --epoch names them.
+        direction: AtoB translates images like those of folder A to images like those of folder B; BtoA the reverse. By
+            default the direction in which the run was trained, which is AtoB unless it had --direction BtoA.
+        epoch: the weights to load: latest, best, or the number of an epoch.
         device: auto, cpu, cuda, cuda:1 or mps.
         precision: fp32, tf32, bf16 or fp16, see util/runtime/precision.py.
-        norm: the statistics of batch norm. running: those of training, as test.py --eval; image: those of the image,
-            as test.py without --eval. Dropout is off in both cases. Without effect on instance norm.
-        size: input: a translation has the size of the input; run: images are resized and cropped as test.py does with
+        norm: the statistics of batch norm. running: those of training, as in test.py --eval; image: those of the image,
+            as in test.py without --eval. Dropout is off in both cases. It has no effect on instance norm.
+        size: input: a translation has the size of the input; run: images are resized and cropped as by test.py with
             the options of the run.
         network_norm: --norm of a folder of weights without options.json.
         options: override options of the run, such as load_size=512 with size="run". A folder of weights without
@@ -114,10 +114,10 @@ class Translator:
     @overload
     def __call__(self, image: Sequence[Any]) -> list[Any]: ...
     def __call__(self, image: Any) -> Any:
-        """The translation of an image, or the translations of a list of images, each as the kind of its source.
+        """The translation of an image, or the translations of a list of images, each of the same kind as its source.
 
-        - A PIL image, or the path of a file: a PIL image, RGB, or by the channels of the generator's output L, LA or
-          RGBA. Gray of 16 bits (mode I;16) or floating point (F) keeps its depth if the output is gray.
+        - A PIL image, or the path of a file: a PIL image; L, LA, RGB or RGBA, by the channels of the output.
+          Gray of 16 bits (mode I;16) or floating point (F) keeps its depth if the output is gray.
         - An array (H, W, C), or (H, W) for gray: an array of the same type. uint8 is in 0..255, uint16 in 0..65535,
           floating point in 0..1.
         - A tensor (C, H, W) or (N, C, H, W), floating point in -1..1: a tensor of the same type, on the same device.
@@ -158,10 +158,10 @@ class Translator:
         return self.translate(x[None])[0], traits
 
     def translate(self, images: Tensor) -> Tensor:
-        """Translations (N, C', H, W) of images (N, C, H, W), both in [-1, 1], on the model's device; without checks.
+        """Translations (N, C', H, W) of images (N, C, H, W), both in [-1, 1], on the model's device.
 
-        Of a run trained with --label_nc, images are class ids, uint8 (N, 1, H, W). Images are padded at the right and
-        at the bottom to the sides that the network takes, and cropped back.
+        Inputs are not checked. For a run trained with --label_nc, images are class ids, uint8 (N, 1, H, W). Images are
+        padded at the right and at the bottom to the sizes that the network takes, and cropped back.
 
         Raises ValueError if a translation is not finite.
         """

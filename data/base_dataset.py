@@ -32,7 +32,7 @@ class BaseDataset(DatasetOptions, ABC):
     """
 
     is_paired = False
-    """Whether every sample is an image with its ground truth, so that errors tell which checkpoint is best."""
+    """Whether every sample is an image with its ground truth, so that errors show which checkpoint is best."""
 
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         """`stage`: what the samples are for; `phase`: the prefix of the folder names, by default --phase."""

@@ -1,4 +1,4 @@
-"""Images as Python code has them (files, PIL images, arrays, tensors) to the input of networks, and back."""
+"""Convert files, PIL images, arrays and tensors to the input of networks, and translations back."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ImageConverter:
 
         Args:
             opt: the resolved options of the run.
-            channels: of the network's input.
-            original_size: without the resizing and cropping of the run.
+            channels: channels of the network's input.
+            original_size: keep the size of images, without the resizing and cropping of the run.
             padded: whether the model pads images, so that --preprocess none keeps every size.
         """
         self.channels = channels

@@ -1,4 +1,4 @@
-"""Which images are held out for validation: by a hash of their names, the same in every run on every machine."""
+"""Hold out images for validation by a hash of their names: the same ones in every run on every machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ VALIDATION = "val"
 class Selection:
     """Chooses the images of a folder that a stage uses.
 
-    With --val_fraction, training leaves out the images whose name, or group of --val_group, has a hash below that
-    fraction, and validation uses only these. Validation uses at most --val_images of a folder. Images with the same
-    name in two folders are treated alike, so pairs stay pairs.
+    --val_fraction holds out the images whose name, or group of --val_group, has a hash below that fraction: training
+    does not use them, and validation uses only them. Validation uses at most --val_images of a folder. Images with the
+    same name in two folders are treated alike, so pairs stay together.
     """
 
     def __init__(self, opt: argparse.Namespace, stage: Stage) -> None:
@@ -35,7 +35,7 @@ class Selection:
 
     @property
     def is_needed(self) -> bool:
-        """Whether it may leave out images."""
+        """Whether it may exclude images."""
         return self.fraction > 0 or self.limit is not None
 
     def choose(self, names: Sequence[str], folder: object) -> list[int]:
@@ -78,9 +78,9 @@ class Selection:
 
 
 def validation_phase(dataset_class: Any, opt: argparse.Namespace) -> str:
-    """The prefix of the folders with the validation images; empty without any.
+    """The prefix of the folders with the validation images; empty if there are none.
 
-    Raises UserError for --val_fraction beside folders of validation images.
+    Raises UserError for --val_fraction together with folders of validation images.
     """
     if not dataset_class.has_phase(opt, VALIDATION):
         return opt.phase if opt.val_fraction else ""
@@ -93,11 +93,11 @@ def validation_phase(dataset_class: Any, opt: argparse.Namespace) -> str:
 
 
 def require_selection(dataset: Any, opt: argparse.Namespace, stage: Stage) -> None:
-    """Raise UserError if a dataset of the user's own ignores --val_fraction: it would train on validation images."""
+    """Raise UserError if a user's dataset class ignores --val_fraction: it would train on validation images."""
     selection = getattr(dataset, "selection", None)
     if stage is Stage.TRAIN and opt.val_fraction and not (selection and selection.was_used):
         raise UserError(
-            f"--val_fraction {opt.val_fraction:g}: --dataset_mode {opt.dataset_mode} does not support it: its class "
+            f"--val_fraction {opt.val_fraction:g}: --dataset_mode {opt.dataset_mode} does not support it; its class "
             "must list files with self.list_images(folder), as data/template_dataset.py does"
         )
 

@@ -66,6 +66,11 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
     def _name(self, domain: str, path: str) -> str:
         return os.path.splitext(path)[0][len(str(self.folders[domain])) + 1 :]
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether images with the same name count as pairs."""
+        return bool(self.by_name)
+
     def __len__(self) -> int:
         return max(len(self.paths[domain]) for domain in self.domains)
 

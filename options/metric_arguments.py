@@ -1,4 +1,4 @@
-"""The options about metrics, which train.py and test.py share."""
+"""The options for metrics, which train.py, test.py and scripts/evaluate.py share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from util.evaluation.metrics import METRICS
 
 
 def add_metric_options(parser: ScopedParser, scope: Scope) -> None:
-    """Which metrics are computed, and with which feature extractor."""
+    """Add the options for the metrics and the feature extractor."""
     group = parser.add_argument_group("metrics")
     group.add_argument(
         "--metrics",
         type=metric_names,
         metavar="NAMES",
         scope=scope,
-        help=f"metrics, separated by commas: {', '.join(METRICS)}, or your package.module:name (default: those that "
-        "the images and the extractor allow, without fid and lpips)",
+        help=f"metrics, separated by commas: {', '.join(METRICS)}, or your own as package.module:name (default: all "
+        "that the images and the extractor allow, except fid and lpips)",
     )
     group.add_argument(
         "--extractor",
@@ -33,7 +33,7 @@ def add_metric_options(parser: ScopedParser, scope: Scope) -> None:
         choices=("clean", "legacy"),
         default="clean",
         scope=scope,
-        help="how images are resized for Inception-v3; published figures differ by this",
+        help="resize filter for Inception-v3; papers before 2022 mostly used legacy",
     )
 
 

@@ -235,15 +235,15 @@ def add_checkpoint_options(parser: ScopedParser) -> None:
 
 
 def add_validation_options(parser: ScopedParser) -> None:
-    """Which images are validation images, how often they are scored, and what follows from the scores."""
+    """Add the options for validation images, how often they are scored, and the use of the scores."""
     group = parser.add_argument_group("validation")
     group.add_argument(
         "--val_freq",
         type=number(int, least=0, instead="use 0 to switch it off"),
         default=5,
-        metavar="EPOCHS",
+        metavar="N",
         scope=DISPLAY,
-        help="score the model on validation images (valA and valB, or --val_fraction) every so many epochs; 0: never",
+        help="score the model on validation images (valA and valB, or --val_fraction) every N epochs; 0: never",
     )
     group.add_argument(
         "--val_fraction",
@@ -258,8 +258,8 @@ def add_validation_options(parser: ScopedParser) -> None:
         type=regular_expression,
         metavar="REGEX",
         scope=HELD_OUT,
-        help="hold out whole groups, such as patients or scenes: images whose names agree in what the expression, or "
-        "its parts in parentheses, matches",
+        help="hold out whole groups, such as patients or scenes; images are in one group if the expression, or its "
+        "parts in parentheses, match the same text in their names",
     )
     group.add_argument(
         "--val_images",

@@ -10,7 +10,7 @@ A run, which translates its own test images or those of --source:
     python scripts/evaluate.py checkpoints/maps_cycle_gan maps/testB              # the last and the best checkpoint
     python scripts/evaluate.py checkpoints/maps_cycle_gan maps/testA --direction BtoA --epoch 50 100 150 200
 
-Intervals are 95% confidence intervals. What the figures mean, and with what they compare: docs/evaluation.md
+Intervals are 95% confidence intervals. docs/evaluation.md explains the figures and what they can be compared with.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from util.errors import UserError, run_main
 
 def parse_arguments() -> argparse.Namespace:
     parser = ScopedParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subject", type=Path, help="folder of translations, or of a run (checkpoints/NAME)")
-    parser.add_argument("reference", type=Path, help="folder of real images of the target domain, such as testB")
+    parser.add_argument(
+        "subject", type=Path, help="a folder of translations, or the folder of a run (checkpoints/NAME)"
+    )
+    parser.add_argument("reference", type=Path, help="a folder of real images of the target domain, such as testB")
     parser.add_argument(
         "--source",
         type=Path,
@@ -43,12 +45,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--baseline",
         type=Path,
-        help="folder of other translations of the same sources: paired differences are printed, too",
+        help="folder of other translations of the same sources: paired differences are also printed",
     )
-    parser.add_argument("--visual", help="fake_A or fake_B, for a gallery's folder that has both")
-    parser.add_argument("--direction", choices=("AtoB", "BtoA"), help="of a run (default: that of its training)")
+    parser.add_argument("--visual", help="fake_A or fake_B, if the folder is a gallery that has both")
     parser.add_argument(
-        "--epoch", nargs="+", help="checkpoints of a run: latest, best, epochs, or all (default: latest and best)"
+        "--direction", choices=("AtoB", "BtoA"), help="for a run (default: the direction in which it was trained)"
+    )
+    parser.add_argument(
+        "--epoch", nargs="+", help="for a run: latest, best, numbers of epochs, or all (default: latest and best)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write all figures, and the scores of each image")
@@ -57,7 +61,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def require_folders(opt: argparse.Namespace) -> None:
-    """Raise UserError if one of the folders is not there."""
+    """Raise UserError if one of the folders does not exist, or is a dataset instead of a folder of one domain."""
     named = {
         "the subject": opt.subject,
         "the reference": opt.reference,
@@ -65,8 +69,16 @@ def require_folders(opt: argparse.Namespace) -> None:
         "--baseline": opt.baseline,
     }
     for option, folder in named.items():
-        if folder is not None and not folder.is_dir():
-            raise UserError(f"{option} {folder} is not a folder: expected a folder of images")
+        if folder is None:
+            continue
+        if not folder.is_dir():
+            run = ", or of a run (checkpoints/NAME)" if option == "the subject" else ""
+            raise UserError(f"{option} {folder} is not a folder: expected a folder of images{run}")
+        domains = [name for name in ("testA", "testB", "trainA", "trainB") if (folder / name).is_dir()]
+        if len(domains) > 1:
+            raise UserError(
+                f"{option} {folder} has folders of both domains: choose one of them, such as {folder / domains[1]}"
+            )
 
 
 def main() -> None:

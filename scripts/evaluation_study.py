@@ -4,8 +4,8 @@
     python scripts/evaluation_study.py --out study
 
 Every run is validated on tiles held out of the training folders. Its best checkpoint by the default rule is tested
-once, on the test tiles. Runs that exist already are not repeated, so an interrupted study can be started again. It also
-prints how far SWD and KID order the checkpoints of a run alike.
+once, on the test tiles. Existing results are not computed again, so an interrupted study can be restarted. It also
+prints how well SWD and KID agree on the order of the checkpoints of a run.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python scripts/translate.py checkpoints/horse2zebra_cycle_gan photos --out zebras
     python scripts/translate.py checkpoints/horse2zebra_cycle_gan zebra.jpg --direction BtoA --out horses
 
-Each translation has the name, size and format of its input; subfolders are kept. The same command again continues
-where it was interrupted. The exit code is 1 if an image was skipped because it can't be read.
+Each translation has the name, size and format of its input; subfolders are kept. If the command is interrupted, run it
+again to continue. The exit code is 1 if an image was skipped because it can't be read.
 """
 
 from __future__ import annotations
@@ -34,8 +34,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, such as checkpoints/NAME")
     parser.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="image files, and folders of images")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for the translations")
-    parser.add_argument("--direction", choices=("AtoB", "BtoA"), help="default: that in which the run was trained")
-    parser.add_argument("--epoch", default="latest", help="which weights to load (default: latest)")
+    parser.add_argument(
+        "--direction", choices=("AtoB", "BtoA"), help="default: the direction in which the run was trained"
+    )
+    parser.add_argument(
+        "--epoch", default="latest", help="weights to load: latest, best or the number of an epoch (default: latest)"
+    )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, a GPU such as cuda:0, or mps (default: auto)"
     )
@@ -44,21 +48,23 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--norm",
         choices=("running", "image"),
         default="running",
-        help="statistics of batch norm: of the training, as test.py --eval, or of each image (default: running)",
+        help="statistics of batch norm: running, those of training, as in test.py --eval; image, those of each image "
+        "(default: running)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="translate images again whose translation exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing translations")
     parser.add_argument(
         "--set",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="override options of the run; a folder of weights alone needs those of its network, such as netG=unet_256",
+        help="override options of the run; a folder of weights without options.json needs those of its network, such "
+        "as netG=unet_256",
     )
     return parser.parse_args(argv)
 
 
 def overrides(settings: Sequence[str]) -> dict[str, Any]:
-    """The values of --set by the names that load_generator gives them. Raises UserError for one that it can't take."""
+    """The values of --set, by the parameter names of load_generator. Raises UserError for one that is not valid."""
     import yaml
 
     values: dict[str, Any] = {}
@@ -78,7 +84,7 @@ def overrides(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def find_images(inputs: Sequence[Path], out: Path) -> tuple[dict[Path, Path], str]:
-    """The image files by the file of their translation, in order, and how many other files were ignored, as words.
+    """The image files by the file of their translation, in order, and the number of ignored files as text.
 
     Raises UserError for an input that can't be used, and for translations that would replace an input or each other.
     """
@@ -105,7 +111,9 @@ def find_images(inputs: Sequence[Path], out: Path) -> tuple[dict[Path, Path], st
         for source, target in found:
             other = taken.setdefault(os.path.normcase(target), source)
             if other.resolve() != source.resolve():
-                raise UserError(f"{other} and {source} would both be translated to {target}: use a --out for each")
+                raise UserError(
+                    f"{other} and {source} would both be translated to {target}: use a separate --out for each"
+                )
             sources.setdefault(target, source)
     _require_inputs_kept(sources)
     return sources, ignored.describe(verbose=False)
@@ -120,7 +128,7 @@ def _require_inputs_kept(sources: dict[Path, Path]) -> None:
 
 
 def describe(translate: Translator, arguments: argparse.Namespace) -> dict[str, Any]:
-    """All that the translations depend on except the images, for the record in the output folder."""
+    """Everything except the images that the translations depend on, for the record in the output folder."""
     from util.runs.weights import weights_path
 
     model, generator = translate.model, translate.model.generator(translate.backwards)
@@ -135,7 +143,7 @@ def describe(translate: Translator, arguments: argparse.Namespace) -> dict[str, 
 
 
 def require_same(out: Path, made_with: dict[str, Any], *, has_translations: bool) -> None:
-    """Raise UserError if translations in the output folder were made with something else, or it is not known how."""
+    """Raise UserError if translations in the output folder were made differently, or if this is unknown."""
     try:
         before = json.loads((out / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -144,12 +152,12 @@ def require_same(out: Path, made_with: dict[str, Any], *, has_translations: bool
     if not before and not has_translations:
         return
     if differing := [name for name, value in made_with.items() if before.get(name) != value]:
-        how = f"made with different {', '.join(differing)}" if before else f"that {RECORD} does not record"
+        how = f"made with different {', '.join(differing)}" if before else f"without a record in {RECORD}"
         raise UserError(f"--out {out} has translations {how}: choose another folder, or replace them with --overwrite")
 
 
 def reason_to_skip(error: Exception, source: Path) -> str:
-    """Why an image is skipped, as a line that names it. Raises the error again if it is not about this image."""
+    """A line that names a skipped image and the reason. Raises the error again if it does not concern this image."""
     from data.formats.image_reader import UnreadableImage
 
     if isinstance(error, UnreadableImage):
@@ -157,7 +165,7 @@ def reason_to_skip(error: Exception, source: Path) -> str:
     if isinstance(error, ValueError):
         return f"skipped: {source}: {error}"
     if is_out_of_memory(error):
-        return f"skipped: {source}: needs more memory than there is"
+        return f"skipped: {source}: needs more memory than is available"
     raise error
 
 
@@ -178,7 +186,9 @@ def translate_images(translate: Translator, sources: dict[Path, Path], done: int
                 skipped += 1
             console.advance(1, "translating")
     except KeyboardInterrupt:
-        console.print_message(f"{console.done} of {console.total} images are done: the same command continues")
+        console.print_message(
+            f"{console.done} of {console.total} images are done: run the same command again to continue"
+        )
         raise
     finally:
         console.close()

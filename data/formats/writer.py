@@ -1,4 +1,4 @@
-"""Writing an image file with the depth, resolution and color profile of another file, in the format of its name."""
+"""Write an image file with the depth, resolution and color profile of another file, in the format of its extension."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Traits:
     profile: bytes = b""
     """The ICC profile."""
     subsampling: int = -1
-    """Of a JPEG, as Pillow numbers it; -1: Pillow's default."""
+    """The chroma subsampling of a JPEG, in Pillow's numbering; -1: Pillow's default."""
     is_lossless: bool = False
-    """Of a WebP."""
+    """Whether it is a lossless WebP."""
     has_bands: bool = False
     """Whether it is a TIFF whose samples beyond the colors are not alpha."""
 
@@ -96,9 +96,9 @@ def to_samples(image: Tensor, dtype: np.dtype) -> np.ndarray:
 
 
 def to_picture(image: Tensor, dtype: np.dtype = UINT8) -> Image.Image:
-    """An image (C, H, W) in [-1, 1] as Pillow's image: L, LA, RGB or RGBA.
+    """An image (C, H, W) in [-1, 1] as a PIL image: L, LA, RGB or RGBA.
 
-    One channel in uint16 is I;16, and in floating point F; Pillow has no colors of more than 8 bits.
+    One channel of uint16 becomes I;16, and of floating point F; PIL has no color modes with more than 8 bits.
     Raises ValueError for more than 4 channels.
     """
     channels = len(image)
@@ -110,20 +110,20 @@ def to_picture(image: Tensor, dtype: np.dtype = UINT8) -> Image.Image:
 
 
 def format_of(path: Path) -> str:
-    """The format of a file by its name, a key of FORMATS. Raises KeyError for one that is not read."""
+    """The format for a file name, a key of FORMATS. Raises KeyError for an extension that is not supported."""
     return {extension: name for name, extensions in FORMATS.items() for extension in extensions}[path.suffix.lower()]
 
 
 def write_image(path: Path, image: Tensor, like: Traits = Traits()) -> None:
-    """Write an image (C, H, W) in [-1, 1], in the format of the file's name; a reader never sees a partial file.
+    """Write an image (C, H, W) in [-1, 1], in the format of the file's extension; a reader never sees a partial file.
 
-    A format that lacks the depth of `like` gets less: PNG has up to 16 bits, PPM only for gray, JPEG, WebP and BMP 8.
+    The depth of `like` is reduced to what the format supports: 16 bits for PNG and gray PPM, 8 for JPEG, WebP and BMP.
     Raises ValueError for a number of channels that the format can't store.
     """
     name, channels = format_of(path), len(image)
     if name in CHANNELS and channels not in CHANNELS[name]:
         raise ValueError(
-            f"its translation has {channels} channels, which {name} can't store: convert it to TIFF or PNG"
+            f"its translation has {channels} channels, which {name} can't store: convert the image to TIFF or PNG"
         )
     profile = like.profile if _fits(like.profile, channels) else b""
     with atomic_open(path) as file:
@@ -136,7 +136,7 @@ def write_image(path: Path, image: Tensor, like: Traits = Traits()) -> None:
 
 
 def _fits(profile: bytes, channels: int) -> bool:
-    """Whether the colors of an ICC profile are those of an image with that many channels."""
+    """Whether an ICC profile is for the color space of an image with that many channels."""
     return profile[16:20] == (b"GRAY" if channels <= 2 else b"RGB ") and channels <= 4
 
 

@@ -1,4 +1,4 @@
-"""Images of a folder by name, and reading them for evaluation."""
+"""List the images of a folder by name, and read them for evaluation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ IN_GALLERY = re.compile(r"(.+)_(fake(?:_[A-Z])?)")
 
 
 def list_named(folder: Path, option: str, visual: str | None = None) -> dict[str, Path]:
-    """The images of a folder and its subfolders by name: the path below it, without the extension.
+    """The images of a folder and its subfolders by name: the path below the folder, without the extension.
 
-    Of a gallery's folder, which holds sources and ground truth too, only the translations are listed, those of `visual`
-    (fake_A, fake_B) if there are several kinds, under the names of their sources.
+    A gallery's folder also has sources and ground truth. Only its translations are listed, under the names of their
+    sources. `visual` (fake_A, fake_B) selects one kind if there are several.
 
-    Raises UserError if the folder has no images, or it is not clear which ones are meant.
+    Raises UserError if the folder has no images, or if it is ambiguous.
     """
     paths = list_images(folder)[0]
     named = [(str(path.relative_to(folder).with_suffix("")), path) for path in paths]
@@ -31,7 +31,8 @@ def list_named(folder: Path, option: str, visual: str | None = None) -> dict[str
     if visual is not None and visual not in kinds:
         raise UserError(f"--visual {visual}: {folder} has no image whose name ends in _{visual}")
     if visual is None and len(kinds) > 1:
-        raise UserError(f"{option} {folder} has {' and '.join(kinds)}: choose one with --visual {kinds[0]}")
+        choices = " or ".join(f"--visual {kind}" for kind in kinds)
+        raise UserError(f"{option} {folder} has {' and '.join(kinds)}: choose {choices}")
     if kinds:
         named = [(match[1], path) for match, path in matches if match[2] == (visual or kinds[0])]
     found: dict[str, Path] = {}
@@ -42,7 +43,7 @@ def list_named(folder: Path, option: str, visual: str | None = None) -> dict[str
 
 
 def read(path: Path) -> Tensor:
-    """The image (3, H, W) in [-1, 1], upright, transparent ones over white. Raises UnreadableImage."""
+    """The image (3, H, W) in [-1, 1], upright, composited over white if transparent. Raises UnreadableImage."""
     return read_image(path, 3).float() / 127.5 - 1
 
 

@@ -1,4 +1,4 @@
-"""The evaluation that the options of scripts/evaluate.py ask for: printed, and written as JSON."""
+"""The evaluation that scripts/evaluate.py prints and writes as JSON."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from scripts.evaluation.systems import System
 from util.errors import UserError
 from util.evaluation.best import BEST
 from util.evaluation.extractors import resolve
+from util.evaluation.metric import Needs
 from util.evaluation.results import as_json, print_figures
 from util.evaluation.scores import Figure, Scores, text
 from util.evaluation.selected import metrics_of
@@ -32,6 +33,8 @@ def evaluate(opt: argparse.Namespace) -> None:
     baseline = systems.of_folder(opt.baseline, "--baseline", opt.visual) if opt.baseline else None
     comparison = _comparison(opt, found[0])
     comparison.metrics = metrics_of(opt, device)
+    if opt.metrics:
+        _report_uncomputed(comparison)
     if opt.extractor == "auto" and not opt.inception_weights and (note := resolve("auto", None).note):
         print(f"note: {note}", file=sys.stderr)
     if baseline is not None:
@@ -67,12 +70,18 @@ def _systems_of_run(opt: argparse.Namespace) -> list[System]:
     direction = systems.direction_of(opt.subject, opt.direction)
     epochs = systems.choose_epochs(opt.subject, opt.epoch)
     opt.source = opt.source or systems.source_folder(opt.subject, direction)
+    if opt.source.resolve() == opt.reference.resolve():
+        other = "AtoB" if direction == "BtoA" else "BtoA"
+        raise UserError(
+            f"the reference {opt.reference} is also the source of {direction}: choose real images of the target "
+            f"domain, or add --direction {other}"
+        )
     images = list_named(opt.source, "--source")
     return [systems.of_run(opt.subject, epoch, direction, images, opt.device) for epoch in epochs]
 
 
 def _comparison(opt: argparse.Namespace, system: System) -> Comparison:
-    """What the translations are compared with. Raises UserError if names have nothing in common."""
+    """The images that the translations are compared with. Raises UserError if no names match."""
     comparison = Comparison([], list_named(opt.reference, "the reference"))
     if opt.pairs:
         comparison.truths = comparison.reals
@@ -83,6 +92,18 @@ def _comparison(opt: argparse.Namespace, system: System) -> Comparison:
         require_common(system.images, comparison.sources, f"--source {opt.source}")
         _report_unmatched(system, comparison.sources, f"--source {opt.source}")
     return comparison
+
+
+def _report_uncomputed(comparison: Comparison) -> None:
+    """Note the metrics of --metrics that need images which no option gives."""
+    options = {
+        Needs.SOURCE: (comparison.sources, "the source images (--source FOLDER)"),
+        Needs.PAIR: (comparison.truths, "ground truth (--pairs, if the reference has it under the same names)"),
+    }
+    for metric in comparison.metrics:
+        images, missing = options.get(metric.needs, (True, ""))
+        if not images:
+            print(f"note: --metrics {metric.name} is not computed: it needs {missing}", file=sys.stderr)
 
 
 def _report_unmatched(system: System, others: Mapping[str, Path], option: str) -> None:
@@ -102,7 +123,7 @@ def _are_chosen(opt: argparse.Namespace) -> bool:
 
 
 def _print_systems(evaluated: Sequence[Evaluated], are_chosen: bool) -> int | None:
-    """Print the figures; several checkpoints one a line, with a mark at the best one, whose index is returned."""
+    """Print the figures, several checkpoints in one line each. The best one is marked, and its index returned."""
     if len(evaluated) == 1 or not are_chosen:
         for item in evaluated:
             _print_block(item)
@@ -120,7 +141,7 @@ def _print_block(evaluated: Evaluated) -> None:
 
 
 def _print_differences(system: System, baseline: System, rows: Sequence[Difference]) -> None:
-    print(f"{system.name} minus {baseline.name}, on the images of both:")
+    print(f"{system.short} minus {baseline.short}, on the images of both:")
     for row in rows:
         print(f"  {row.text()}, over {row.images} images")
 

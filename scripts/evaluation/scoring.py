@@ -50,7 +50,7 @@ class Comparison:
     _described: Scores | None = None
 
     def score(self, system: System) -> Scores:
-        """The scores of a system, with the descriptors of the real images, which are computed once.
+        """The scores of a system. The descriptors of the real images are computed once.
 
         Raises UserError if no translation can be read.
         """

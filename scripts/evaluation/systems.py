@@ -24,6 +24,8 @@ class System:
 
     name: str
     """For text, with how the checkpoint was chosen."""
+    short: str
+    """For text, without that."""
     images: Mapping[str, Path]
     """The translation's file, or that of its source, by name."""
     load: Callable[[Path], Tensor]
@@ -32,7 +34,7 @@ class System:
 
 def of_folder(folder: Path, option: str, visual: str | None) -> System:
     """The images in a folder."""
-    return System(str(folder), list_named(folder, option, visual), read)
+    return System(str(folder), str(folder), list_named(folder, option, visual), read)
 
 
 def is_run(folder: Path) -> bool:
@@ -41,7 +43,7 @@ def is_run(folder: Path) -> bool:
 
 
 def direction_of(run: Path, given: Direction | None) -> Direction:
-    """The direction that was asked for, or else the one in which the run was trained."""
+    """The given direction, by default the one in which the run was trained."""
     record = files.read_record(run) or {"options": {}}
     return given or ("BtoA" if record["options"].get("direction") == "BtoA" else "AtoB")
 
@@ -68,7 +70,7 @@ def of_run(run: Path, epoch: str, direction: Direction, images: Mapping[str, Pat
         except ValueError as error:  # transparent everywhere, from a generator with an alpha channel
             raise UnreadableImage(path, f"its translation {error}") from error
 
-    return System(f"{run}, {_describe(run, epoch)}", images, translate)
+    return System(f"{run}, {_describe(run, epoch)}", f"{run} --epoch {epoch}", images, translate)
 
 
 def _describe(run: Path, epoch: str) -> str:
@@ -76,11 +78,11 @@ def _describe(run: Path, epoch: str) -> str:
     known = describe_checkpoint(run, epoch)
     if epoch != "latest" or (number := last_epoch(run)) is None:
         return known
-    return f"{known}, epoch {number}"
+    return f"{known} (epoch {number})"
 
 
 def last_epoch(run: Path) -> int | None:
-    """The epoch of the latest weights, which may not have ended; None if the run has no state that can be read."""
+    """The epoch of the latest weights, complete or not; None if the run has no readable state."""
     try:
         # mmap: only the counters are read, not the weights.
         content = torch.load(run / STATE, map_location="cpu", weights_only=True, mmap=True)
@@ -104,7 +106,7 @@ def choose_epochs(run: Path, given: list[str] | None) -> list[str]:
     wanted = list(dict.fromkeys(given)) if given else [name for name in ("latest", BEST) if name in saved]
     if missing := [name for name in wanted if name not in saved]:
         known = [name for name in ("latest", BEST) if name in saved] + numbers
-        raise UserError(f"--epoch {missing[0]}: {run} has no such weights: choose of {', '.join(known) or 'none'}")
+        raise UserError(f"--epoch {missing[0]}: {run} has no such weights: choose one of {', '.join(known) or 'none'}")
     if not wanted:
         raise UserError(f"{run} has no weights of a generator: train first")
     return wanted

@@ -146,7 +146,7 @@ def test_test_py_names_the_checkpoint_and_compares_best_and_last(
         printed[epoch] = capsys.readouterr().out
     assert "last checkpoint" in printed["latest"] and "for comparison" not in printed["latest"]
     best = json.loads((tmp_path / "runs" / "mine" / "best.json").read_text())
-    assert f"best checkpoint, of epoch {best['epoch']}, chosen on validation images: lowest mean SWD" in printed["best"]
+    assert f"best checkpoint (epoch {best['epoch']}), chosen on validation images: lowest mean SWD" in printed["best"]
     assert "for comparison, the last checkpoint" in printed["best"]
     page = (tmp_path / "results" / "mine" / "test_best" / "index.html").read_text()
     assert "chosen on validation images: lowest mean SWD x1000 (128 px) over all directions" in page
@@ -205,8 +205,15 @@ def test_mistakes(flags: list[str], message: str, run: Run, tiles: Path) -> None
         run("mine", *flags)
 
 
+def test_a_best_metric_that_needs_ground_truth(run: Run, tiles: Path) -> None:
+    for file in sorted((tiles / "valB").iterdir()):
+        file.rename(file.with_stem(f"other_{file.stem}"))
+    with pytest.raises(UserError, match=r"^--best_metric mae needs ground truth, but .*: choose another one"):
+        run("mine", "--best_metric", "mae")
+
+
 def test_a_best_metric_that_needs_an_extractor(run: Run) -> None:
-    with pytest.raises(UserError, match=r"kid compares features of a network, and there is none: pip install"):
+    with pytest.raises(UserError, match=r"kid compares features of a network, and none is installed: pip install"):
         run("mine", "--best_metric", "kid")
 
 
@@ -215,6 +222,6 @@ def test_paired_models_choose_by_the_mean_absolute_error(run: Run, tmp_path: Pat
     write_tiles(tmp_path / "tiles" / "valB", 3, width=24, height=20)
     assert run("pairs", "--val_freq", "4", common=common) == 0
     best = json.loads((tmp_path / "runs" / "pairs" / "best.json").read_text())
-    assert best["rule"] == "lowest mean mean absolute error over all directions" and best["epoch"] == 4
+    assert best["rule"] == "lowest mean absolute error over all directions" and best["epoch"] == 4
     (record,) = records(tmp_path / "runs" / "pairs")
     assert {"fake_B SSIM", "fake_B PSNR (dB)", "fake_B edge distance"} <= record.keys()

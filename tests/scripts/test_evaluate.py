@@ -103,7 +103,7 @@ def test_figures_are_those_of_the_images_in_any_order_size_and_format(tmp_path: 
         Image.open(path).save(path.with_suffix(".bmp"))
         path.unlink()
     again = systems.of_folder(tmp_path / "made", "", None)
-    turned = systems.System("", dict(sorted(again.images.items(), reverse=True)), again.load)
+    turned = systems.System("", "", dict(sorted(again.images.items(), reverse=True)), again.load)
     backwards = dict(sorted(reals.items(), reverse=True))
     assert Comparison(metrics, backwards, again.images, {}).score(turned).figures(intervals=True) == figures
     assert {figure.metric.name for figure in figures["translations"]} == {"edges", "swd"}
@@ -161,8 +161,8 @@ def test_a_run_translates_its_own_test_images(
     out = tmp_path / "figures.json"
     run(monkeypatch, folder, data / "testB", "--out", out)
     output = capsys.readouterr().out
-    assert f"\n{folder}, last checkpoint, epoch 10:\n" in output
-    assert f"\n{folder}, best checkpoint, of epoch 10, chosen on validation images: lowest mean KID (3.5):\n" in output
+    assert f"\n{folder}, last checkpoint (epoch 10):\n" in output
+    assert f"\n{folder}, best checkpoint (epoch 10), chosen on validation images: lowest mean KID (3.5):\n" in output
     assert "not comparable" not in output
     made = tmp_path / "made"
     made.mkdir()
@@ -195,7 +195,7 @@ def test_which_checkpoints(trained: tuple[Path, Path], tmp_path: Path) -> None:
     folder, _ = trained
     assert systems.choose_epochs(folder, None) == ["latest", "best"]
     assert systems.choose_epochs(folder, ["10", "5", "10"]) == ["10", "5"]
-    with pytest.raises(UserError, match=r"^--epoch 7: .* has no such weights: choose of latest, best, 5, 10$"):
+    with pytest.raises(UserError, match=r"^--epoch 7: .* has no such weights: choose one of latest, best, 5, 10$"):
         systems.choose_epochs(folder, ["7"])
     assert systems.last_epoch(folder) == 10
     torch.save({"format": 3, "objects": {"progress": {"epoch": 1, "images_in_epoch": 8}}}, folder / "latest_state.pt")
@@ -217,7 +217,9 @@ def test_differences_are_those_of_the_images_in_both(folders: tuple[Path, Path, 
     reals = systems.of_folder(real, "", None)
     comparison = Comparison(metrics, reals.images, {}, reals.images)
     system = systems.of_folder(made, "", None)
-    fewer = systems.System("fewer", {name: path for name, path in system.images.items() if name > "02"}, system.load)
+    fewer = systems.System(
+        "fewer", "fewer", {name: path for name, path in system.images.items() if name > "02"}, system.load
+    )
     scores = comparison.score(system)
     for row in differences(scores, comparison.score(fewer)):
         assert row.value == 0 and row.images == 9
@@ -232,8 +234,15 @@ def test_differences_are_those_of_the_images_in_both(folders: tuple[Path, Path, 
 def arguments_of_mistakes(folders: tuple[Path, Path, Path]) -> dict[str, tuple[list[Any], str]]:
     source, real, made = folders
     return {
-        "folder": ([made / "gone", real], r"^the subject .*gone is not a folder: expected a folder of images$"),
-        "reference": ([made, source.parent / "gone"], r"^the reference .*gone is not a folder"),
+        "folder": ([made / "gone", real], r"^the subject .*gone is not a folder: .* or of a run \(checkpoints/NAME\)$"),
+        "reference": (
+            [made, source.parent / "gone"],
+            r"^the reference .*gone is not a folder: expected a folder of images$",
+        ),
+        "dataset": (
+            [made, source.parent],
+            r"^the reference .* has folders of both domains: choose one of them, such as .*testB$",
+        ),
         "epoch": ([made, real, "--epoch", "5"], r"^--epoch is for a run, but .*made has no options\.json$"),
         "direction": ([made, real, "--direction", "AtoB"], r"^--direction is for a run"),
         "visual": ([made, real, "--visual", "fake_A"], r"^--visual fake_A: .*made has no image whose name ends in"),
@@ -242,9 +251,11 @@ def arguments_of_mistakes(folders: tuple[Path, Path, Path]) -> dict[str, tuple[l
     }
 
 
-@pytest.mark.parametrize("mistake", ["folder", "reference", "epoch", "direction", "visual", "names", "out"])
+@pytest.mark.parametrize("mistake", ["folder", "reference", "dataset", "epoch", "direction", "visual", "names", "out"])
 def test_mistakes(folders: tuple[Path, Path, Path], mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiles(folders[0].parent / "other", 1)[0].rename(folders[0].parent / "other" / "unlike.png")
+    for name in ("testA", "testB"):
+        (folders[0].parent / name).mkdir(exist_ok=True)
     arguments, sentence = arguments_of_mistakes(folders)[mistake]
     with pytest.raises(UserError, match=sentence):
         run(monkeypatch, *arguments)
@@ -253,7 +264,7 @@ def test_mistakes(folders: tuple[Path, Path, Path], mistake: str, monkeypatch: p
 def test_a_gallery_of_two_directions(folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     source, real, made = folders
     shutil.copy(source / "00.png", made / "00_fake_A.png")
-    with pytest.raises(UserError, match=r"made has fake_A and fake_B: choose one with --visual fake_A$"):
+    with pytest.raises(UserError, match=r"made has fake_A and fake_B: choose --visual fake_A or --visual fake_B$"):
         run(monkeypatch, made, real)
     run(monkeypatch, made, real, "--visual", "fake_B")
 
@@ -266,6 +277,12 @@ def test_a_run_whose_dataset_is_gone(trained: tuple[Path, Path], monkeypatch: py
     run(monkeypatch, folder, data / "testB", "--source", data / "elsewhere", "--epoch", "latest", metrics="swd")
 
 
+def test_sources_as_reference(trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, data = trained
+    with pytest.raises(UserError, match=r"testA is also the source of AtoB: .* or add --direction BtoA$"):
+        run(monkeypatch, folder, data / "testA")
+
+
 def test_a_missing_extractor_is_reported_once(
     folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +293,18 @@ def test_a_missing_extractor_is_reported_once(
     output = capsys.readouterr()
     assert output.err.count("note: no network for KID, precision and recall is installed: pip install") == 1
     assert "SWD" in output.out and "KID" not in output.out
+
+
+def test_metrics_that_lack_images_are_named(
+    folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, real, made = folders
+    run(monkeypatch, made, real)
+    errors = capsys.readouterr().err
+    assert "note: --metrics mae is not computed: it needs ground truth (--pairs, " in errors
+    assert "note: --metrics edges is not computed: it needs the source images (--source FOLDER)" in errors
+    run(monkeypatch, made, real, "--source", source, "--pairs")
+    assert "is not computed" not in capsys.readouterr().err
 
 
 def test_the_command(folders: tuple[Path, Path, Path]) -> None:

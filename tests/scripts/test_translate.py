@@ -220,7 +220,7 @@ def test_the_command_continues_and_does_not_mix_generators(
     monkeypatch.setattr(Translator, "translate_file", interrupt)
     with pytest.raises(KeyboardInterrupt):
         call(monkeypatch, *arguments)
-    assert "1 of 3 images are done: the same command continues" in capsys.readouterr().err
+    assert "1 of 3 images are done: run the same command again to continue" in capsys.readouterr().err
     assert files("out") == ["0.png", "translation.json"]
     monkeypatch.setattr(Translator, "translate_file", translate_file)
     Path("out/0.png").write_bytes(b"stays")
@@ -233,7 +233,7 @@ def test_the_command_continues_and_does_not_mix_generators(
     assert json.loads(Path("out/translation.json").read_text())["network"] == "G_B"
     assert Image.open("out/0.png").size == (12, 12)
     Path("out/translation.json").unlink()
-    with pytest.raises(UserError, match=r"has translations that translation\.json does not record: choose another"):
+    with pytest.raises(UserError, match=r"has translations without a record in translation\.json: choose another"):
         call(monkeypatch, *arguments)
 
 
@@ -271,7 +271,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(
 
     monkeypatch.setattr(Translator, "translate_file", exhaust)
     assert call(monkeypatch, run, "photos/0.png", "photos/2.png", "--out", "new") == 1
-    assert "skipped: photos/0.png: needs more memory than there is\n" in capsys.readouterr().err
+    assert "skipped: photos/0.png: needs more memory than is available\n" in capsys.readouterr().err
     assert files("new") == ["2.png", "translation.json"]
 
 
@@ -282,7 +282,7 @@ def test_channels_that_a_format_lacks_are_a_reason(
     tile(0, 12, 12).save("a.jpg")
     tile(0, 12, 12).save("a.png")
     assert call(monkeypatch, run, "a.jpg", "a.png", "--out", "out") == 1
-    reason = "its translation has 4 channels, which JPEG can't store: convert it to TIFF or PNG"
+    reason = "its translation has 4 channels, which JPEG can't store: convert the image to TIFF or PNG"
     assert f"skipped: a.jpg: {reason}\n" in capsys.readouterr().err
     assert Image.open("out/a.png").mode == "RGBA" and files("out") == ["a.png", "translation.json"]
 

@@ -25,7 +25,8 @@ class Rule:
     @property
     def key(self) -> str:
         """The key of the mean in the records of metrics.jsonl."""
-        return f"mean {self.metric.label}"
+        label = self.metric.label
+        return label if label.startswith("mean ") else f"mean {label}"
 
     def best(self, records: Sequence[Record]) -> Record | None:
         """The first of the records with the best mean; None if no record has one."""
@@ -60,7 +61,7 @@ class Rule:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The best.json in a run's folder; empty if there is none that can be read."""
+    """The best.json in a run's folder; empty if it is missing or damaged."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -69,12 +70,12 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def describe_checkpoint(folder: Path, epoch: str) -> str:
-    """Which checkpoint `--epoch EPOCH` of a run is, and how it was chosen, in a few words."""
+    """Describe the checkpoint `--epoch EPOCH` of a run and how it was chosen, in a few words."""
     content = read(folder) if epoch == BEST else {}
     if content:
         value = f"{content.get('value'):.4g}" if isinstance(content.get("value"), int | float) else "unknown"
         rule = f"{content.get('rule')} ({value})"
-        return f"best checkpoint, of epoch {content.get('epoch')}, chosen on validation images: {rule}"
+        return f"best checkpoint (epoch {content.get('epoch')}), chosen on validation images: {rule}"
     return {BEST: "best checkpoint, chosen by an unknown rule", "latest": "last checkpoint"}.get(
         epoch, f"checkpoint of epoch {epoch}"
     )

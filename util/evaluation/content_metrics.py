@@ -1,6 +1,6 @@
-"""Metrics that compare a translation with its source image: how much of the content is kept. They need no pairs.
+"""Metrics that compare a translation with its source image: how much of the content is preserved. They need no pairs.
 
-An identical copy of the source is perfect by these metrics, so they are read beside one of the target domain.
+An identical copy of the source is perfect by these metrics: read them together with one for the target domain.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _edges(image: Tensor) -> Tensor:
 
 
 def self_similarity_distance(extractor: Extractor, image: Tensor, source: Tensor) -> float | None:
-    """How different the relations of an image's places are from those of its source, in 0..2; 0 if they are equal.
+    """How different the self-similarities of an image and its source are, in 0..2; 0 if they are equal.
 
     The mean of |S1 - S2|, where S is the matrix of the cosine similarities of the features of all pairs of places
     (Kolkin et al. 2019, equation 6, without its scaling by rows; Tumanyan et al. 2022). Places that look alike in the

@@ -1,4 +1,4 @@
-"""What a training run validates with: its images, its metrics, and the rule by which it chooses a checkpoint."""
+"""Create the validation of a training run: its images, its metrics, and the rule that chooses a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ import torch
 
 from util.errors import UserError
 from util.evaluation.best import Rule
+from util.evaluation.metric import Needs
 from util.evaluation.selected import metrics_of
 from util.evaluation.validation import NoValidation, ValidatedModel, Validation
 from util.image_sizes import ImageSizes
 from util.runtime.processes import processes
 from util.stage import Stage
 
+FEW_IMAGES = 50
+"""With 50 images, KID x1000 (Lite0) of two samples of the same domain varies by 27 (docs/evaluation.md)."""
+
 
 class SizedModel(ValidatedModel, Protocol):
-    """What is needed of a model."""
+    """What creating a validation needs of a model."""
 
     device: torch.device
 
@@ -26,7 +30,7 @@ class SizedModel(ValidatedModel, Protocol):
 
 
 class ValidationDataset(Protocol):
-    """What is needed of the loader of validation images."""
+    """What creating a validation needs of the loader of validation images."""
 
     dataset: Any
     print_message: Any
@@ -58,12 +62,22 @@ def create_validation(
             f"validation by {chosen.label} needs {chosen.smallest_count} images, but there are {smallest}: use more "
             "images (--val_fraction), another --best_metric, or --val_freq 0"
         )
+    if chosen.needs is Needs.PAIR and not getattr(dataset.dataset, "has_truth", True):
+        raise UserError(
+            f"--best_metric {name} needs ground truth, but the names of the validation images do not match: choose "
+            "another one, such as kid or swd"
+        )
     rule = Rule(chosen)
     if processes().is_main:
         interval = f"every {opt.val_freq} epochs" if opt.val_freq > 1 else "after every epoch"
-        held_out = f" held out by --val_fraction {opt.val_fraction:g}" if opt.val_fraction else ""
+        held_out = f", held out by --val_fraction {opt.val_fraction:g}" if opt.val_fraction else ""
         summary, *notes = dataset.summary().splitlines()
-        print(f"validation {interval} on images{held_out}: {summary}; best checkpoint: {rule.describe()}")
+        print(f"validation {interval}: {summary}{held_out}; best checkpoint: {rule.describe()}")
+        if smallest < FEW_IMAGES:
+            print(
+                f"note: with only {smallest} validation images, chance can decide which checkpoint is the best: use "
+                f"{FEW_IMAGES} or more if you can"
+            )
         for note in notes:
             print(note)
     return Validation(opt, model, dataset, metrics, rule)

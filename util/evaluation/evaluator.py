@@ -34,7 +34,7 @@ class Real(Protocol):
 
 
 class Translator(Protocol):
-    """What the evaluator needs of a model."""
+    """What the evaluator needs from a model."""
 
     def set_input(self, batch: Mapping[str, Any], /) -> None: ...
 
@@ -82,7 +82,7 @@ def evaluate(
     """Translate the images of a loader, score the translations, and pass each to the sink.
 
     Sets are compared with the real images of the same domain in the loader. Every rank translates its share of the
-    images. After a stop request the rest of this rank's images is skipped.
+    images. After a stop request, the remaining images of this rank are skipped.
 
     `reals`: descriptors of real images that need not be computed again; those of new images are added to it.
 

@@ -1,4 +1,4 @@
-"""Networks whose features describe images: which one this machine has, without downloading. Imported without torch."""
+"""Choose the network whose features describe images, without downloading. Imported without torch."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Resolution:
 
     name: Literal["inception", "lite0", "none"]
     weights: Path | None = None
-    """Of Inception."""
+    """The weights of Inception."""
     note: str = ""
-    """To print, if there is no extractor although none was asked for."""
+    """Printed if --extractor auto finds no extractor."""
 
 
 def resolve(requested: str, inception_weights: Path | None) -> Resolution:
-    """What --extractor and --inception_weights choose; see REQUESTS.
+    """The extractor that --extractor and --inception_weights select; see REQUESTS.
 
-    `auto` is Inception if its weights are given, or cached by torch.hub, then Lite0 if it is installed, else none.
-    Raises UserError if what was asked for is not on this machine.
+    `auto` is Inception if its weights are given or cached by torch.hub, otherwise Lite0 if it is installed, otherwise
+    none. Raises UserError if the requested extractor is not on this machine.
     """
     if inception_weights is not None:
         if requested not in ("auto", "inception"):
@@ -88,9 +88,9 @@ def hub_checkpoints() -> Path:
 
 
 def create(resolution: Resolution, resize: str, device: torch.device | str) -> Extractor | None:
-    """The extractor, on a device; None for "none". `resize` is one of RESIZE, for Inception.
+    """The extractor on a device; None for "none". `resize` is one of RESIZE, for Inception.
 
-    Raises UserError if the file of weights is not one of Inception.
+    Raises UserError if the file does not contain Inception weights.
     """
     from util.evaluation.feature_networks import Inception, Lite0
 

@@ -1,4 +1,4 @@
-"""The networks of util.evaluation.extractors. Images are taken one at a time, so that no batch changes a figure."""
+"""The networks of util.evaluation.extractors. They take one image at a time, so the batch size changes no figure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def exact() -> Iterator[None]:
 class Lite0:
     """EfficientNet-Lite0 trained on ImageNet: 1280 features of the image at 128x128 pixels.
 
-    The package brings its weights. Figures with it compare with each other, and with nothing published.
+    The package includes the weights. Figures compare with each other, not with published ones.
     """
 
     name = "Lite0"
@@ -82,7 +82,7 @@ class Lite0:
 
 
 class Inception:
-    """Inception-v3 in the version of FID, through torch-fidelity: 2048 features of the image at 299x299 pixels.
+    """Inception-v3 as in the first FID code, through torch-fidelity: 2048 features of the image at 299x299 pixels.
 
     `resize` is "clean", the bicubic filter of Pillow (Parmar et al. 2022), or "legacy", that of the first FID code:
     bilinear without antialiasing, as TensorFlow 1 computes it.
@@ -121,7 +121,7 @@ class Inception:
 def _inception(weights: Path) -> nn.Module:
     """The library's network. Its file is read with weights_only=True; the library reads that copy.
 
-    Raises UserError for another file.
+    Raises UserError if the file does not contain these weights.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -133,7 +133,7 @@ def _inception(weights: Path) -> nn.Module:
             network = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=copy)
     except (RuntimeError, AttributeError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(
-            f"--inception_weights {weights} is not a file of Inception weights as torch-fidelity publishes them "
+            f"--inception_weights {weights} does not contain the Inception weights that torch-fidelity publishes "
             f"({type(error).__name__})"
         ) from error
     return network

@@ -1,4 +1,4 @@
-"""95% confidence intervals of figures: over which range would they vary with other images of the same kind?
+"""95% confidence intervals: the range in which figures would vary with other images of the same kind.
 
 Coverage was measured with tests.util.evaluation.coverage, see docs/evaluation.md.
 """
@@ -15,7 +15,7 @@ from util.evaluation.metric import Interval, Metric, Needs
 
 LEVEL = 0.95
 RESAMPLES = 2000
-SEED = 20260  # fixed: figures of different runs compare, and asking again gives the same answer
+SEED = 20260  # fixed: figures of different runs are comparable, and a repeated call gives the same result
 FEWEST_VALUES = 10
 CHUNK = 2_000_000  # indices drawn at once: 16 MB
 Groups = tuple[np.ndarray, ...]
@@ -39,7 +39,7 @@ def mean_interval(values: Sequence[float] | np.ndarray) -> Interval | None:
 
 
 def bca_interval(data: np.ndarray, tail: float) -> Interval:
-    """The BCa interval of the mean of sorted data, which leaves out `tail` at each side, with a fixed seed."""
+    """The BCa interval of the mean of sorted data, which excludes `tail` on each side, with a fixed seed."""
     means = np.sort(_resampled_means(data))
     mean = data.mean()
     if means[0] == means[-1]:
@@ -89,7 +89,7 @@ def difference_interval(
     """The interval of the figure of one system minus that of another, both on the same images in the same order.
 
     Takes the scores (n) of single images, or for a metric of sets the descriptors (n, ...) of both, and of the real
-    images. None if the metric has no such interval. Being paired, it is narrower than the two intervals suggest. Scores
+    images. None if the metric has no such interval. Pairing makes it narrower than the two intervals suggest. Scores
     have the interval of Student's t: differences are nearly symmetric but have outliers, where BCa covers 91%.
     """
     if len(first) != len(second):

@@ -33,7 +33,7 @@ def require() -> None:
 
 @cache
 def _network() -> Any:
-    """The library's network. It reads both files by itself, so they are first checked to hold nothing but tensors."""
+    """The library's network. It reads both files itself, so a check first ensures that they contain only tensors."""
     require()
     from torch_fidelity.sample_similarity_lpips import SampleSimilarityLPIPS
 

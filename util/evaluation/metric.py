@@ -1,4 +1,4 @@
-"""What a metric is: what it needs, how it is computed, and how its figures are named."""
+"""The specification of a metric: what it needs, how it is computed, and how its figures are named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Interval = tuple[float, float]
 
 
 class Needs(Enum):
-    """What the function `compute` of a metric takes. Images are (C, H, W) with values in 0..1."""
+    """The arguments of the function `compute` of a metric. Images are (C, H, W) with values in 0..1."""
 
     IMAGE = "each translation"
     PAIR = "each translation and its ground truth, of the same shape"
@@ -28,7 +28,7 @@ class Descriptor(Protocol):
     """Computes numbers that describe an image, such as features of a network, for metrics of sets."""
 
     name: str
-    """Unique, with everything that the numbers depend on, such as "Inception-v3, clean"."""
+    """Unique; mentions everything that the numbers depend on, such as "Inception-v3, clean"."""
 
     def __call__(self, image: Tensor, /) -> np.ndarray | None:
         """The descriptor, float32 of any fixed shape, of an image (C, H, W) in 0..1, on any device.
@@ -56,7 +56,8 @@ class Metric:
     """In text and curves, with the unit."""
     needs: Needs
     compute: Callable[..., float | None]
-    """Takes what `needs` says. For SETS: two arrays, (n, ...) of the translations and (m, ...) of the real images.
+    """Takes the arguments that `needs` names. For SETS: two arrays, (n, ...) of the translations and (m, ...) of the
+    real images.
 
     None if it can't score the image, such as one whose channels an extractor can't take.
     """
@@ -65,7 +66,7 @@ class Metric:
     smallest_image: int = 1
     """Smallest width and height, in pixels; smaller images are not scored."""
     smallest_count: int = 1
-    """Smallest number of images, and of real images for SETS; the metric is left out below it."""
+    """Smallest number of images, and of real images for SETS; with fewer, there is no figure."""
     digits: int = 4
     """Decimals in text."""
     describe: Descriptor | None = None
@@ -76,7 +77,7 @@ class Metric:
     """SETS: the interval of the figure of one set of translations minus that of another, translated from the same
     images in the same order. Takes the descriptors of both, and of the real images."""
     warn_below: int = 0
-    """SETS: number of images below which the figure is biased, which is reported."""
+    """SETS: with fewer images than this, a note reports that the figure is biased."""
     takes_extractor: bool = False
     """Not SETS: `compute` takes the extractor in use as its first argument."""
     require: Callable[[], None] | None = None
@@ -112,7 +113,7 @@ class Metric:
 def eight_bit(image: Tensor) -> Tensor:
     """An image with values in [-1, 1] as an 8-bit file would store it, with values in 0..1, on the CPU.
 
-    There, because figures then are the same on every device, and some devices have no 64-bit numbers.
+    On the CPU, figures are the same for every device, and 64-bit numbers are available.
     """
     return ((image.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255) / 255
 

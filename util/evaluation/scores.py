@@ -25,12 +25,12 @@ class Figure:
     metric: Metric
     value: float
     images: int
-    """Translations that count."""
+    """The number of translations that were scored."""
     interval: Interval | None = None
 
     @property
     def is_biased(self) -> bool:
-        """Whether the number of images is too small for a figure that compares with others."""
+        """Whether there are too few images for an unbiased figure."""
         return self.images < self.metric.warn_below
 
 
@@ -93,7 +93,7 @@ class Scores:
         return {visual: len(files) for visual, files in self.values.items()}
 
     def figures(self, *, intervals: bool = False) -> dict[str, list[Figure]]:
-        """The figures by visual, in the order of `metrics`; without those that have too few images."""
+        """The figures by visual, in the order of `metrics`; metrics with too few images are omitted."""
         found: dict[str, list[Figure]] = {}
         for visual in self.values:
             for metric in self.metrics:

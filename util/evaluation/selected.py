@@ -1,4 +1,4 @@
-"""The metrics that the options of a program select, with its feature extractor."""
+"""The metrics that the options select, with their feature extractor."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Metrics of a set of translations: how close their features are to those of real images of the same domain.
+"""Metrics of a set of translations: how close their features are to those of real images of the target domain.
 
-All take features as arrays (n, d) of the translations and (m, d) of the real images. The formulas are short, and are
-written here so that they also serve the features of a user who has no torch-fidelity; tests compare them with it.
+All take features as arrays (n, d) of the translations and (m, d) of the real images. The formulas are implemented here
+so that they work without torch-fidelity; tests compare them with it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def frechet_distance(fakes: np.ndarray, reals: np.ndarray) -> float:
     """FID (Heusel et al. 2017): |mean difference|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) with sample covariances S1, S2.
 
     With centered features A of one set and B of the other, each divided by the root of its number minus 1, S1 = A'A and
-    S2 = B'B, and the trace of (S1 S2)^(1/2) is the sum of the singular values of AB': exact, also where there are fewer
-    images than features and S1 S2 is singular.
+    S2 = B'B, and the trace of (S1 S2)^(1/2) is the sum of the singular values of AB': this is exact, even
+    if there are fewer images than features and S1 S2 is singular.
     """
     difference = fakes.mean(0, dtype=np.float64) - reals.mean(0, dtype=np.float64)
     a, b = _centered(fakes), _centered(reals)
@@ -46,8 +46,8 @@ def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def kernel_distance(fakes: np.ndarray, reals: np.ndarray) -> float:
     """1000 times KID (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy, over all pairs.
 
-    The sum over pairs needs no subsets of 1,000 images, which small test sets lack. Without bias, it is below 0 for
-    half of all pairs of sets that come from the same distribution.
+    The sum over pairs needs no subsets of 1,000 images, which small test sets lack. Being unbiased, it is below 0 for
+    about half of all pairs of sets from the same distribution.
     """
     return _discrepancy(fakes, reals)[0]
 

@@ -1,6 +1,6 @@
 """The sliced Wasserstein distance of patches of a Laplacian pyramid (Karras et al. 2018, section 5). Needs no network.
 
-As there, except for the following, so that small sets of images of any sizes compare: images are resized to 128x128;
+It differs from the paper so that small sets of images of any size are comparable: images are resized to 128x128;
 patches are taken at the places of a fixed grid; both sets are normalized with the mean and deviation of the real
 images, instead of each with its own, so that a shift of color counts; sets of different sizes are compared at equal
 quantiles.
@@ -22,7 +22,7 @@ LEVELS = 4  # 128, 64, 32, 16 pixels
 PATCH = 7  # pixels
 GRID = 8  # patches in each direction and level
 PROJECTIONS = 256
-SEED = 20181  # fixed, so that figures of different runs compare
+SEED = 20181  # fixed, so that figures of different runs are comparable
 FLAT = 1 / 255  # the smallest deviation to divide by: one 8-bit step
 
 
@@ -68,8 +68,8 @@ def _patches(level: np.ndarray) -> np.ndarray:
 def sliced_distance(fakes: np.ndarray, reals: np.ndarray) -> float:
     """1000 times the mean over levels and directions of the Wasserstein-1 distance of projected patches.
 
-    Takes descriptors (n, 4, 64, 147) and (m, 4, 64, 147). 0 for equal sets; below that of two halves of the real
-    images, differences are chance.
+    Takes descriptors (n, 4, 64, 147) and (m, 4, 64, 147). 0 for equal sets. Values below that of two halves of the
+    real images are chance.
     """
     levels = zip(np.moveaxis(fakes, 1, 0), np.moveaxis(reals, 1, 0), strict=True)
     return 1000 * float(np.mean([_level_distance(x, y) for x, y in levels]))

@@ -42,7 +42,7 @@ class ScoreReporter(Protocol):
 
 
 class NullSink:
-    """Shows no translation."""
+    """Shows nothing: validation needs only the scores."""
 
     def add(self, path: str, images: Mapping[str, Tensor]) -> None:
         """Ignore a translation."""
@@ -58,7 +58,7 @@ class Validation:
     """Scores a model on validation images every --val_freq epochs, as `test.py --eval` would score its weight files.
 
     Weights, buffers and random states do not change. Every rank translates its share of the images, and all have the
-    same records. The log of the records, metrics.jsonl, is part of the run's checkpoint; all else follows from it.
+    same records. Their log, metrics.jsonl, is part of the run's checkpoint; everything else follows from it.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Validation:
         """`rule`: its metric is one of `metrics`."""
         self.opt, self.model, self.loader, self.metrics, self.rule = opt, model, loader, metrics, rule
         self.records: list[Record] = []
-        self.reals: Descriptors = {}  # of real images, which are the same in each validation
+        self.reals: Descriptors = {}  # of real images, which are the same in every validation
         self.run: BaseRun
 
     def attach(self, run: BaseRun) -> None:
@@ -88,7 +88,7 @@ class Validation:
         return not is_done and (epoch % self.opt.val_freq == 0 or epoch == self.run.last_epoch)
 
     def validate(self, stop: StopSignal, reporter: ScoreReporter) -> bool:
-        """Score the model, log and show the scores, and save it as the best checkpoint if it is.
+        """Score the model, log and show the scores, and save the best checkpoint if it is the best so far.
 
         Returns False if a stop was requested before the end; the resumed run then repeats the validation.
         """
@@ -128,7 +128,7 @@ class Validation:
 
     def _print(self, record: Mapping[str, Any], best: Mapping[str, Any] | None) -> None:
         if self.rule.key not in record or best is None:
-            text = f"no {self.rule.metric.label}, since too few images could be scored"
+            text = f"no {self.rule.metric.label}: too few images could be scored"
         else:
             compared = "the best so far" if best is record else f"best {best[self.rule.key]:.4g}, epoch {best['epoch']}"
             text = f"{self.rule.key} {record[self.rule.key]:.4g} ({compared})"
@@ -144,15 +144,16 @@ class Validation:
             )
 
     def _end_if_stalled(self) -> None:
-        """With --early_stop, make the current epoch the last one after that many validations without a gain."""
+        """With --early_stop, make the current epoch the last one after that many validations without a better score."""
         limit, without_gain = self.opt.early_stop, self.rule.validations_without_gain(self.records)
         if limit and without_gain >= limit and self.records[-1]["epoch"] < self.run.last_epoch:
             self.run.last_epoch = int(self.records[-1]["epoch"])
             best = self.rule.best(self.records)
+            validations = "1 validation" if without_gain == 1 else f"{without_gain} validations"
             self.run.print_message(
-                f"early stop after epoch {self.run.last_epoch}: {without_gain} validations without a "
+                f"early stop after epoch {self.run.last_epoch}: {validations} without a "
                 f"{'higher' if self.rule.metric.higher_is_better else 'lower'} {self.rule.key} than that of epoch "
-                f"{best['epoch'] if best else 0}"
+                f"{best['epoch'] if best else 0}; to train longer, resume with --early_stop 0"
             )
 
 

@@ -92,10 +92,11 @@ class BaseRun(ABC):
         return self._command("train.py", flags, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def test_command(self) -> str:
-        """The command that translates a test set with this run, quoted for a shell."""
+        """The command that translates a test set with the best checkpoint, or else the last one, quoted for a shell."""
         phases = {entry.name.rstrip("AB") for entry in Path(self.opt.dataroot).glob("*")}
         only_training = self.opt.phase in phases and "test" not in phases
-        return self._command("test.py", ["--phase", self.opt.phase] if only_training else [])
+        flags = ["--phase", self.opt.phase] if only_training else []
+        return self._command("test.py", [*flags, *(["--epoch", "best"] if self.progress.best else [])])
 
     def _command(self, script: str, flags: Sequence[str], processes: int = 1) -> str:
         opt = self.opt

@@ -149,10 +149,12 @@ def test_other_files_are_not_read_as_inception_weights(weights: Path, tmp_path: 
     for content in ({"conv.weight": torch.zeros(2)}, [1, 2], Path("a pickled object")):
         file = tmp_path / "other.pth"
         torch.save(content, file)
-        with pytest.raises(UserError, match=r"^--inception_weights .*other\.pth is not a file of Inception weights"):
+        with pytest.raises(
+            UserError, match=r"^--inception_weights .*other\.pth does not contain the Inception weights"
+        ):
             create(Resolution("inception", file), "clean", "cpu")
     file.write_bytes(b"")
-    with pytest.raises(UserError, match="is not a file of Inception weights"):
+    with pytest.raises(UserError, match="does not contain the Inception weights"):
         create(Resolution("inception", file), "clean", "cpu")
 
 

@@ -146,7 +146,7 @@ def test_a_metric_of_your_own() -> None:
         find_metric("maee")
     with pytest.raises(UserError, match=r"expected a util\.evaluation\.metric\.Metric, not function$"):
         find_metric(f"{__name__}:picture")
-    with pytest.raises(UserError, match=r"the key ssim is that of another metric"):
+    with pytest.raises(UserError, match=r"another metric has the key ssim"):
         select_metrics(["ssim", f"{__name__}:SAME_KEY"], None)
 
 
