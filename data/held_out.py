@@ -102,6 +102,17 @@ def require_selection(dataset: Any, opt: argparse.Namespace, stage: Stage) -> No
         )
 
 
+def require_disjoint(training: Any, validation: Any, opt: argparse.Namespace) -> None:
+    """Raise UserError if a dataset of the user's own reads the same files for training and validation."""
+    held_out = {path for files in validation.files().values() for path in files}
+    common = next((path for files in training.files().values() for path in files if path in held_out), None)
+    if common is not None:
+        raise UserError(
+            f"--dataset_mode {opt.dataset_mode} reads {common} for training and for validation: its class must read "
+            "the folders of the `phase` that it receives, see data/template_dataset.py; or use --val_freq 0"
+        )
+
+
 def _fraction(text: str) -> float:
     """A number in 0..1 that looks random and depends on the text alone."""
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()

@@ -30,6 +30,8 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
     or the sample repeats an image of the shorter folder.
     """
 
+    phase_endings = ("A", "B")
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)
         root = Path(opt.dataroot)

@@ -8,7 +8,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -358,8 +358,10 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         modes = [(layer, layer.training) for network in self.networks().values() for layer in network.modules()]
         self.stage = Stage.VALIDATE
         self.eval()
+        # Compiling again, in eval mode and for images of other sizes, would take minutes.
+        stance = torch.compiler.set_stance("force_eager") if getattr(self.opt, "compile", False) else nullcontext()
         try:
-            with device.preserved_random_state(self.device):
+            with device.preserved_random_state(self.device), stance:
                 yield
         finally:
             self.hide_step()

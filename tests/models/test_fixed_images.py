@@ -30,7 +30,7 @@ def train(model_name: str, options: Options, *, with_fixed: bool) -> tuple[dict[
     model.setup(opt)
     loader = create_dataset(opt)
     batches = loader.fixed_batches(2 if with_fixed else 0, model.image_sizes(Stage.VALIDATE))
-    fixed = FixedImages(model, batches, compiled=False)
+    fixed = FixedImages(model, batches)
     shown = [fixed.translate()]
     for _, batch in zip(range(2), loader, strict=False):
         model.set_input(batch)

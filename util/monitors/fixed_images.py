@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,15 +38,13 @@ class FixedImages:
     Networks are in eval mode. Weights, running statistics and torch's random state do not change.
     """
 
-    def __init__(self, model: ValidatedModel, batches: Sequence[Mapping[str, Any]], compiled: bool) -> None:
-        """`compiled`: networks are compiled; here they run uncompiled, as compiling again takes minutes."""
-        self.model, self.batches, self.compiled = model, batches, compiled
+    def __init__(self, model: ValidatedModel, batches: Sequence[Mapping[str, Any]]) -> None:
+        self.model, self.batches = model, batches
 
     def translate(self) -> list[tuple[str, dict[str, np.ndarray]]]:
         """For each sample, the names of its files, and its images, uint8 (H, W, 3), by name."""
         shown = []
-        stance = torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
-        with _preserve_random_state(self.model.device), self.model.validating(), stance:
+        with _preserve_random_state(self.model.device), self.model.validating():
             for batch in self.batches:
                 self.model.set_input(batch)
                 self.model.test()

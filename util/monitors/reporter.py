@@ -208,7 +208,7 @@ class Reporter:
         except Exception as error:  # a dataset of the user's own may be for training only
             self.print_message(f"note: the page shows no fixed images ({error})")
             return None
-        return FixedImages(model, batches, opt.compile)
+        return FixedImages(model, batches)
 
     def _translate_fixed(self) -> list[tuple[str, dict[str, np.ndarray]]]:
         try:
