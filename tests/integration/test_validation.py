@@ -18,6 +18,7 @@ from tests.conftest import write_tiles
 from tests.faults.lab import compare, differences
 from util.errors import UserError
 from util.evaluation.metrics import find_metric
+from util.runs.checkpoint import Checkpoint
 from util.runs.weights import read_file
 from util.runtime.stop_signal import StopSignal
 
@@ -152,6 +153,57 @@ def test_test_py_names_the_checkpoint_and_compares_best_and_last(
     assert "chosen on validation images: lowest mean SWD x1000 (128 px) over all directions" in page
 
 
+def described(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "best.json").read_text()))
+
+
+def test_the_best_checkpoint_is_compared_with_the_one_on_disk(run: Run, tmp_path: Path) -> None:
+    """After a rule is changed and changed back, the weights on disk are not those of the first rule's best record."""
+    # A rate of almost 0: by each rule, the first record stays the best one.
+    folder = tmp_path / "runs" / "mine"
+    common = [*COMMON, "--norm", "instance", "--lr", "1e-30", "--n_epochs", "2", "--n_epochs_decay", "0"]
+    assert run("mine", "--val_freq", "1", "--best_metric", "edges", "--n_epochs", "1", common=common) == 0
+    assert run("mine", "--continue_train", "--best_metric", "swd", common=common) == 0
+    assert described(folder)["epoch"] == 2
+    assert run("mine", "--continue_train", "--best_metric", "edges", "--n_epochs", "3", common=common) == 0
+    assert described(folder)["epoch"] == 3 and described(folder)["metric"] == "edge distance"
+
+
+def test_other_validation_images_choose_anew(
+    run: Run, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common, folder = [*COMMON, "--n_epochs_decay", "0", "--lr", "1e-30", "--norm", "instance"], tmp_path / "runs/mine"
+    flags = ["--val_freq", "1", "--early_stop", "2", "--best_metric", "swd"]
+    assert run("mine", *flags, "--n_epochs", "2", common=common) == 0
+    assert described(folder)["epoch"] == 1
+    write_tiles(tiles / "valB", 5, width=24, height=20)
+    capsys.readouterr()
+    assert run("mine", *flags, "--continue_train", "--n_epochs", "4", common=common) == 0
+    out = capsys.readouterr()
+    assert "the validation images are not those of the earlier validations" in out.out + out.err
+    assert described(folder)["epoch"] == 3 and described(folder)["images"] == {"fake_A": 5, "fake_B": 3}
+    assert "early stop" not in out.out + out.err and [record["epoch"] for record in records(folder)] == [1, 2, 3, 4]
+
+
+def test_a_best_checkpoint_that_could_not_be_saved_is_not_the_best(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full in the first validation: its weights are lost, so a later checkpoint has to be the best."""
+    whole, folder = Checkpoint.write, tmp_path / "runs" / "mine"
+    failed: list[int] = []
+
+    def write(self: Checkpoint, states: Any) -> None:
+        if states["progress"]["epoch"] == 1 and not failed:
+            failed.append(1)
+            raise OSError(28, "No space left on device")
+        whole(self, states)
+
+    monkeypatch.setattr(Checkpoint, "write", write)
+    common = [*COMMON, "--norm", "instance", "--lr", "1e-30"]  # every validation has the same score
+    assert run("mine", "--val_freq", "1", "--best_metric", "swd", common=common) == 0
+    assert failed and described(folder)["epoch"] == 2 and (folder / "best_net_G_A.pth").is_file()
+
+
 def test_early_stopping(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A rate of almost 0 changes no figure: the first validation stays the best."""
     common = [*COMMON, "--norm", "instance"]  # without running statistics
@@ -215,6 +267,6 @@ def test_paired_models_choose_by_the_mean_absolute_error(run: Run, tmp_path: Pat
     write_tiles(tmp_path / "tiles" / "valB", 3, width=24, height=20)
     assert run("pairs", "--val_freq", "4", common=common) == 0
     best = json.loads((tmp_path / "runs" / "pairs" / "best.json").read_text())
-    assert best["rule"] == "lowest mean mean absolute error over all directions" and best["epoch"] == 4
+    assert best["rule"] == "lowest mean absolute error over all directions" and best["epoch"] == 4
     (record,) = records(tmp_path / "runs" / "pairs")
     assert {"fake_B SSIM", "fake_B PSNR (dB)", "fake_B edge distance"} <= record.keys()

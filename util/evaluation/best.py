@@ -25,7 +25,8 @@ class Rule:
     @property
     def key(self) -> str:
         """The key of the mean in the records of metrics.jsonl."""
-        return f"mean {self.metric.label}"
+        label = self.metric.label
+        return label if label.startswith("mean ") else f"mean {label}"
 
     def best(self, records: Sequence[Record]) -> Record | None:
         """The first of the records with the best mean; None if no record has one."""
@@ -34,6 +35,13 @@ class Rule:
             if self.key in record and (found is None or self.metric.is_better(record[self.key], found[self.key])):
                 found = record
         return found
+
+    def is_better(self, record: Record, saved: Record) -> bool:
+        """Whether a record is better than the saved checkpoint, given its best.json, or not comparable with it."""
+        is_comparable = (saved.get("rule"), saved.get("validation_set")) == (self.describe(), record["validation_set"])
+        if self.key not in record or not is_comparable:
+            return self.key in record
+        return self.metric.is_better(record[self.key], saved["value"])
 
     def validations_without_gain(self, records: Sequence[Record]) -> int:
         """The number of validations after the best one."""
@@ -53,6 +61,7 @@ class Rule:
             "rule": self.describe(),
             "metric": self.metric.label,
             "value": record[self.key],
+            "validation_set": record["validation_set"],
             "validations": sum(self.key in other and other["epoch"] <= record["epoch"] for other in records),
             **details,
         }

@@ -37,6 +37,7 @@ class ValidationDataset(Protocol):
 
     dataset: Any
     print_message: Any
+    fingerprint: Mapping[str, Any]
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
 
