@@ -42,7 +42,8 @@ def main() -> int:
     dataset.require_sizes(model.image_sizes(Stage.TEST))
     print(dataset.summary())
     print(model.describe(opt.verbose))
-    print(f"weights {opt.epoch} of {opt.name} on {model.device}: {describe_checkpoint(model.folder, opt.epoch)}")
+    checkpoint = describe_checkpoint(model.folder, opt.epoch, opt.phase)
+    print(f"weights {opt.epoch} of {opt.name} on {model.device}: {checkpoint}")
 
     metrics = metrics_of(opt, extractor_of(opt, model.device))
     results = Results(opt, dataset, options.identity(opt))

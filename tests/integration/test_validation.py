@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import test as test_program
 import train
@@ -148,7 +150,11 @@ def test_test_py_names_the_checkpoint_and_compares_best_and_last(
     assert "last checkpoint" in printed["latest"] and "for comparison" not in printed["latest"]
     best = json.loads((tmp_path / "runs" / "mine" / "best.json").read_text())
     assert f"best checkpoint, of epoch {best['epoch']}, chosen on validation images: lowest mean SWD" in printed["best"]
-    assert "for comparison, the last checkpoint" in printed["best"]
+    assert "for comparison, the last checkpoint" in printed["best"] and "not comparable" not in printed["best"]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "argv", ["test.py", *where, *flags, "--epoch", "best", "--phase", "val"])
+        assert test_program.main() == 0
+    assert "tested on the images that it was chosen on, not comparable" in capsys.readouterr().out
     page = (tmp_path / "results" / "mine" / "test_best" / "index.html").read_text()
     assert "chosen on validation images: lowest mean SWD x1000 (128 px) over all directions" in page
 
@@ -260,6 +266,62 @@ def test_mistakes(flags: list[str], message: str, run: Run, tiles: Path) -> None
 def test_a_best_metric_that_needs_an_extractor(run: Run) -> None:
     with pytest.raises(UserError, match=r"kid compares features of a network, and there is none: pip install"):
         run("mine", "--best_metric", "kid")
+
+
+def test_a_metric_of_the_users_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name in the class differs from the name on the command line."""
+    (tmp_path / "brightness.py").write_text(
+        "from util.evaluation.metric import Metric, Needs\n"
+        "MINE = Metric('bright', 'bright', 'brightness', Needs.IMAGE, lambda x: float(x.mean()), (0, 1), True)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run("mine", "--val_freq", "4", "--best_metric", "brightness:MINE") == 0
+    assert described(tmp_path / "runs" / "mine")["rule"] == "highest mean brightness over all directions"
+
+
+def test_pairs_that_a_model_does_not_score_are_compared_as_sets(run: Run, tiles: Path, tmp_path: Path) -> None:
+    for domain in "AB":
+        for phase in ("train", "val"):
+            write_tiles(tiles / f"{phase}{domain}", 3, width=24, height=20)
+    assert run("mine", "--val_freq", "4", "--dataset_mode", "aligned") == 0
+    assert described(tmp_path / "runs" / "mine")["metric"] == "SWD x1000 (128 px)"
+
+
+def test_images_that_no_default_metric_can_score(
+    run: Run, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two channels, and names that occur in one folder only."""
+    for name, offset in (("trainA", 0), ("trainB", 0), ("valA", 0), ("valB", 10)):
+        for file in (tiles / name).iterdir():
+            file.unlink()
+        for i in range(3):
+            pixels = np.random.default_rng(i).integers(0, 255, (20, 24, 2), dtype=np.uint8)
+            Image.fromarray(pixels, "LA").save(tiles / name / f"{i + offset}.png")
+    common = [*COMMON, "--input_nc", "2", "--output_nc", "2"]
+    assert run("mine", common=common) == 0
+    assert "note: no validation, since the translations of --model cycle_gan can't be scored" in capsys.readouterr().out
+    assert not (tmp_path / "runs" / "mine" / "best.json").exists()
+    with pytest.raises(UserError, match=r"--best_metric swd: the translations of --model cycle_gan can't be scored"):
+        run("other", "--best_metric", "swd", common=common)
+
+
+def test_unreadable_validation_images_are_found_at_the_start(run: Run, tiles: Path, tmp_path: Path) -> None:
+    for file in [*(tiles / "valA").iterdir(), *(tiles / "valB").iterdir()]:
+        file.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"the first validation images in .* can't be read"):
+        run("mine")
+    assert not (tmp_path / "runs" / "mine").exists()
+
+
+def test_a_folder_of_another_kind_of_dataset_is_no_validation_set(run: Run, tiles: Path, tmp_path: Path) -> None:
+    for name in ("valA", "valB"):
+        (tiles / name).rename(tiles.parent / name)
+    (tiles / "val").mkdir()
+    assert run("mine") == 0
+    assert not (tmp_path / "runs" / "mine" / "metrics.jsonl").exists()
+    (tiles / "valA").mkdir()
+    with pytest.raises(UserError, match=r"^validation images: .* or train without validation, by --val_freq 0$"):
+        run("other")
 
 
 def test_paired_models_choose_by_the_mean_absolute_error(run: Run, tmp_path: Path) -> None:

@@ -77,13 +77,18 @@ def read(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def describe_checkpoint(folder: Path, epoch: str) -> str:
-    """Which checkpoint `--epoch EPOCH` of a run is, and how it was chosen, in a few words."""
+def describe_checkpoint(folder: Path, epoch: str, phase: str | None = None) -> str:
+    """Which checkpoint `--epoch EPOCH` of a run is, and how it was chosen, in a few words.
+
+    `phase`: that of the images it is tested on, which may be the ones it was chosen on.
+    """
     content = read(folder) if epoch == BEST else {}
     if content:
         value = f"{content.get('value'):.4g}" if isinstance(content.get("value"), int | float) else "unknown"
         rule = f"{content.get('rule')} ({value})"
-        return f"best checkpoint, of epoch {content.get('epoch')}, chosen on validation images: {rule}"
+        is_same = phase is not None and phase == content.get("phase")
+        warning = "; tested on the images that it was chosen on, not comparable" if is_same else ""
+        return f"best checkpoint, of epoch {content.get('epoch')}, chosen on validation images: {rule}{warning}"
     return {BEST: "best checkpoint, chosen by an unknown rule", "latest": "last checkpoint"}.get(
         epoch, f"checkpoint of epoch {epoch}"
     )

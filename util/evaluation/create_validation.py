@@ -99,11 +99,14 @@ def _first_possible(
 ) -> Metric | None:
     """The first of these metrics that can score translations of the first images, None if none can.
 
-    Raises UserError if the model can't translate them: better now than after hours of training.
+    Raises UserError if they can't be read or translated: better now than after hours of training.
     """
     batches = dataset.first_batches(TRIED)
-    if not batches:  # unreadable, as the first validation will report
-        return metrics[0]
+    if not batches:
+        raise UserError(
+            f"the first validation images in {opt.dataroot} can't be read, or the networks can't take them: replace "
+            "them, or use --val_freq 0 to train without validation"
+        )
     try:
         with model.validating():
             scores = evaluate(model, batches, metrics, NullSink(), StopSignal()).scores

@@ -94,7 +94,7 @@ class Results:
     def _write(self, scores: Scores, figures: Mapping[str, Sequence[Figure]], state: str) -> None:
         """Write the page and metrics.json into the partial folder."""
         opt = self.opt
-        checkpoint = describe_checkpoint(Path(opt.checkpoints_dir, opt.name), opt.epoch)
+        checkpoint = describe_checkpoint(Path(opt.checkpoints_dir, opt.name), opt.epoch, opt.phase)
         self.gallery.title += state
         summary = {name: text(found, intervals=False) for name, found in figures.items()}
         self.gallery.close({"weights": checkpoint} | summary if summary else {})

@@ -31,6 +31,7 @@ class ValidatedModel(Translator, Protocol):
 class ValidationLoader(Protocol):
     """What validation needs of a loader."""
 
+    dataset: Any
     print_message: Callable[[str], None]
     fingerprint: Mapping[str, Any]
 
@@ -122,7 +123,8 @@ class Validation:
         self._print(record, None if is_best else saved)
         if is_best:
             images = {name: found[0].images for name, found in figures.items()}
-            details = {"images": images, "extractor": self.opt.extractor, "val_fraction": self.opt.val_fraction}
+            details = {"images": images, "extractor": self.opt.extractor, "phase": self.loader.dataset.phase}
+            details["val_fraction"] = self.opt.val_fraction
             self.run.save("latest", BEST, best=self.rule.as_json(record, self._comparable(), details))
         self._end_if_stalled()
         reporter.show_scores(record)
@@ -130,7 +132,10 @@ class Validation:
         return True
 
     def _record(self, figures: Mapping[str, Sequence[Figure]]) -> Record:
-        """The figures by direction and label, without those that are not finite, and the mean that the rule uses."""
+        """The figures by direction and label, without those that are not finite, and the mean that the rule uses.
+
+        A figure that is not finite leaves no mean: that of the other direction alone would not compare.
+        """
         progress = self.run.progress
         record: Record = {"epoch": progress.epoch, "step": progress.step, "images": progress.images}
         record["validation_set"] = self.validation_set
@@ -139,8 +144,9 @@ class Validation:
             for figure in found:
                 if math.isfinite(figure.value):
                     record[f"{visual} {figure.metric.label}"] = figure.value
-                    values += [figure.value] if figure.metric.key == self.rule.metric.key else []
-        return record | ({self.rule.key: math.fsum(values) / len(values)} if values else {})
+                values += [figure.value] if figure.metric.key == self.rule.metric.key else []
+        is_scored = values and all(map(math.isfinite, values))
+        return record | ({self.rule.key: math.fsum(values) / len(values)} if is_scored else {})
 
     def _print(self, record: Mapping[str, Any], saved: Mapping[str, Any] | None) -> None:
         """Print the mean of the rule. `saved`: the best.json of a better checkpoint."""
