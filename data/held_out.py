@@ -49,7 +49,7 @@ class Selection:
             UserError: no image is left, or --val_group does not match a name.
         """
         self.was_used = True
-        stems = [os.path.splitext(name)[0] for name in names]
+        stems = [os.path.splitext(name)[0].replace(os.sep, "/") for name in names]  # the same on every system
         chosen = list(range(len(stems)))
         if self.fraction:
             held_out = [_fraction(self._group(stem)) < self.fraction for stem in stems]

@@ -50,6 +50,14 @@ def test_the_choice_depends_on_the_stem_alone() -> None:
     }
 
 
+def test_the_choice_is_the_same_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"patient{i // 4}/{i % 4}.png" for i in range(100)]
+    expected = chosen(Stage.VALIDATE, names, val_fraction=0.3)
+    monkeypatch.setattr(held_out.os, "sep", "\\")
+    found = chosen(Stage.VALIDATE, [name.replace("/", "\\") for name in names], val_fraction=0.3)
+    assert {name.replace("\\", "/") for name in found} == expected
+
+
 @pytest.mark.parametrize("pattern", ["^patient[0-9]+", "(patient[0-9]+)_slice", "(patient)([0-9]+)_(slice)"])
 def test_a_group_is_held_out_as_a_whole(pattern: str) -> None:
     val = chosen(Stage.VALIDATE, val_fraction=0.2, val_group=pattern)

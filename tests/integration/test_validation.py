@@ -175,6 +175,17 @@ def test_the_best_checkpoint_is_compared_with_the_one_on_disk(run: Run, tmp_path
     assert described(folder)["epoch"] == 3 and described(folder)["metric"] == "edge distance"
 
 
+def test_a_run_that_is_no_longer_validated_keeps_its_curves(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common, folder = [*COMMON, "--n_epochs_decay", "0"], tmp_path / "runs" / "mine"
+    assert run("mine", "--val_freq", "1", "--n_epochs", "1", common=common) == 0
+    assert run("mine", "--continue_train", "--val_freq", "0", "--n_epochs", "2", common=common) == 0
+    assert "note: this run was validated so far, and is not from here on" in capsys.readouterr().err
+    assert "<summary>Validation</summary>" in (folder / "web" / "index.html").read_text()
+    assert described(folder)["epoch"] == 1
+
+
 def test_other_validation_images_choose_anew(
     run: Run, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -186,7 +186,10 @@ class NoValidation:
     records: Sequence[Record] = ()
 
     def attach(self, run: BaseRun) -> None:
-        """Nothing to continue."""
+        """Take the records of a run that was validated before, to show them."""
+        self.records = run.metrics_log.records
+        if self.records:
+            run.print_message("note: this run was validated so far, and is not from here on")
 
     def is_due(self) -> bool:
         """Never."""
