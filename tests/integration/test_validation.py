@@ -155,6 +155,11 @@ def test_test_py_names_the_checkpoint_and_compares_best_and_last(
         patch.setattr(sys, "argv", ["test.py", *where, *flags, "--epoch", "best", "--phase", "val"])
         assert test_program.main() == 0
     assert "tested on the images that it was chosen on, not comparable" in capsys.readouterr().out
+    os.utime(tmp_path / "runs" / "mine" / "latest_net_G_A.pth", (2e9, 2e9))  # trained further since its test
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "argv", ["test.py", *where, *flags, "--epoch", "best"])
+        assert test_program.main() == 0
+    assert "for comparison" not in capsys.readouterr().out
     page = (tmp_path / "results" / "mine" / "test_best" / "index.html").read_text()
     assert "chosen on validation images: lowest mean SWD x1000 (128 px) over all directions" in page
 
