@@ -8,7 +8,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -350,7 +350,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
         Networks with a moving average are replaced by it, as in weight files. Afterwards, the data of the training
         step, the mode of every layer, and torch's random state are restored. Weights and running statistics do not
-        change.
+        change. Networks run uncompiled: compiling them again, for eval mode, would take minutes.
         """
         before, attributes = (self.stage, self.step_data, self.image_paths), self.hide_step()
         trained = {name: getattr(self, f"net{name}") for name in self._ready_averages()}
@@ -358,10 +358,8 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         modes = [(layer, layer.training) for network in self.networks().values() for layer in network.modules()]
         self.stage = Stage.VALIDATE
         self.eval()
-        # Compiling again, in eval mode and for images of other sizes, would take minutes.
-        stance = torch.compiler.set_stance("force_eager") if getattr(self.opt, "compile", False) else nullcontext()
         try:
-            with device.preserved_random_state(self.device), stance:
+            with device.preserved_random_state(self.device), device.uncompiled(self.opt.compile):
                 yield
         finally:
             self.hide_step()

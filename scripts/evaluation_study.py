@@ -27,7 +27,7 @@ from scripts.demo import FINE, GUIDED, LOOSE, RECIPE
 from util.errors import run_main
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = ["--netG", "resnet_6blocks", "--ngf", "32", "--ndf", "32", "--load_size", "64", "--crop_size", "64"]
+SMALL = ["--netG", "resnet_6blocks", "--ngf", "16", "--ndf", "32", "--load_size", "64", "--crop_size", "64"]
 # Tiles overlap their neighbors: whole cells of 100 pixels are held out, not single tiles.
 HELD_OUT = ["--val_fraction", "0.2", "--val_group", r"^(y\d\d)\d\d_(x\d\d)", "--val_freq", "2"]
 QUIET = ["--display_id", "0", "--no_html", "--print_freq", "500", "--num_threads", "1", "--save_latest_freq", "0"]

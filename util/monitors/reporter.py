@@ -22,12 +22,14 @@ from util.runs.run import Run
 from util.stage import Stage
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
 class ShownModel(ValidatedModel, Protocol):
     """What the reporter needs of a model."""
 
+    device: torch.device
     learning_rate: float
     skipped_steps: int
     has_fixed_samples: bool
