@@ -25,7 +25,7 @@ def main() -> int:
     from util.evaluation.best import describe_checkpoint
     from util.evaluation.evaluator import evaluate
     from util.evaluation.results import Results
-    from util.evaluation.selected import metrics_of
+    from util.evaluation.selected import extractor_of, metrics_of
     from util.runtime import random_state
     from util.runtime.processes import processes
     from util.runtime.stop_signal import StopSignal
@@ -42,9 +42,10 @@ def main() -> int:
     dataset.require_sizes(model.image_sizes(Stage.TEST))
     print(dataset.summary())
     print(model.describe(opt.verbose))
-    print(f"weights {opt.epoch} of {opt.name} on {model.device}: {describe_checkpoint(model.folder, opt.epoch)}")
+    checkpoint = describe_checkpoint(model.folder, opt.epoch, opt.phase)
+    print(f"weights {opt.epoch} of {opt.name} on {model.device}: {checkpoint}")
 
-    metrics = metrics_of(opt, model.device)
+    metrics = metrics_of(opt, extractor_of(opt, model.device))
     results = Results(opt, dataset, options.identity(opt))
     with StopSignal() as stop:
         evaluation = evaluate(model, dataset, metrics, results, stop)

@@ -37,12 +37,12 @@ def main() -> int:
 
     opt = with_values(opt, seed=processes().broadcast(opt.seed))
     random_state.seed_everything(opt.seed)
-    dataset, validation_dataset = create_dataset(opt), create_validation_dataset(opt)
+    dataset = create_dataset(opt)
     options.print_notes(opt, dataset.fingerprint)
     model = create_model(opt)
     model.setup(opt)
     dataset.require_sizes(model.image_sizes(Stage.TRAIN))
-    validation = create_validation(opt, model, validation_dataset)
+    validation = create_validation(opt, model, create_validation_dataset(opt, dataset))
     if opt.init_from:
         load_initial_weights(model.networks(), opt, options.differences)
     run = create_run(opt)  # only now, as --overwrite destroys a run

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from util.arguments import with_values
+from util.errors import UserError
 from util.registry import Registry
 from util.stage import Stage
 
@@ -33,15 +34,22 @@ def create_dataset(opt: argparse.Namespace, stage: Stage | None = None, phase: s
     return Loader(dataset, opt, pin_memory=wants_pinned_memory(opt.device))
 
 
-def create_validation_dataset(opt: argparse.Namespace) -> Loader | None:
+def create_validation_dataset(opt: argparse.Namespace, training: Loader) -> Loader | None:
     """The loader of the validation images of a training run: those in valA and valB, or those that --val_fraction
     holds out; None if there are neither, or --val_freq is 0.
 
-    Raises UserError if there are both.
+    Raises UserError if there are both, if the images can't be found, and if some of them are training images.
     """
     from data import held_out
 
     if opt.val_freq == 0:
         return None
     phase = held_out.validation_phase(DATASETS.find(opt.dataset_mode), opt)
-    return create_dataset(with_values(opt, max_dataset_size=None), Stage.VALIDATE, phase) if phase else None
+    if not phase:
+        return None
+    try:
+        loader = create_dataset(with_values(opt, max_dataset_size=None), Stage.VALIDATE, phase)
+    except UserError as error:
+        raise UserError(f"validation images: {error}; or train without validation, by --val_freq 0") from error
+    held_out.require_disjoint(training.dataset, loader.dataset, opt)
+    return loader

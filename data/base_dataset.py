@@ -34,6 +34,9 @@ class BaseDataset(DatasetOptions, ABC):
     is_paired = False
     """Whether every sample is an image with its ground truth, so that errors show which checkpoint is best."""
 
+    phase_endings: tuple[str, ...] = ("", "A", "B")
+    """The endings of the names of the folders that it reads for a phase: train, trainA, trainB."""
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         """`stage`: what the samples are for; `phase`: the prefix of the folder names, by default --phase."""
         self.opt = opt
@@ -51,8 +54,8 @@ class BaseDataset(DatasetOptions, ABC):
 
     @classmethod
     def has_phase(cls, opt: argparse.Namespace, phase: str) -> bool:
-        """Whether --dataroot has a folder of this phase, such as valA."""
-        return any(Path(opt.dataroot, f"{phase}{domain}").is_dir() for domain in ("", "A", "B"))
+        """Whether --dataroot has a folder of this phase, such as valA, that this kind of dataset reads."""
+        return any(Path(opt.dataroot, f"{phase}{ending}").is_dir() for ending in cls.phase_endings)
 
     def list_images(self, folder: Path) -> tuple[ImageFiles, IgnoredFiles]:
         """The images in a folder that this stage uses, at most --max_dataset_size, and the folder's other files.

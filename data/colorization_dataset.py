@@ -20,6 +20,7 @@ class ColorizationDataset(ColorizationOptions, BaseDataset):
     """Every image in <phase>, in CIE Lab: A is L / 50 - 1 (one channel), B is a / 110 and b / 110 (two channels)."""
 
     is_paired = True
+    phase_endings = ("",)
 
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)

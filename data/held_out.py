@@ -49,7 +49,7 @@ class Selection:
             UserError: no image is left, or --val_group does not match a name.
         """
         self.was_used = True
-        stems = [os.path.splitext(name)[0] for name in names]
+        stems = [os.path.splitext(name)[0].replace(os.sep, "/") for name in names]  # the same on every system
         chosen = list(range(len(stems)))
         if self.fraction:
             held_out = [_fraction(self._group(stem)) < self.fraction for stem in stems]
@@ -99,6 +99,17 @@ def require_selection(dataset: Any, opt: argparse.Namespace, stage: Stage) -> No
         raise UserError(
             f"--val_fraction {opt.val_fraction:g}: --dataset_mode {opt.dataset_mode} does not support it; its class "
             "must list files with self.list_images(folder), as data/template_dataset.py does"
+        )
+
+
+def require_disjoint(training: Any, validation: Any, opt: argparse.Namespace) -> None:
+    """Raise UserError if a dataset of the user's own reads the same files for training and validation."""
+    held_out = {path for files in validation.files().values() for path in files}
+    common = next((path for files in training.files().values() for path in files if path in held_out), None)
+    if common is not None:
+        raise UserError(
+            f"--dataset_mode {opt.dataset_mode} reads {common} for training and for validation: its class must read "
+            "the folders of the `phase` that it receives, see data/template_dataset.py; or use --val_freq 0"
         )
 
 

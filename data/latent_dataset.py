@@ -16,14 +16,12 @@ from util.stage import Stage
 class LatentDataset(LatentOptions, BaseDataset):
     """--num_test random latents drawn according to --seed, each with a second one to interpolate to."""
 
+    phase_endings = ()
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)
         if self.stage is not Stage.TEST:
             raise UserError("--dataset_mode latent is only for testing: it has no images to learn from")
-
-    @classmethod
-    def has_phase(cls, opt: argparse.Namespace, phase: str) -> bool:
-        return False
 
     def __len__(self) -> int:
         return int(self.opt.num_test)

@@ -23,6 +23,7 @@ class TemplateDataset(BaseDataset):
     """Pairs of a coarse and a sharp image from the folder <phase>, or from --dataroot itself."""
 
     is_paired = True
+    phase_endings = ("",)  # of the folders of a phase: validation images are expected in <val>
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:

@@ -30,6 +30,8 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
     or the sample repeats an image of the shorter folder.
     """
 
+    phase_endings = ("A", "B")
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)
         root = Path(opt.dataroot)
@@ -65,11 +67,6 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
 
     def _name(self, domain: str, path: str) -> str:
         return os.path.splitext(path)[0][len(str(self.folders[domain])) + 1 :]
-
-    @property
-    def has_truth(self) -> bool:
-        """Whether images with the same name count as pairs."""
-        return bool(self.by_name)
 
     def __len__(self) -> int:
         return max(len(self.paths[domain]) for domain in self.domains)

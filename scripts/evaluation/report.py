@@ -18,7 +18,7 @@ from util.evaluation.extractors import resolve
 from util.evaluation.metric import Needs
 from util.evaluation.results import as_json, print_figures
 from util.evaluation.scores import Figure, Scores, text
-from util.evaluation.selected import metrics_of
+from util.evaluation.selected import extractor_of, metrics_of
 from util.files import atomic_write, json_text
 from util.runtime.device import get_device
 
@@ -32,7 +32,7 @@ def evaluate(opt: argparse.Namespace) -> None:
     found = _systems_of_run(opt) if systems.is_run(opt.subject) else [_folder(opt)]
     baseline = systems.of_folder(opt.baseline, "--baseline", opt.visual) if opt.baseline else None
     comparison = _comparison(opt, found[0])
-    comparison.metrics = metrics_of(opt, device)
+    comparison.metrics = metrics_of(opt, extractor_of(opt, device))
     if opt.metrics:
         _report_uncomputed(comparison)
     if opt.extractor == "auto" and not opt.inception_weights and (note := resolve("auto", None).note):

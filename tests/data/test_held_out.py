@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -27,6 +28,10 @@ def chosen(stage: Stage, names: list[str] = NAMES, **options: object) -> set[str
     return {names[i] for i in selection(stage, **options).choose(names, "trainA")}
 
 
+def validation(opt: argparse.Namespace) -> Any:
+    return create_validation_dataset(opt, create_dataset(opt))
+
+
 def test_training_and_validation_share_no_image_and_lose_none() -> None:
     train, val = chosen(Stage.TRAIN, val_fraction=0.1), chosen(Stage.VALIDATE, val_fraction=0.1)
     assert train | val == set(NAMES) and not train & val
@@ -43,6 +48,14 @@ def test_the_choice_depends_on_the_stem_alone() -> None:
     assert chosen(Stage.VALIDATE, other_type, val_fraction=0.3) == {
         name.replace(".png", ".tif") for name in chosen(Stage.VALIDATE, val_fraction=0.3)
     }
+
+
+def test_the_choice_is_the_same_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"patient{i // 4}/{i % 4}.png" for i in range(100)]
+    expected = chosen(Stage.VALIDATE, names, val_fraction=0.3)
+    monkeypatch.setattr(held_out.os, "sep", "\\")
+    found = chosen(Stage.VALIDATE, [name.replace("/", "\\") for name in names], val_fraction=0.3)
+    assert {name.replace("\\", "/") for name in found} == expected
 
 
 @pytest.mark.parametrize("pattern", ["^patient[0-9]+", "(patient[0-9]+)_slice", "(patient)([0-9]+)_(slice)"])
@@ -89,7 +102,7 @@ def test_every_dataset_holds_out_images(mode: str, options: Options, tmp_path: P
             Image.new("RGB", (16, 16), (8 * i, 0, 0)).save(tmp_path / "many" / folder / f"{i}.png")
     flags = ["--dataroot", str(tmp_path / "many"), "--dataset_mode", mode]
     opt = options(*flags, "--val_fraction", "0.3")
-    train, val, everything = create_dataset(opt), create_validation_dataset(opt), create_dataset(options(*flags))
+    train, val, everything = create_dataset(opt), validation(opt), create_dataset(options(*flags))
     assert val is not None
     for folder, names in file_names(everything).items():
         assert file_names(train)[folder] | file_names(val)[folder] == names
@@ -103,16 +116,23 @@ def test_validation_folders_are_used_and_exclude_a_fraction(options: Options, tm
     shutil.copytree(options().dataroot, root)
     flags = ["--dataroot", str(root)]
     opt = options(*flags)
-    assert create_validation_dataset(opt) is None
+    assert validation(opt) is None
     for domain in "AB":
         shutil.copytree(root / f"train{domain}", root / f"val{domain}")
-    dataset = create_validation_dataset(options(*flags, "--max_dataset_size", "1"))
+    dataset = validation(options(*flags, "--max_dataset_size", "1"))
     assert dataset is not None and set(dataset.dataset.files()) == {"valA", "valB"}
     assert len(dataset) == len(list((root / "valA").iterdir())) > 1  # --max_dataset_size limits training
     assert dataset.dataset.stage is Stage.VALIDATE
-    assert create_validation_dataset(options(*flags, "--val_freq", "0")) is None
+    assert validation(options(*flags, "--val_freq", "0")) is None
     with pytest.raises(UserError, match=r"^--val_fraction 0\.2 holds out training images, but .* has folders of "):
-        create_validation_dataset(options(*flags, "--val_fraction", "0.2"))
+        validation(options(*flags, "--val_fraction", "0.2"))
+
+
+def test_a_dataset_that_ignores_the_phase_is_refused(options: Options) -> None:
+    opt = options()
+    training, validation_set = create_dataset(opt).dataset, create_dataset(opt, Stage.VALIDATE, "train").dataset
+    with pytest.raises(UserError, match=r"--dataset_mode unaligned reads .*png for training and for validation"):
+        held_out.require_disjoint(training, validation_set, opt)
 
 
 def test_a_dataset_that_ignores_the_fraction_is_refused(options: Options) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import test as test_program
 import train
@@ -18,6 +20,7 @@ from tests.conftest import write_tiles
 from tests.faults.lab import compare, differences
 from util.errors import UserError
 from util.evaluation.metrics import find_metric
+from util.runs.checkpoint import Checkpoint
 from util.runs.weights import read_file
 from util.runtime.stop_signal import StopSignal
 
@@ -147,9 +150,80 @@ def test_test_py_names_the_checkpoint_and_compares_best_and_last(
     assert "last checkpoint" in printed["latest"] and "for comparison" not in printed["latest"]
     best = json.loads((tmp_path / "runs" / "mine" / "best.json").read_text())
     assert f"best checkpoint (epoch {best['epoch']}), chosen on validation images: lowest mean SWD" in printed["best"]
-    assert "for comparison, the last checkpoint" in printed["best"]
+    assert "for comparison, the last checkpoint" in printed["best"] and "not comparable" not in printed["best"]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "argv", ["test.py", *where, *flags, "--epoch", "best", "--phase", "val"])
+        assert test_program.main() == 0
+    assert "tested on the images that it was chosen on, not comparable" in capsys.readouterr().out
+    os.utime(tmp_path / "runs" / "mine" / "latest_net_G_A.pth", (2e9, 2e9))  # trained further since its test
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "argv", ["test.py", *where, *flags, "--epoch", "best"])
+        assert test_program.main() == 0
+    assert "for comparison" not in capsys.readouterr().out
     page = (tmp_path / "results" / "mine" / "test_best" / "index.html").read_text()
     assert "chosen on validation images: lowest mean SWD x1000 (128 px) over all directions" in page
+
+
+def described(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "best.json").read_text()))
+
+
+def test_the_best_checkpoint_is_compared_with_the_one_on_disk(run: Run, tmp_path: Path) -> None:
+    """After a rule is changed and changed back, the weights on disk are not those of the first rule's best record."""
+    # A rate of almost 0: by each rule, the first record stays the best one.
+    folder = tmp_path / "runs" / "mine"
+    common = [*COMMON, "--norm", "instance", "--lr", "1e-30", "--n_epochs", "2", "--n_epochs_decay", "0"]
+    assert run("mine", "--val_freq", "1", "--best_metric", "edges", "--n_epochs", "1", common=common) == 0
+    assert run("mine", "--continue_train", "--best_metric", "swd", common=common) == 0
+    assert described(folder)["epoch"] == 2
+    assert run("mine", "--continue_train", "--best_metric", "edges", "--n_epochs", "3", common=common) == 0
+    assert described(folder)["epoch"] == 3 and described(folder)["metric"] == "edge distance"
+
+
+def test_a_run_that_is_no_longer_validated_keeps_its_curves(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common, folder = [*COMMON, "--n_epochs_decay", "0"], tmp_path / "runs" / "mine"
+    assert run("mine", "--val_freq", "1", "--n_epochs", "1", common=common) == 0
+    assert run("mine", "--continue_train", "--val_freq", "0", "--n_epochs", "2", common=common) == 0
+    assert "note: this run was validated so far, and is not from here on" in capsys.readouterr().err
+    assert "<summary>Validation</summary>" in (folder / "web" / "index.html").read_text()
+    assert described(folder)["epoch"] == 1
+
+
+def test_other_validation_images_choose_anew(
+    run: Run, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common, folder = [*COMMON, "--n_epochs_decay", "0", "--lr", "1e-30", "--norm", "instance"], tmp_path / "runs/mine"
+    flags = ["--val_freq", "1", "--early_stop", "2", "--best_metric", "swd"]
+    assert run("mine", *flags, "--n_epochs", "2", common=common) == 0
+    assert described(folder)["epoch"] == 1
+    write_tiles(tiles / "valB", 5, width=24, height=20)
+    capsys.readouterr()
+    assert run("mine", *flags, "--continue_train", "--n_epochs", "4", common=common) == 0
+    out = capsys.readouterr()
+    assert "the validation images are not those of the earlier validations" in out.out + out.err
+    assert described(folder)["epoch"] == 3 and described(folder)["images"] == {"fake_A": 5, "fake_B": 3}
+    assert "early stop" not in out.out + out.err and [record["epoch"] for record in records(folder)] == [1, 2, 3, 4]
+
+
+def test_a_best_checkpoint_that_could_not_be_saved_is_not_the_best(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full in the first validation: its weights are lost, so a later checkpoint has to be the best."""
+    whole, folder = Checkpoint.write, tmp_path / "runs" / "mine"
+    failed: list[int] = []
+
+    def write(self: Checkpoint, states: Any) -> None:
+        if states["progress"]["epoch"] == 1 and not failed:
+            failed.append(1)
+            raise OSError(28, "No space left on device")
+        whole(self, states)
+
+    monkeypatch.setattr(Checkpoint, "write", write)
+    common = [*COMMON, "--norm", "instance", "--lr", "1e-30"]  # every validation has the same score
+    assert run("mine", "--val_freq", "1", "--best_metric", "swd", common=common) == 0
+    assert failed and described(folder)["epoch"] == 2 and (folder / "best_net_G_A.pth").is_file()
 
 
 def test_early_stopping(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,6 +289,62 @@ def test_a_best_metric_that_needs_ground_truth(run: Run, tiles: Path) -> None:
 def test_a_best_metric_that_needs_an_extractor(run: Run) -> None:
     with pytest.raises(UserError, match=r"kid compares features of a network, and none is installed: pip install"):
         run("mine", "--best_metric", "kid")
+
+
+def test_a_metric_of_the_users_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name in the class differs from the name on the command line."""
+    (tmp_path / "brightness.py").write_text(
+        "from util.evaluation.metric import Metric, Needs\n"
+        "MINE = Metric('bright', 'bright', 'brightness', Needs.IMAGE, lambda x: float(x.mean()), (0, 1), True)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run("mine", "--val_freq", "4", "--best_metric", "brightness:MINE") == 0
+    assert described(tmp_path / "runs" / "mine")["rule"] == "highest mean brightness over all directions"
+
+
+def test_pairs_that_a_model_does_not_score_are_compared_as_sets(run: Run, tiles: Path, tmp_path: Path) -> None:
+    for domain in "AB":
+        for phase in ("train", "val"):
+            write_tiles(tiles / f"{phase}{domain}", 3, width=24, height=20)
+    assert run("mine", "--val_freq", "4", "--dataset_mode", "aligned") == 0
+    assert described(tmp_path / "runs" / "mine")["metric"] == "SWD x1000 (128 px)"
+
+
+def test_images_that_no_default_metric_can_score(
+    run: Run, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two channels, and names that occur in one folder only."""
+    for name, offset in (("trainA", 0), ("trainB", 0), ("valA", 0), ("valB", 10)):
+        for file in (tiles / name).iterdir():
+            file.unlink()
+        for i in range(3):
+            pixels = np.random.default_rng(i).integers(0, 255, (20, 24, 2), dtype=np.uint8)
+            Image.fromarray(pixels, "LA").save(tiles / name / f"{i + offset}.png")
+    common = [*COMMON, "--input_nc", "2", "--output_nc", "2"]
+    assert run("mine", common=common) == 0
+    assert "note: no validation, since the translations of --model cycle_gan can't be scored" in capsys.readouterr().out
+    assert not (tmp_path / "runs" / "mine" / "best.json").exists()
+    with pytest.raises(UserError, match=r"--best_metric swd: the translations of --model cycle_gan can't be scored"):
+        run("other", "--best_metric", "swd", common=common)
+
+
+def test_unreadable_validation_images_are_found_at_the_start(run: Run, tiles: Path, tmp_path: Path) -> None:
+    for file in [*(tiles / "valA").iterdir(), *(tiles / "valB").iterdir()]:
+        file.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"the first validation images in .* can't be read"):
+        run("mine")
+    assert not (tmp_path / "runs" / "mine").exists()
+
+
+def test_a_folder_of_another_kind_of_dataset_is_no_validation_set(run: Run, tiles: Path, tmp_path: Path) -> None:
+    for name in ("valA", "valB"):
+        (tiles / name).rename(tiles.parent / name)
+    (tiles / "val").mkdir()
+    assert run("mine") == 0
+    assert not (tmp_path / "runs" / "mine" / "metrics.jsonl").exists()
+    (tiles / "valA").mkdir()
+    with pytest.raises(UserError, match=r"^validation images: .* or train without validation, by --val_freq 0$"):
+        run("other")
 
 
 def test_paired_models_choose_by_the_mean_absolute_error(run: Run, tmp_path: Path) -> None:

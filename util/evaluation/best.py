@@ -36,6 +36,13 @@ class Rule:
                 found = record
         return found
 
+    def is_better(self, record: Record, saved: Record) -> bool:
+        """Whether a record is better than the saved checkpoint, given its best.json, or not comparable with it."""
+        is_comparable = (saved.get("rule"), saved.get("validation_set")) == (self.describe(), record["validation_set"])
+        if self.key not in record or not is_comparable:
+            return self.key in record
+        return self.metric.is_better(record[self.key], saved["value"])
+
     def validations_without_gain(self, records: Sequence[Record]) -> int:
         """The number of validations after the best one."""
         scored = [record for record in records if self.key in record]
@@ -54,6 +61,7 @@ class Rule:
             "rule": self.describe(),
             "metric": self.metric.label,
             "value": record[self.key],
+            "validation_set": record["validation_set"],
             "validations": sum(self.key in other and other["epoch"] <= record["epoch"] for other in records),
             **details,
         }
@@ -69,13 +77,18 @@ def read(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def describe_checkpoint(folder: Path, epoch: str) -> str:
-    """Describe the checkpoint `--epoch EPOCH` of a run and how it was chosen, in a few words."""
+def describe_checkpoint(folder: Path, epoch: str, phase: str | None = None) -> str:
+    """Describe the checkpoint `--epoch EPOCH` of a run and how it was chosen, in a few words.
+
+    `phase`: that of the images it is tested on, which may be the ones it was chosen on.
+    """
     content = read(folder) if epoch == BEST else {}
     if content:
         value = f"{content.get('value'):.4g}" if isinstance(content.get("value"), int | float) else "unknown"
         rule = f"{content.get('rule')} ({value})"
-        return f"best checkpoint (epoch {content.get('epoch')}), chosen on validation images: {rule}"
+        is_same = phase is not None and phase == content.get("phase")
+        warning = "; tested on the images that it was chosen on, not comparable" if is_same else ""
+        return f"best checkpoint (epoch {content.get('epoch')}), chosen on validation images: {rule}{warning}"
     return {BEST: "best checkpoint, chosen by an unknown rule", "latest": "last checkpoint"}.get(
         epoch, f"checkpoint of epoch {epoch}"
     )

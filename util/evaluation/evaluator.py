@@ -117,7 +117,7 @@ def require_finite(translation: Translated) -> None:
         if not bool(torch.isfinite(image).all()):
             raise UserError(
                 f"{translation.path}: {name} has values that are not finite (NaN or infinite), although all weights "
-                "are finite: 16-bit numbers may overflow, so test with --precision fp32; otherwise check this "
+                "are finite: 16-bit numbers may overflow, so use --precision fp32; otherwise check this "
                 "image and the network"
             )
 

@@ -95,7 +95,7 @@ class Results:
     def _write(self, scores: Scores, figures: Mapping[str, Sequence[Figure]], state: str) -> None:
         """Write the page and metrics.json into the partial folder."""
         opt = self.opt
-        checkpoint = describe_checkpoint(Path(opt.checkpoints_dir, opt.name), opt.epoch)
+        checkpoint = describe_checkpoint(Path(opt.checkpoints_dir, opt.name), opt.epoch, opt.phase)
         self.gallery.title += state
         summary = {name: text(found, intervals=False) for name, found in figures.items()}
         self.gallery.close({"weights": checkpoint} | summary if summary else {})
@@ -105,12 +105,19 @@ class Results:
             atomic_write(self.folder.partial / METRICS_FILE, json_text(record))
 
     def _print_other_checkpoint(self, folder: Path, figures: Mapping[str, Sequence[Figure]]) -> None:
-        """Print the figures of the best checkpoint next to those of the last one, or the reverse, after equal tests."""
-        others = {"latest": "best", "best": "latest"}
-        other = self.folder.find(epoch=others[self.opt.epoch]) if self.opt.epoch in others else None
+        """Print the figures of the best checkpoint next to those of the last one, or the reverse, after equal tests.
+
+        Figures of weights that were saved again since then, by further training, are left out.
+        """
+        epoch = {"latest": "best", "best": "latest"}.get(self.opt.epoch)
+        other = self.folder.find(epoch=epoch) if epoch else None
         try:
             record = json.loads((other / METRICS_FILE).read_text(encoding="utf-8")) if other else {}
             checkpoint, scores = record.get("checkpoint", ""), record.get("scores", {})
+            weights = Path(self.opt.checkpoints_dir, self.opt.name).glob(f"{epoch}_net_*.pth")
+            saved = max((file.stat().st_mtime for file in weights), default=0.0)
+            if other and saved > (other / METRICS_FILE).stat().st_mtime:
+                return
         except (OSError, ValueError, AttributeError):
             return
         if checkpoint:

@@ -92,6 +92,12 @@ class Scores:
         """The number of translations by visual."""
         return {visual: len(files) for visual, files in self.values.items()}
 
+    def has(self, metric: Metric) -> bool:
+        """Whether a translation has a score of this metric or, for a metric of sets, can be compared with a set."""
+        if metric.needs is Needs.SETS:
+            return any(min(map(len, self.descriptors(metric, visual))) > 0 for visual in self.fakes)
+        return any(metric.key in found for files in self.values.values() for found in files.values())
+
     def figures(self, *, intervals: bool = False) -> dict[str, list[Figure]]:
         """The figures by visual, in the order of `metrics`; metrics with too few images are omitted."""
         found: dict[str, list[Figure]] = {}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # The keys of a line of losses.jsonl that are not losses.
-PROGRESS_KEYS = frozenset({"epoch", "step", "images", "seconds", "lr"})
+PROGRESS_KEYS = frozenset({"epoch", "step", "images", "seconds", "lr", "validation_set"})
 
 
 class Monitor(Protocol):

@@ -163,6 +163,8 @@ class Run(BaseRun):
             self.log.to_disk()
             self.metrics_log.to_disk()
             self.checkpoint.write(states)
+            if best is not None:  # so that it never describes weights of another checkpoint
+                (self.folder / BEST).unlink(missing_ok=True)
             for files in weights:
                 write_weights(files)
             if best is not None:
