@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from util.evaluation.best import BEST, Rule, read
+from util.evaluation.best import Rule, read
 from util.evaluation.evaluator import Translator, evaluate
 from util.evaluation.metric import Metric
 from util.evaluation.scores import Descriptors, Figure
@@ -79,6 +79,7 @@ class Validation:
         self.validation_set = int(json_sum(loader.fingerprint)[:12], 16)
         self.reals: Descriptors = {}  # of real images, which are the same in every validation
         self.run: BaseRun
+        self._best_epoch = 0  # the last one that was the best when it ended
 
     def attach(self, run: BaseRun) -> None:
         """Continue the records of a run that has restored its checkpoint."""
@@ -101,8 +102,13 @@ class Validation:
         is_done = any(record["epoch"] == epoch for record in self.records)  # before the run was stopped and resumed
         return not is_done and (epoch % self.opt.val_freq == 0 or epoch == self.run.last_epoch)
 
+    @property
+    def is_best(self) -> bool:
+        """Whether the validation of the current epoch had the best score so far."""
+        return self._best_epoch == self.run.progress.epoch
+
     def validate(self, stop: StopSignal, reporter: ScoreReporter) -> bool:
-        """Score the model, log and show the scores, and save the best checkpoint if it is the best so far.
+        """Score the model at the end of an epoch, log and show the scores; `is_best` tells whether they are the best.
 
         Returns False if a stop was requested before the end; the resumed run then repeats the validation.
         """
@@ -125,7 +131,8 @@ class Validation:
             images = {name: found[0].images for name, found in figures.items()}
             details = {"images": images, "extractor": self.opt.extractor, "phase": self.loader.dataset.phase}
             details["val_fraction"] = self.opt.val_fraction
-            self.run.save("latest", BEST, best=self.rule.as_json(record, self._comparable(), details))
+            self.run.progress.best = self.rule.as_json(record, self._comparable(), details)
+            self._best_epoch = self.run.progress.epoch
         self._end_if_stalled()
         reporter.show_scores(record)
         self.run.progress.restart_clock()  # the seconds of a run are those of training
@@ -185,6 +192,7 @@ class NoValidation:
     """The validation of a run without validation images."""
 
     records: Sequence[Record] = ()
+    is_best = False
 
     def attach(self, run: BaseRun) -> None:
         """Take the records of a run that was validated before, to show them."""
