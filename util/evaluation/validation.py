@@ -43,15 +43,26 @@ class ScoreReporter(Protocol):
 
     def show_scores(self, record: Mapping[str, float], /) -> None: ...
 
+    def show_validated(self, done: int, /) -> None: ...
 
-class NullSink:
-    """Shows nothing: validation needs only the scores."""
+
+class CountingSink:
+    """Counts translations, and keeps none."""
+
+    def __init__(self, report: Callable[[int], None] = lambda done: None) -> None:
+        """`report` receives the number of images done."""
+        self.report, self.done = report, 0
+        self.problems: list[str] = []
 
     def add(self, path: str, images: Mapping[str, Tensor]) -> None:
         """Ignore a translation."""
 
+    def refuse(self, problem: str) -> None:
+        self.problems.append(problem)
+
     def advance(self, count: int) -> None:
-        """Count nothing."""
+        self.done += count
+        self.report(self.done)
 
     def gather(self) -> None:
         """Collect nothing."""
@@ -115,14 +126,16 @@ class Validation:
         ranks = processes()
         if ranks.is_main:  # other ranks report the unreadable images of their share themselves
             self.loader.print_message = self.run.print_message
+        sink = CountingSink(reporter.show_validated)
         with self.model.validating():
-            evaluation = evaluate(self.model, self.loader, self.metrics, NullSink(), stop, self.reals)
+            evaluation = evaluate(self.model, self.loader, self.metrics, sink, stop, self.reals)
         if evaluation.interrupted:
             return False
+        problems = [problem for found in ranks.all_gather_objects(sink.problems) for problem in found]
         figures = evaluation.scores.figures() if ranks.is_main else {}
         self.run.wait()  # until best.json is that of the weights on disk
         saved = read(self.run.folder) if ranks.is_main else {}
-        record, saved = ranks.broadcast((self._record(figures), saved))
+        record, saved = ranks.broadcast((self._record(figures, problems), saved))
         self.records.append(record)
         self._log(record)
         is_best = self.rule.is_better(record, saved)
@@ -138,11 +151,14 @@ class Validation:
         self.run.progress.restart_clock()  # the seconds of a run are those of training
         return True
 
-    def _record(self, figures: Mapping[str, Sequence[Figure]]) -> Record:
+    def _record(self, figures: Mapping[str, Sequence[Figure]], problems: Sequence[str]) -> Record:
         """The figures by direction and label, without those that are not finite, and the mean that the rule uses.
 
-        A figure that is not finite leaves no mean: that of the other direction alone would not compare.
+        A figure that is not finite, or a translation that is not (`problems`), leaves no mean: those of the other
+        images would not compare.
         """
+        if problems:
+            self.run.print_message(f"warning: validation: {len(problems)} translations not scored; {problems[0]}")
         progress = self.run.progress
         record: Record = {"epoch": progress.epoch, "step": progress.step, "images": progress.images}
         record["validation_set"] = self.validation_set
@@ -152,13 +168,13 @@ class Validation:
                 if math.isfinite(figure.value):
                     record[f"{visual} {figure.metric.label}"] = figure.value
                 values += [figure.value] if figure.metric.key == self.rule.metric.key else []
-        is_scored = values and all(map(math.isfinite, values))
+        is_scored = values and not problems and all(map(math.isfinite, values))
         return record | ({self.rule.key: math.fsum(values) / len(values)} if is_scored else {})
 
     def _print(self, record: Mapping[str, Any], saved: Mapping[str, Any] | None) -> None:
         """Print the mean of the rule. `saved`: the best.json of a better checkpoint."""
         if self.rule.key not in record:
-            text = f"no {self.rule.metric.label}: too few images could be scored"
+            text = f"no {self.rule.key}: not all images could be scored"
         else:
             compared = f"best {saved['value']:.4g}, epoch {saved['epoch']}" if saved else "the best so far"
             text = f"{self.rule.key} {record[self.rule.key]:.4g} ({compared})"
