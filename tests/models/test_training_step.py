@@ -23,7 +23,7 @@ def built(opt: argparse.Namespace, kind: type[BaseModel] | None = None) -> BaseM
     torch.manual_seed(3)
     model = kind(opt) if kind else create_model(opt)
     model.setup(opt)
-    for network in model.networks().values():
+    for network in [*model.networks().values(), *model.averages.values()]:
         network.double()
     return model
 
