@@ -31,7 +31,7 @@ def write(folder: Path, directions: Sequence[Direction], config: dict[str, Any])
         config["directions"][direction.name] |= {
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
-            "domains": domains(config["dataset"]["name"], direction.name),
+            "domains": domains([config["dataset"]["name"], config["name"]], direction.name),
             "examples": write_examples(folder, direction),
         }
     sizes = {path.stem: path.stat().st_size for path in (folder / "runtime").glob("*.wasm")}
@@ -58,11 +58,14 @@ def require_pictures(direction: Direction) -> None:
             )
 
 
-def domains(dataset: str, direction: str) -> list[str]:
-    """The names of the input's and the output's domain, such as horse and zebra for a dataset named horse2zebra."""
-    match = re.fullmatch(r"([A-Za-z]+)2([A-Za-z]+)([_\-.].*)?", dataset)
-    names = [match[1], match[2]] if match else ["A", "B"]
-    return names if direction == "AtoB" else names[::-1]
+def domains(names: Sequence[str], direction: str) -> list[str]:
+    """The names of the input's and the output's domain: horse and zebra, if a name begins with horse2zebra."""
+    matches = [re.fullmatch(r"([A-Za-z]+)2([A-Za-z]+)([_\-.].*)?", name) for name in names]
+    found = [
+        [match[1], match[2]] for match in matches if match and match[1] != match[2]
+    ]  # pix2pix is no pair of domains
+    a, b = found[0] if found else ["A", "B"]
+    return [a, b] if direction == "AtoB" else [b, a]
 
 
 def write_examples(folder: Path, direction: Direction) -> list[str]:
