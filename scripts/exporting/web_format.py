@@ -61,9 +61,7 @@ def require_pictures(direction: Direction) -> None:
 def domains(names: Sequence[str], direction: str) -> list[str]:
     """The names of the input's and the output's domain: horse and zebra, if a name begins with horse2zebra."""
     matches = [re.fullmatch(r"([A-Za-z]+)2([A-Za-z]+)([_\-.].*)?", name) for name in names]
-    found = [
-        [match[1], match[2]] for match in matches if match and match[1] != match[2]
-    ]  # pix2pix is no pair of domains
+    found = [[match[1], match[2]] for match in matches if match and match[1] != match[2]]  # not pix2pix
     a, b = found[0] if found else ["A", "B"]
     return [a, b] if direction == "AtoB" else [b, a]
 
