@@ -27,8 +27,7 @@ const actions = {
     ort = await import(script);
     ort.env.wasm.numThreads = 1; // more need headers that plain static servers do not send
     ort.env.wasm.wasmBinary = program;
-    ort.env.logLevel = "error";
-    processor = await ort.InferenceSession.create(model.slice(0), { executionProviders: ["wasm"] });
+    processor = await ort.InferenceSession.create(model.slice(0), { executionProviders: ["wasm"], logSeverityLevel: 3 });
     const picture = testPicture(side, channels);
     const start = performance.now();
     const expected = await run(processor, picture, side, side, channels);
@@ -36,7 +35,7 @@ const actions = {
     if (!useGraphics) return { engine: "WebAssembly", secondsPerPixel };
     let reason;
     try {
-      graphics = await ort.InferenceSession.create(model, { executionProviders: ["webgpu"] });
+      graphics = await ort.InferenceSession.create(model, { executionProviders: ["webgpu"], logSeverityLevel: 3 });
       const found = await run(graphics, picture, side, side, channels);
       const worst = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - found[i])), 0);
       if (worst <= 1) return { engine: "WebGPU", secondsPerPixel: null };
