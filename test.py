@@ -22,9 +22,10 @@ def main() -> int:
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
     from data import create_dataset
     from models import create_model
+    from util.evaluation.best import describe_checkpoint
     from util.evaluation.evaluator import evaluate
-    from util.evaluation.metrics import METRICS
     from util.evaluation.results import Results
+    from util.evaluation.selected import extractor_of, metrics_of
     from util.runtime import random_state
     from util.runtime.processes import processes
     from util.runtime.stop_signal import StopSignal
@@ -41,11 +42,13 @@ def main() -> int:
     dataset.require_sizes(model.image_sizes(Stage.TEST))
     print(dataset.summary())
     print(model.describe(opt.verbose))
-    print(f"weights {opt.epoch} of {opt.name} on {model.device}")
+    checkpoint = describe_checkpoint(model.folder, opt.epoch, opt.phase)
+    print(f"weights {opt.epoch} of {opt.name} on {model.device}: {checkpoint}")
 
+    metrics = metrics_of(opt, extractor_of(opt, model.device))
     results = Results(opt, dataset, options.identity(opt))
     with StopSignal() as stop:
-        evaluation = evaluate(model, dataset, METRICS, results, stop)
+        evaluation = evaluate(model, dataset, metrics, results, stop)
     if processes().is_main:
         results.finish(evaluation)
     return stop.exit_code if evaluation.interrupted else 0

@@ -8,11 +8,17 @@ torchrun --nproc_per_node=8 train.py --dataroot horse2zebra  # on eight GPUs
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from options import TrainOptions
 from util.arguments import with_values
 from util.errors import run_main
 from util.runtime.stop_signal import StopSignal
 from util.stage import Stage
+
+if TYPE_CHECKING:
+    from util.monitors.reporter import NullReporter, Reporter
+    from util.runs.base_run import BaseRun
 
 
 def main() -> int:
@@ -20,8 +26,9 @@ def main() -> int:
     opt = options.parse()
 
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
-    from data import create_dataset
+    from data import create_dataset, create_validation_dataset
     from models import create_model
+    from util.evaluation.create_validation import create_validation
     from util.monitors.reporter import create_reporter
     from util.runs.init_from import load_initial_weights
     from util.runs.run import create_run
@@ -31,19 +38,20 @@ def main() -> int:
     opt = with_values(opt, seed=processes().broadcast(opt.seed))
     random_state.seed_everything(opt.seed)
     dataset = create_dataset(opt)
-    options.warn_differences(dataset.fingerprint)
+    options.print_notes(opt, dataset.fingerprint)
     model = create_model(opt)
     model.setup(opt)
     dataset.require_sizes(model.image_sizes(Stage.TRAIN))
+    validation = create_validation(opt, model, create_validation_dataset(opt, dataset))
     if opt.init_from:
         load_initial_weights(model.networks(), opt, options.differences)
     run = create_run(opt)  # only now, as --overwrite destroys a run
     run.attach(model, dataset)
-    if processes().is_main:
-        options.save(opt, run.folder, dataset.fingerprint)
+    validation.attach(run)
+    options.save(opt, run.folder, dataset.fingerprint)
 
     progress = run.progress
-    reporter = create_reporter(opt, run, dataset, model)
+    reporter = create_reporter(opt, run, dataset, model, validation.records)
     with StopSignal(opt.time_limit, run.seconds_to_save) as stop, reporter, run:
         while progress.epoch <= run.last_epoch:
             dataset.set_epoch(progress.epoch, start=progress.images_in_epoch)
@@ -55,11 +63,9 @@ def main() -> int:
                 if run.is_due():
                     run.save("latest", *([f"iter_{progress.images}"] if opt.save_by_iter else []))
                 if processes().any_rank(stop.requested):
-                    run.save("latest")
-                    if not run.is_saved:
-                        return 1
-                    reporter.print_message(f"stopped and saved in {run.folder}; resume with: {run.resume_command()}")
-                    return stop.exit_code
+                    return save_and_stop(run, reporter, stop)
+            if validation.is_due() and not validation.validate(stop, reporter):
+                return save_and_stop(run, reporter, stop)
             model.update_learning_rate()
             progress.end_epoch()
             if progress.ended(opt.save_epoch_freq) or progress.epoch > run.last_epoch:
@@ -68,6 +74,15 @@ def main() -> int:
         return 1
     print(f"trained {run.last_epoch} epochs; translate a test set with: {run.test_command()}")
     return 0
+
+
+def save_and_stop(run: BaseRun, reporter: Reporter | NullReporter, stop: StopSignal) -> int:
+    """Save after a stop was requested; returns the exit code."""
+    run.save("latest")
+    if not run.is_saved:
+        return 1
+    reporter.print_message(f"stopped and saved in {run.folder}; resume with: {run.resume_command()}")
+    return stop.exit_code
 
 
 LESS_MEMORY = (

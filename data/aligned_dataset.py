@@ -25,6 +25,8 @@ class AlignedDataset(AlignedOptions, BaseDataset):
     and testing, the folder of the input may exist alone: then there is no ground truth.
     """
 
+    is_paired = True
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)
         self.source = "A" if opt.direction == "AtoB" else "B"
@@ -48,10 +50,12 @@ class AlignedDataset(AlignedOptions, BaseDataset):
         elif all(folder.is_dir() for folder in folders):
             self.folders = folders
             pairs, self.unpaired = image_folder.match_names(folders, self.ignored)
-            self.pairs = pairs[: self.opt.max_dataset_size]
+            names = [str(pair[0].relative_to(folders[0])) for pair in pairs]
+            chosen = self.selection.choose(names, f"{folders[0]} and {folders[1]}")
+            self.pairs = [pairs[i] for i in chosen[: self.opt.max_dataset_size]]
         elif source.is_dir() and self.stage is not Stage.TRAIN:
             self.domains, self.folders = self.source, [source]
-            paths, self.ignored = image_folder.list_images(source, self.opt.max_dataset_size)
+            paths, self.ignored = self.list_images(source)
             self.pairs = [(path,) for path in paths]
         else:
             missing = image_folder.explain_missing(root, [folder.name for folder in folders], [joined.name])
@@ -67,7 +71,7 @@ class AlignedDataset(AlignedOptions, BaseDataset):
                 f"image can't be side by side, as in {joined}"
             )
         self.is_joined, self.folders = True, [joined]
-        paths, self.ignored = image_folder.list_images(joined, self.opt.max_dataset_size)
+        paths, self.ignored = self.list_images(joined)
         self.pairs = [(path, path) for path in paths]
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from data import cache as image_cache
-from data import earlier_versions, transforms
+from data import earlier_versions, image_folder, transforms
 from data.dataset_options import DatasetOptions
 from data.formats import image_reader
+from data.held_out import Selection
+from data.image_folder import IgnoredFiles, ImageFiles
 from util.image_sizes import ImageSizes
 from util.stage import Stage
 
@@ -28,6 +31,12 @@ class BaseDataset(DatasetOptions, ABC):
     generator that `load` receives, so the number of loader workers changes nothing.
     """
 
+    is_paired = False
+    """Whether every sample is an image with its ground truth, so that errors show which checkpoint is best."""
+
+    phase_endings: tuple[str, ...] = ("", "A", "B")
+    """The endings of the names of the folders that it reads for a phase: train, trainA, trainB."""
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         """`stage`: what the samples are for; `phase`: the prefix of the folder names, by default --phase."""
         self.opt = opt
@@ -35,12 +44,31 @@ class BaseDataset(DatasetOptions, ABC):
         self.stage = stage or earlier_versions.missing_stage(opt, f"{name}(opt)", f"{name}(opt, stage, phase)")
         self.phase: str = phase or opt.phase
         self.transform = transforms.Transform(opt, self.stage)
+        self.selection = Selection(opt, self.stage)
         self.sizes = ImageSizes()
         self.replaced: list[image_reader.UnreadableImage] = []  # images that a sample has another one in place of
         self.transparent = False
         self.profile = ""  # the name of a color profile other than sRGB that an image of the sample has
         self.icc: str = getattr(opt, "icc", "ignore")
         self.cache: image_cache.ImageCache | None = None  # the loader sets it according to --cache
+
+    @classmethod
+    def has_phase(cls, opt: argparse.Namespace, phase: str) -> bool:
+        """Whether --dataroot has a folder of this phase, such as valA, that this kind of dataset reads."""
+        return any(Path(opt.dataroot, f"{phase}{ending}").is_dir() for ending in cls.phase_endings)
+
+    def list_images(self, folder: Path) -> tuple[ImageFiles, IgnoredFiles]:
+        """The images in a folder that this stage uses, at most --max_dataset_size, and the folder's other files.
+
+        Raises UserError, see `image_folder.list_images` and `data.held_out.Selection.choose`.
+        """
+        if not self.selection.is_needed:
+            return image_folder.list_images(folder, self.opt.max_dataset_size)
+        paths, ignored = image_folder.list_images(folder)
+        names = list(paths.names())
+        start = len(os.path.join(folder, ""))
+        chosen = self.selection.choose([name[start:] for name in names], folder)
+        return ImageFiles([names[i] for i in chosen[: self.opt.max_dataset_size]]), ignored
 
     @abstractmethod
     def __len__(self) -> int:

@@ -19,12 +19,15 @@ from util.stage import Stage
 class ColorizationDataset(ColorizationOptions, BaseDataset):
     """Every image in <phase>, in CIE Lab: A is L / 50 - 1 (one channel), B is a / 110 and b / 110 (two channels)."""
 
+    is_paired = True
+    phase_endings = ("",)
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)
         self.folder = Path(opt.dataroot) / self.phase
         if not self.folder.is_dir():
             raise UserError(image_folder.explain_missing(Path(opt.dataroot), [self.phase]))
-        self.paths, self.ignored = image_folder.list_images(self.folder, opt.max_dataset_size)
+        self.paths, self.ignored = self.list_images(self.folder)
 
     def __len__(self) -> int:
         return len(self.paths)

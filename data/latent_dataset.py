@@ -16,6 +16,8 @@ from util.stage import Stage
 class LatentDataset(LatentOptions, BaseDataset):
     """--num_test random latents drawn according to --seed, each with a second one to interpolate to."""
 
+    phase_endings = ()
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)
         if self.stage is not Stage.TEST:

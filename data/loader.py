@@ -19,7 +19,7 @@ from data.cache import ImageCache, create_cache
 from data.collate import collate
 from data.file_rules import explain_new_rules
 from data.fingerprint import Fingerprint, difference, fingerprint
-from data.fixed_images import fixed_batches
+from data.fixed_images import fixed_batches, load_batches
 from data.sampler import create_sampler
 from util.errors import UserError
 from util.image_sizes import ImageSizes
@@ -97,6 +97,10 @@ class Loader:
     def fixed_batches(self, count: int, sizes: ImageSizes) -> list[dict[str, Any]]:
         """`count` batches of one sample each, always the same, see `data.fixed_images`."""
         return fixed_batches(self.opt, self.dataset.phase, count, sizes)
+
+    def first_batches(self, count: int) -> list[dict[str, Any]]:
+        """Up to `count` batches of the first readable samples, one each, without starting the workers."""
+        return load_batches(self.dataset, range(len(self)), count)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Set the epoch of the next iteration, and how many of its images to skip at its start."""

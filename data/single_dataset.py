@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data import image_folder
 from data.base_dataset import BaseDataset, Sample
 from data.single_options import SingleOptions
 from util.errors import UserError
@@ -18,12 +17,14 @@ from util.stage import Stage
 class SingleDataset(SingleOptions, BaseDataset):
     """Every image in --dataroot and its subfolders; --phase is ignored."""
 
+    phase_endings = ()
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)
         self.folder = Path(opt.dataroot)
         if not self.folder.is_dir():
             raise UserError(f"--dataroot {opt.dataroot} is not a folder: expected a folder of images")
-        self.paths, self.ignored = image_folder.list_images(self.folder, opt.max_dataset_size)
+        self.paths, self.ignored = self.list_images(self.folder)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch.nn.functional as F
 
-from data import image_folder
 from data.base_dataset import BaseDataset, Sample
 from util.arguments import number
 from util.errors import UserError
@@ -22,6 +21,9 @@ from util.stage import Stage
 
 class TemplateDataset(BaseDataset):
     """Pairs of a coarse and a sharp image from the folder <phase>, or from --dataroot itself."""
+
+    is_paired = True
+    phase_endings = ("",)  # of the folders of a phase: validation images are expected in <val>
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser, is_train: bool) -> None:
@@ -41,7 +43,8 @@ class TemplateDataset(BaseDataset):
         super().__init__(opt, stage, phase)
         root = Path(opt.dataroot)
         folder = root / self.phase if (root / self.phase).is_dir() else root
-        self.paths, _ = image_folder.list_images(folder, opt.max_dataset_size)
+        # This leaves out the images that --val_fraction holds out for validation.
+        self.paths, _ = self.list_images(folder)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -30,6 +30,8 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
     or the sample repeats an image of the shorter folder.
     """
 
+    phase_endings = ("A", "B")
+
     def __init__(self, opt: argparse.Namespace, stage: Stage | None = None, phase: str | None = None) -> None:
         super().__init__(opt, stage, phase)
         root = Path(opt.dataroot)
@@ -39,7 +41,7 @@ class UnalignedDataset(UnalignedOptions, BaseDataset):
         self.folders = {"A": root / names[0], "B": root / names[1]}
         self.paths, self.ignored = {}, {}
         for domain, folder in self.folders.items():
-            self.paths[domain], self.ignored[domain] = image_folder.list_images(folder, opt.max_dataset_size)
+            self.paths[domain], self.ignored[domain] = self.list_images(folder)
         nc = {"A": opt.input_nc, "B": opt.output_nc}
         self.channels = nc if opt.direction == "AtoB" else {"A": nc["B"], "B": nc["A"]}
         # test.py has --translate, for models that can translate one domain alone.

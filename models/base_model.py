@@ -37,10 +37,10 @@ from util.runtime.precision import Precision
 from util.runtime.processes import processes
 from util.stage import Stage
 
-__all__ = ["BaseModel", "Phase", "Translation"]
+__all__ = ["BaseModel", "Phase", "RealImage", "Translation"]
 
 # Names of objects that every checkpoint contains, see `BaseModel.state_objects` and util.runs.base_run.
-RESERVED_STATES = ("dataset", "epoch_loss", "losses", "precision", "progress", "random", "watch")
+RESERVED_STATES = ("dataset", "epoch_loss", "losses", "metrics", "precision", "progress", "random", "watch")
 RESERVED_PREFIXES = ("average_", "net_", "optimizer_", "schedule_")
 MAX_SKIPS = 30  # consecutive steps that fp16 may skip: enough for halving the largest loss scale down to 1
 Network = TypeVar("Network", bound=nn.Module)
@@ -54,6 +54,15 @@ class Translation:
     path: str  # of the source image
     visuals: dict[str, Tensor]  # by name, in display order
     truth: dict[str, Tensor]  # ground truth, by the name of the visual to compare with it; may be empty
+
+
+@dataclass
+class RealImage:
+    """A real image (C, H, W) in [-1, 1] of the domain that the translations under `visual` belong to."""
+
+    visual: str
+    path: str
+    image: Tensor
 
 
 class BaseModel(StepAttributes, ModelOptions, ABC):
@@ -114,6 +123,19 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return [
             Translation(path, {name: visual[i] for name, visual in visuals.items()}, {})
             for i, path in enumerate(self.image_paths)
+        ]
+
+    def real_images(self, batch: Mapping[str, Any]) -> list[RealImage]:
+        """The real images of a batch that translations are compared with as a set: those of the target domain."""
+        return self.real_images_of(batch, "fake_B", backwards=False) if "fake_B" in self.visual_names else []
+
+    def real_images_of(self, batch: Mapping[str, Any], visual: str, *, backwards: bool) -> list[RealImage]:
+        """The images of a batch in the domain that B (with `backwards`: A) stands for, if the batch has that domain."""
+        domain = "B" if (self.opt.direction == "AtoB") != backwards else "A"
+        if domain not in batch:
+            return []
+        return [
+            RealImage(visual, path, image) for path, image in zip(batch[f"{domain}_paths"], batch[domain], strict=True)
         ]
 
     # Building, saving and restoring networks.
@@ -208,10 +230,14 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def weights(self, epoch: str) -> dict[Path, dict[str, Tensor]]:
         """The state dicts that `save_networks` writes, by file: of the moving average where a network has one."""
-        # An average of no step yet is that of the initial weights: in a run that is resumed with --ema_decay.
-        averages = {name: average.module for name, average in self.averages.items() if int(average.n_averaged) > 0}
-        saved = self.networks() | averages
+        saved = self.networks() | self._ready_averages()
         return {weights.weights_path(self.folder, epoch, name): network.state_dict() for name, network in saved.items()}
+
+    def _ready_averages(self) -> dict[str, nn.Module]:
+        """The moving averages, by network."""
+        # One of no step yet is that of the initial weights: in a run that is resumed with --ema_decay.
+        averages = getattr(self, "averages", {})  # empty before `setup`
+        return {name: average.module for name, average in averages.items() if int(average.n_averaged) > 0}
 
     def load_networks(self, epoch: str) -> None:
         """Load every network from <epoch>_net_<name>.pth."""
@@ -315,27 +341,31 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return int(self.opt.output_nc if backwards else self.opt.input_nc)
 
     def translate(self, images: Tensor, backwards: bool = False) -> Tensor:
-        """Translate images (N, C, H, W) in [-1, 1], as read from files; returns at least float32."""
-        return upcast(self.generator(backwards)(images))
+        """Translate images (N, C, H, W) of any size in [-1, 1], as read from files; returns at least float32."""
+        return upcast(sizes.apply_padded(self.generator(backwards), images))
 
     @contextmanager
     def validating(self) -> Iterator[None]:
         """A context for validation (`set_input`, `test`) between training steps: stage VALIDATE, networks in eval mode.
 
-        Restores the data of the training step, the mode of every layer, and torch's random state. Weights and running
-        statistics do not change.
+        Networks with a moving average are replaced by it, as in weight files. Afterwards, the data of the training
+        step, the mode of every layer, and torch's random state are restored. Weights and running statistics do not
+        change. Networks run uncompiled: compiling them again, for eval mode, would take minutes.
         """
         before, attributes = (self.stage, self.step_data, self.image_paths), self.hide_step()
+        trained = {name: getattr(self, f"net{name}") for name in self._ready_averages()}
+        vars(self).update({f"net{name}": average for name, average in self._ready_averages().items()})
         modes = [(layer, layer.training) for network in self.networks().values() for layer in network.modules()]
         self.stage = Stage.VALIDATE
         self.eval()
         try:
-            with device.preserved_random_state(self.device):
+            with device.preserved_random_state(self.device), device.uncompiled(self.opt.compile):
                 yield
         finally:
             self.hide_step()
             self.stage, self.step_data, self.image_paths = before
             vars(self).update(attributes)
+            vars(self).update({f"net{name}": network for name, network in trained.items()})
             for layer, mode in modes:
                 layer.training = mode
 

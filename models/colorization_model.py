@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.base_model import Translation
+from models.base_model import RealImage, Translation
 from models.colorization_options import ColorizationOptions
 from models.objectives import losses
 from models.pix2pix_model import Pix2PixModel
@@ -38,6 +38,9 @@ class ColorizationModel(ColorizationOptions, Pix2PixModel):
         """Colorize RGB images (N, 3, H, W) in [-1, 1] from their lightness."""
         lightness, _ = lab.split_colors(images)
         return lab.join_colors(lightness, super().translate(lightness, backwards))
+
+    def real_images(self, batch: Mapping[str, Any]) -> list[RealImage]:
+        return []  # ab alone is not an image: the ground truths are compared
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
         """One for each image, with the image's original colors as ground truth."""

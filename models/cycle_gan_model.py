@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.base_model import BaseModel, Phase, Translation
+from models.base_model import BaseModel, Phase, RealImage, Translation
 from models.cycle_gan_options import CycleGANOptions
 from models.image_pool import ImagePool
 from models.networks import discriminators, generators
 from models.objectives import augmentation, losses
 from util.errors import UserError
+from util.stage import Stage
 
 
 class CycleGANModel(CycleGANOptions, BaseModel):
@@ -88,11 +89,18 @@ class CycleGANModel(CycleGANOptions, BaseModel):
                 )
         return translations
 
+    def real_images(self, batch: Mapping[str, Any]) -> list[RealImage]:
+        """Those of B for fake_B and those of A for fake_A; none if only one domain is translated."""
+        return self.real_images_of(batch, "fake_B", backwards=False) + self.real_images_of(
+            batch, "fake_A", backwards=True
+        )
+
     def generator(self, backwards: bool = False) -> nn.Module:
         return self.netG_B if backwards else self.netG_A
 
     def forward(self) -> None:
-        reconstruct = not getattr(self.opt, "no_reconstruction", False)  # an option of testing
+        # --no_reconstruction is an option of testing; validation needs translations only.
+        reconstruct = self.stage is not Stage.VALIDATE and not getattr(self.opt, "no_reconstruction", False)
         if hasattr(self, "real_A"):
             self.fake_B = self.netG_A(self.real_A)
             if reconstruct:

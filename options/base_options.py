@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from data import DATASETS
-from data.fingerprint import difference
 from models import MODELS
 from options import files, pasted
 from options.common_arguments import add_common_options
@@ -26,8 +25,8 @@ from options.train_arguments import add_train_options
 from util import monitors
 from util.arguments import Scope
 from util.command import script_command
-from util.errors import UserError
-from util.runs.provenance import changed_versions
+from util.errors import UserError, is_main_by_environment
+from util.evaluation import extractors
 
 TRAIN, TEST = "train.py", "test.py"
 
@@ -100,20 +99,29 @@ class BaseOptions:
             registry.options(name).finish_options(opt, self.is_train)
         return opt
 
+    @staticmethod
+    def _resolve_extractor(opt: argparse.Namespace, *, is_needed: bool) -> None:
+        """Replace --extractor auto by what this machine has, and note if that is none but one `is_needed`."""
+        weights = Path(opt.inception_weights) if opt.inception_weights else None
+        resolution = extractors.resolve(opt.extractor, weights)
+        opt.extractor = resolution.name
+        if opt.feature_resize != "clean" and opt.extractor != "inception":
+            raise UserError(
+                f"--feature_resize {opt.feature_resize} has an effect only with Inception-v3, but --extractor is "
+                f"{opt.extractor}: omit it, or give --inception_weights FILE"
+            )
+        if resolution.note and is_needed and is_main_by_environment():
+            print(f"note: {resolution.note}", file=sys.stderr)
+
     def describe(self, opt: argparse.Namespace) -> str:
         """The options as text, one a line, with the default of each that differs from it."""
         parser = self._parser_for(opt.model, opt.dataset_mode)
         return files.as_text(opt, {name: parser.get_default(name) for name in parser.options()})
 
-    def warn_differences(self, fingerprint: Mapping[str, Any]) -> None:
-        """Warn if a resumed or repeated run may end differently: other versions, or (repeated) another dataset."""
-        if versions := changed_versions(self.source_run.get("versions", {})):
-            print(f"note: results may differ in the last bits from those of {versions}", file=sys.stderr)
-        if changed := difference(self.source_run.get("dataset", fingerprint), fingerprint):
-            print(f"note: the dataset differs from that of --config: {changed}", file=sys.stderr)
-
     def save(self, opt: argparse.Namespace, folder: Path, fingerprint: Mapping[str, Any]) -> None:
-        """Write options.json and options.txt to the folder of the run, with the fingerprint of its dataset."""
+        """On rank 0, write options.json and options.txt to the folder of the run, with its dataset's fingerprint."""
+        if not is_main_by_environment():
+            return
         scopes = self._parser_for(opt.model, opt.dataset_mode).scopes()
         files.save_run(folder, opt, scopes, self.describe(opt), fingerprint)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from options.metric_arguments import add_metric_options
 from util.arguments import CALL, TEST, ScopedParser, name_part, number
 
 
@@ -34,4 +35,5 @@ def add_test_options(parser: ScopedParser) -> None:
         scope=TEST,
         help="stretch the width of saved images by this factor",
     )
+    add_metric_options(parser, scope=TEST)
     parser.set_defaults(model="test", load_size=None, seed=0)

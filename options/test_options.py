@@ -109,3 +109,4 @@ class TestOptions(BaseOptions):
         if opt.load_size is None:
             opt.load_size = opt.crop_size
         super()._finish(opt, given)
+        self._resolve_extractor(opt, is_needed=opt.metrics is None)

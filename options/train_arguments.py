@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from models.lr_policies import LR_POLICIES
 from models.objectives import GAN_MODES
+from options.metric_arguments import add_metric_options
 from util.arguments import (
     CALL,
     DISPLAY,
+    HELD_OUT,
     MACHINE,
     SCHEDULE,
     START,
@@ -15,7 +17,9 @@ from util.arguments import (
     ScopedParser,
     name_part,
     number,
+    regular_expression,
 )
+from util.evaluation.metrics import METRICS
 
 
 def add_train_options(parser: ScopedParser) -> None:
@@ -24,6 +28,8 @@ def add_train_options(parser: ScopedParser) -> None:
     add_step_options(parser)
     add_start_options(parser)
     add_checkpoint_options(parser)
+    add_validation_options(parser)
+    add_metric_options(parser, scope=TRAINING)
     add_monitor_options(parser)
     add_visdom_options(parser)
 
@@ -225,6 +231,59 @@ def add_checkpoint_options(parser: ScopedParser) -> None:
         metavar="MINUTES",
         scope=CALL,
         help="save and stop before so many minutes have passed",
+    )
+
+
+def add_validation_options(parser: ScopedParser) -> None:
+    """Add the options for validation images, how often they are scored, and the use of the scores."""
+    group = parser.add_argument_group("validation")
+    group.add_argument(
+        "--val_freq",
+        type=number(int, least=0, instead="use 0 to switch it off"),
+        default=5,
+        metavar="N",
+        scope=DISPLAY,
+        help="score the model on validation images (valA and valB, or --val_fraction) every N epochs; 0: never",
+    )
+    group.add_argument(
+        "--val_fraction",
+        type=number(float, least=0, most=0.9),
+        default=0.0,
+        metavar="F",
+        scope=HELD_OUT,
+        help="hold out this fraction of the training images for validation, by a hash of their names",
+    )
+    group.add_argument(
+        "--val_group",
+        type=regular_expression,
+        metavar="REGEX",
+        scope=HELD_OUT,
+        help="hold out whole groups, such as patients or scenes; images are in one group if the expression, or its "
+        "parts in parentheses, match the same text in their names",
+    )
+    group.add_argument(
+        "--val_images",
+        type=number(int, least=2),
+        default=200,
+        metavar="N",
+        scope=TRAINING,
+        help="use at most N validation images of a folder",
+    )
+    group.add_argument(
+        "--best_metric",
+        type=METRICS.checked,
+        metavar="NAME",
+        scope=TRAINING,
+        help="keep the weights with the best score as best_net_*.pth (default: kid; swd without an extractor; mae for "
+        "pairs)",
+    )
+    group.add_argument(
+        "--early_stop",
+        type=number(int, least=0, instead="use 0 to switch it off"),
+        default=0,
+        metavar="N",
+        scope=DISPLAY,
+        help="stop after N validations without a better score; 0: never",
     )
 
 

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.fingerprint import difference
 from options import files
 from options.base_options import TRAIN, BaseOptions
 from options.parser import OptionParser, without_options
 from options.train_arguments import add_train_options
-from util.arguments import NETWORK, TRAINING_NETWORK, OnResume, Scope
+from util.arguments import (
+    CALL,
+    DISPLAY,
+    HELD_OUT,
+    MACHINE,
+    NETWORK,
+    START_CALL,
+    TRAINING_NETWORK,
+    OnResume,
+    Scope,
+)
 from util.command import flag as with_value
-from util.command import script_command
+from util.command import path_from_here, script_command
 from util.errors import UserError, is_main_by_environment
 from util.runs.initial_source import find_source
+from util.runs.provenance import changed_versions
 from util.runtime import torchrun_job
 
 EFFECTS = {
     OnResume.HARMLESS: "",
     OnResume.CHANGES_SCHEDULE: " from here on: learning rates follow the new schedule",
 }
+RECIPE = "recipes/modern.yaml"
+NOT_LEARNING = (DISPLAY, MACHINE, CALL, START_CALL, HELD_OUT)  # scopes of options that no recipe is about
 EFFECT = " from here on: an uninterrupted run would give other results"  # of any other change
 
 
@@ -59,6 +74,25 @@ class TrainOptions(BaseOptions):
     def add_options(self, parser: OptionParser) -> None:
         super().add_options(parser)
         add_train_options(parser)
+
+    def print_notes(self, opt: argparse.Namespace, fingerprint: Mapping[str, Any]) -> None:
+        """Print what is worth knowing when a run starts: why it may differ from another one, and a better recipe."""
+        if not is_main_by_environment():
+            return
+        if versions := changed_versions(self.source_run.get("versions", {})):
+            print(f"note: results may differ in the last bits from those of {versions}", file=sys.stderr)
+        if changed := difference(self.source_run.get("dataset", fingerprint), fingerprint):
+            print(f"note: the dataset differs from that of --config: {changed}", file=sys.stderr)
+        if self._has_only_defaults(opt):
+            recipe = shlex.quote(path_from_here(RECIPE))
+            print(f"note: training with the defaults, those of 2017; recommended: --config {recipe}", file=sys.stderr)
+
+    def _has_only_defaults(self, opt: argparse.Namespace) -> bool:
+        """Whether a new run has neither a recipe nor an option that affects what it learns."""
+        parser = self._parser_for(opt.model, opt.dataset_mode)
+        scopes = parser.scopes()
+        own = [name for name in parser.given(self.argv) if scopes[name] not in NOT_LEARNING]
+        return not (own or opt.config or opt.continue_train)
 
     def _usable(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in config.items() if name not in self.dropped}
@@ -149,6 +183,8 @@ class TrainOptions(BaseOptions):
             )
         if opt.init_partial and not opt.init_from:
             raise UserError("--init_partial has an effect only with --init_from RUN_OR_FILE")
+        has_images = any(Path(opt.dataroot, f"val{domain}").is_dir() for domain in ("", "A", "B"))
+        self._resolve_extractor(opt, is_needed=opt.val_freq > 0 and (opt.val_fraction > 0 or has_images))
         last = opt.n_epochs + opt.n_epochs_decay
         if opt.epoch_count > last:
             raise UserError(

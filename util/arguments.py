@@ -51,6 +51,8 @@ TRAINING_NETWORK = Scope("training network", OnResume.FIXED)
 # Which images the run learns from, and their size.
 DOMAIN = Scope("domain", OnResume.NEEDS_FORCE, restored_at_test=True)
 PREPROCESSING = Scope("preprocessing", OnResume.CHANGES_RESULTS, restored_at_test=True)
+# Which of the images are held out for validation.
+HELD_OUT = Scope("held-out", OnResume.NEEDS_FORCE)
 # Whatever else changes the results: the default.
 TRAINING = Scope("training", OnResume.CHANGES_RESULTS)
 SCHEDULE = Scope("schedule", OnResume.CHANGES_SCHEDULE)
@@ -134,6 +136,15 @@ def name_part(text: str) -> str:
 def name_suffix(text: str) -> str:
     """Like name_part, but may be empty."""
     return name_part(text) if text else ""
+
+
+def regular_expression(text: str) -> str:
+    """The type of an option that is a regular expression. Raises ArgumentTypeError for other text."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"must be a regular expression, not {text!r}: {error}") from error
+    return text
 
 
 def number(

@@ -12,9 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def script_command(script: str, arguments: Sequence[str], processes: int = 1) -> str:
     """The command that starts a script of this repository from the working folder, quoted for a shell."""
-    in_working_folder = Path.cwd() == ROOT
     program = ["python"] if processes == 1 else ["torchrun", f"--nproc_per_node={processes}"]
-    return shlex.join([*program, script if in_working_folder else _shorter(ROOT / script), *arguments])
+    return shlex.join([*program, path_from_here(script), *arguments])
+
+
+def path_from_here(file: str) -> str:
+    """The path of a file of this repository from the working folder."""
+    return file if Path.cwd() == ROOT else _shorter(ROOT / file)
 
 
 def flag(name: str, value: object) -> list[str]:

@@ -139,7 +139,7 @@ def _guard(path: Path | str, read: Callable[[], Tensor]) -> Tensor:
     except Image.DecompressionBombError as error:
         raise UnreadableImage(path, TOO_MANY_PIXELS) from error
     except MemoryError as error:
-        raise UnreadableImage(path, "needs more memory than there is") from error
+        raise UnreadableImage(path, "needs more memory than is available") from error
     # A damaged file can make decoders raise any exception.
     except Exception as error:
         raise UnreadableImage(path, _reason(path, error)) from error
@@ -148,7 +148,7 @@ def _guard(path: Path | str, read: Callable[[], Tensor]) -> Tensor:
 def _reason(path: Path | str, error: Exception) -> str:
     """Why a file could not be decoded, as the end of a sentence that begins with its path."""
     if isinstance(error, FileNotFoundError):
-        return "no longer exists"
+        return "does not exist"
     if isinstance(error, PermissionError):
         return "can't be opened: no permission"
     if isinstance(error, OSError) and error.strerror:  # Pillow's own OSErrors have no strerror

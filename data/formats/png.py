@@ -96,6 +96,21 @@ def _join(chunks: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(parts)
 
 
+def encode(samples: np.ndarray, profile: bytes = b"", dpi: tuple[float, float] | None = None) -> bytes:
+    """A PNG file with 16 bits per sample, which Pillow writes for gray only: uint16 (H, W, C), C from 1 to 4."""
+    height, width, channels = samples.shape
+    color_type = (GRAY, GRAY_ALPHA, RGB, 6)[channels - 1]
+    rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
+    above = np.vstack([np.zeros_like(rows[:1]), rows[:-1]])
+    filtered = np.hstack([np.full((height, 1), 2, np.uint8), rows - above])  # filter type 2: the difference to above
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0))]
+    if profile:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
+    if dpi and all(0 < value < 2**24 for value in dpi):
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in dpi), 1)))
+    return _join([*chunks, (b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b"")])
+
+
 def _is_too_large(kind: bytes, data: bytes) -> bool:
     """Whether Pillow would refuse the whole image for the size of this chunk's text or profile."""
     if kind not in COMPRESSED or len(data) * MAX_RATIO < MAX_INFLATED:

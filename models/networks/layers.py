@@ -53,6 +53,21 @@ def uses_batch_statistics(network: nn.Module) -> bool:
     return any(module.training and isinstance(module, _BatchNorm) for module in network.modules())
 
 
+def use_image_statistics(network: nn.Module) -> None:
+    """Make every batch norm normalize by the statistics of its input, as in training, in eval mode too.
+
+    Running statistics are removed, not updated, so that the network has no state and threads can share it.
+    """
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether the network has a batch norm, in whatever mode."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
+
+
 def initialize(network: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> None:
     """Initialize a network's weights at random, with torch's global random state.
 

@@ -49,9 +49,22 @@ def pad_to_fit(images: Tensor, network: nn.Module) -> Tensor:
     return F.pad(images, (0, right, 0, down), mode=mode) if down or right else images
 
 
+def apply_padded(network: nn.Module, images: Tensor) -> Tensor:
+    """The output of a network for images (N, C, H, W) of any size: padded by `pad_to_fit`, and cropped back.
+
+    Unlike `padding`, several threads may call it with one network.
+    """
+    height, width = images.shape[-2:]
+    output: Tensor = network(pad_to_fit(images, network))
+    return output[..., :height, :width]
+
+
 @contextmanager
 def padding(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """A context in which networks that declare a multiple pad their input to it, and crop their output back."""
+    """A context in which networks that declare a multiple pad their input to it, and crop their output back.
+
+    For one thread at a time.
+    """
     with ExitStack() as hooks:
         for network in networks:
             if hasattr(network, "multiple"):

@@ -103,30 +103,35 @@ def _scores(record: Mapping[str, Any]) -> str:
     rule = {name: value for name, value in record.items() if name != "scores" and not isinstance(value, dict | list)}
     lines = ["## Scores", f"Of a test with {', '.join(f'{name} {value}' for name, value in rule.items())}."]
     rows = [
-        f"| {visual} | {name} | {_score(value)} |"
+        f"| {visual} | {name} | {_score(value)}{_bounds(record, visual, name)} |"
         for visual, scores in record["scores"].items()
         for name, value in scores.items()
     ]
     return "\n\n".join([*lines, "| images | score | value |\n|---|---|---:|\n" + "\n".join(rows)])
 
 
+def _bounds(record: Mapping[str, Any], visual: str, name: str) -> str:
+    """The 95% confidence interval of a score, if metrics.json has one."""
+    interval = record.get("intervals", {}).get(visual, {}).get(name)
+    return f" [{_score(interval[0])}, {_score(interval[1])}]" if interval else ""
+
+
 def _score(value: Any) -> str:
-    """A number, or one with its interval."""
-    if isinstance(value, dict):
-        low_high = value.get("interval")
-        bounds = f" [{_score(low_high[0])}, {_score(low_high[1])}]" if low_high else ""
-        return f"{_score(value.get('value'))}{bounds}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _checked(config: Mapping[str, Any]) -> str:
-    lines = [
-        f"- `{facts['file']}`: largest difference {facts['comparison']['max_difference']:.1e} for values in [-1, 1], "
-        f"at most {facts['comparison']['max_levels']} level after rounding, on "
-        f"{100 * facts['comparison']['share']:.3f}% of values ({facts['comparison']['origin']})"
-        for facts in config["directions"].values()
-    ]
-    return "## Checked\n\nThe ONNX files were compared with the PyTorch network:\n\n" + "\n".join(lines)
+    half = " Its weights are in float16, which changes the results:" if config["precision"] == "fp16" else ""
+    lines = [_difference(facts["file"], facts["comparison"]) for facts in config["directions"].values()]
+    return f"## Checked\n\nEach ONNX file was compared with the PyTorch network.{half}\n\n" + "\n".join(lines)
+
+
+def _difference(file: str, facts: Mapping[str, Any]) -> str:
+    levels = "1 level" if facts["max_levels"] == 1 else f"{facts['max_levels']} levels"
+    return (
+        f"- `{file}`: largest difference {facts['max_difference']:.1e} for values in [-1, 1]; after rounding at most "
+        f"{levels}, on {100 * facts['share']:.3f}% of values ({facts['origin']})"
+    )
 
 
 def _limits(config: Mapping[str, Any]) -> str:

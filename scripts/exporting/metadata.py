@@ -66,9 +66,11 @@ def read_choice(folder: Path, epoch: str) -> dict[str, Any]:
 
 
 def read_scores(results: Path, epoch: str) -> dict[str, Any]:
-    """The content of metrics.json of a test of this epoch, {} if there is none."""
+    """The content of metrics.json of a test of this epoch, without single images; {} if there is none."""
     path = results / f"test_{epoch}" / "metrics.json"
-    return _public(_read(path)) if path.is_file() else {}
+    record = _read(path) if path.is_file() else {}
+    record.pop("images", None)  # names of files can be those of patients
+    return _public(record)
 
 
 def _public(record: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import fitting
+from tests.integration import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 # A network and images so small that a step takes milliseconds.
@@ -60,14 +61,12 @@ def command(tmp_path: Path) -> Command:
         program: str, *arguments: object, code: int = 0, launcher: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, *launcher, ROOT / program, *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        texts = [str(argument) for argument in arguments]
+        if launcher:
+            command = [sys.executable, *launcher, str(ROOT / program), *texts]
+            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        else:
+            done = forked.run(ROOT / program, texts, tmp_path, environment, timeout=240)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done

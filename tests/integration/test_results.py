@@ -46,8 +46,9 @@ def test_tests_do_not_destroy_each_other(train: Command, command: Command, photo
             for name in (f"real_{domain}", f"fake_{other}", f"rec_{domain}"):
                 file = results / "test_latest" / "images" / f"{number}_{name}.png"
                 assert file.exists() == (min(size) > 5) and (not file.exists() or Image.open(file).size == size)
-    scores = json.loads((results / "test_latest" / "metrics.json").read_text())["scores"]
-    assert {name: score["images"] for name, score in scores.items()} == {"fake_A": 1, "fake_B": 1}  # 0.png
+    counts = json.loads((results / "test_latest" / "metrics.json").read_text())["counts"]
+    pairs = {name: count["mean_absolute_error"] for name, count in counts.items()}
+    assert pairs == {"fake_A": 1, "fake_B": 1}  # 0.png
     first = pictures(results / "test_latest")
 
     (photos / "testA" / "0.png").rename(photos / "testA" / "renamed.png")
@@ -67,7 +68,8 @@ def test_tests_do_not_destroy_each_other(train: Command, command: Command, photo
         assert "note: results/run/test_latest has the results of a test with another " in done.stdout
         pictures(results / name)
     assert pictures(results / "test_latest") == before
-    assert not (results / "test_latest_no_truth" / "metrics.json").exists()
+    counts = json.loads((results / "test_latest_no_truth" / "metrics.json").read_text())["counts"]
+    assert counts and all("mean_absolute_error" not in count for count in counts.values())
 
 
 def test_a_width_that_is_rounded_is_printed(train: Command, command: Command, photos: Path, tmp_path: Path) -> None:

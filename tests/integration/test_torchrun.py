@@ -43,23 +43,31 @@ def losses(folder: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
-def test_two_processes_train_as_one_does_and_go_on_exactly(tmp_path: Path, maps: Path) -> None:
-    epochs = ["--n_epochs_decay", "0", "--max_dataset_size", "5"]
+def scores(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_train_and_validate_as_one_does_and_resume_exactly(tmp_path: Path, maps: Path) -> None:
+    epochs = ["--n_epochs_decay", "0", "--max_dataset_size", "5", "--val_fraction", "0.3", "--val_freq", "1"]
+    epochs += ["--val_images", "5", "--metrics", "swd,edges", "--extractor", "none"]
     alone, whole, stopped = tmp_path / "alone", tmp_path / "whole", tmp_path / "stopped"
     train(alone, maps, *epochs, "--n_epochs", "2", "--batch_size", "2", launcher=[])
-    said = train(whole, maps, *epochs, "--n_epochs", "2", "--batch_size", "1", "--overwrite")
-    assert said.count("run on cpu") == said.count("epoch 2/2, 10 of 10 images") == 1
+    printed = train(whole, maps, *epochs, "--n_epochs", "2", "--batch_size", "1", "--overwrite")
+    assert printed.count("run on cpu") == printed.count("epoch 2/2, 10 of 10 images") == 1
+    assert printed.count("validation after epoch 2") == 1
     assert [line["images"] for line in losses(whole)] == [line["images"] for line in losses(alone)]
     for together, single in zip(losses(whole), losses(alone), strict=True):
         assert together == pytest.approx(single, rel=0.02)
-    # Stopped after an epoch, and gone on with: the same bits.
+    for together, single in zip(scores(whole), scores(alone), strict=True):
+        assert together == pytest.approx(single, rel=0.02)
+    # Stopped after an epoch, and resumed: the same bits.
     train(stopped, maps, *epochs, "--n_epochs", "1", "--batch_size", "1")
     train(stopped, maps, "--continue_train", "--n_epochs", "2")
     assert all(torch.equal(value, weights(stopped)[name]) for name, value in weights(whole).items())
-    assert losses(stopped) == losses(whole)
-    # On with another number of processes.
-    said = train(stopped, maps, "--continue_train", "--n_epochs", "3", "--batch_size", "2", launcher=[])
-    assert "resuming after 10 images" in said and losses(stopped)[-1]["epoch"] == 3
+    assert losses(stopped) == losses(whole) and scores(stopped) == scores(whole)
+    # Resumed with another number of processes.
+    printed = train(stopped, maps, "--continue_train", "--n_epochs", "3", "--batch_size", "2", launcher=[])
+    assert "resuming after 10 images" in printed and losses(stopped)[-1]["epoch"] == 3
 
 
 def test_two_processes_share_a_test(tmp_path: Path, maps: Path) -> None:

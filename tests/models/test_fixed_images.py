@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def train(model_name: str, options: Options, *, with_fixed: bool) -> tuple[dict[
     model.setup(opt)
     loader = create_dataset(opt)
     batches = loader.fixed_batches(2 if with_fixed else 0, model.image_sizes(Stage.VALIDATE))
-    fixed = FixedImages(model, batches, compiled=False)
+    fixed = FixedImages(model, batches)
     shown = [fixed.translate()]
     for _, batch in zip(range(2), loader, strict=False):
         model.set_input(batch)
@@ -52,3 +54,26 @@ def test_they_have_no_effect_and_are_the_same_in_every_session(model: str, optio
     assert shown and not none
     assert all(torch.equal(state[name], plain[name]) for name in plain) and state.keys() == plain.keys()
     assert len(shown) == len(again) and all(map(np.array_equal, shown, again))
+
+
+def test_validation_does_not_compile(options: Options) -> None:
+    opt = options()
+    model = create_model(opt)
+    model.setup(opt)
+    opt.compile = True
+    compiled: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        compiled.append(str(graph))
+        return graph.forward
+
+    for network in model.networks().values():
+        network.compile(backend=backend)
+    batch = next(iter(create_dataset(opt)))
+    with model.validating():
+        model.set_input(batch)
+        model.test()
+    assert not compiled
+    model.set_input(batch)
+    model.test()
+    assert compiled

@@ -158,6 +158,7 @@ def test_what_each_scope_means() -> None:
         "training network": ("FIXED", False, False, True),
         "domain": ("NEEDS_FORCE", True, False, True),
         "preprocessing": ("CHANGES_RESULTS", True, False, True),
+        "held-out": ("NEEDS_FORCE", False, False, True),
         "training": ("CHANGES_RESULTS", False, False, True),
         "schedule": ("CHANGES_SCHEDULE", False, False, True),
         "display": ("HARMLESS", False, False, True),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models import create_model
@@ -21,7 +22,7 @@ GAIN = 0.1  # of the weights: the last layer's outputs then have a standard devi
 def save_generator(folder: Path, **network: Any) -> Path:
     """The folder of a generator's weights, latest_net_G.pth, without options.json.
 
-    `network`: arguments of create_generator. Running statistics of batch norm are those of random images.
+    `network`: arguments of create_generator. Running statistics of batch norm are those of smooth random images.
     """
     torch.manual_seed(1)
     generator: Any = create_generator(**network, conv="direct")
@@ -30,8 +31,9 @@ def save_generator(folder: Path, **network: Any) -> Path:
         if isinstance(norm, _BatchNorm):
             norm.momentum = 1.0
     side = 2 * max(int(generator.multiple), 32)
+    shapes = torch.rand(4, network["input_nc"], 6, 6) * 2 - 1
     with torch.no_grad():
-        generator(torch.rand(2, network["input_nc"], side, side) * 2 - 1)
+        generator(F.interpolate(shapes, (side, side), mode="bicubic").clamp(-1, 1))
     folder.mkdir(parents=True)
     save_weights({folder / "latest_net_G.pth": generator})
     return folder

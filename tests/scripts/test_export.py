@@ -176,12 +176,14 @@ def hub(cycle: Path, tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     """The CycleGAN as an exported folder, with recorded scores."""
     results = tmp_path_factory.mktemp("results")
     (results / "cycle" / "test_best").mkdir(parents=True)
-    scores = {"fake_B": {"ssim": 0.5473, "images": 3, "kid_x1000": {"value": 12.5, "interval": [11.0, 14.25]}}}
+    scores = {"fake_B": {"ssim": 0.5473, "images": 3, "kid_x1000": 12.5}}
     record = {
         "epoch": "best",
         "phase": "test",
         "eval": True,
         "scores": scores,
+        "intervals": {"fake_B": {"kid_x1000": [11.0, 14.25]}},
+        "images": {"fake_B": {"Jane Doe.png": {"ssim": 0.5}}},
         "folder": str(tiles),
         "files": [1, 2, 3],
     }
@@ -202,6 +204,7 @@ def test_files_and_card_of_the_hub_folder(hub: dict[str, Any]) -> None:
         *("AtoB.onnx", "BtoA.onnx", "README.md", "config.json", "images", "model.safetensors", "requirements.txt"),
         "translate.py",
     }
+    assert "Jane Doe" not in (folder / "config.json").read_text()
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlicense: cc-by-4.0\n")
     for part in ("| fake_B | kid_x1000 | 12.5 [11, 14.25] |", "| fake_B | ssim | 0.5473 |", "rule: lowest", "epoch: 7"):

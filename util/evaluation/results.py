@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,18 +11,22 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from util import images
+from util.evaluation.best import describe_checkpoint
 from util.evaluation.evaluator import Evaluation
-from util.evaluation.metrics import Metric, describe
+from util.evaluation.intervals import FEWEST_VALUES
 from util.evaluation.results_folder import ResultsFolder
+from util.evaluation.scores import Figure, Scores, text
 from util.files import atomic_write, json_text
 from util.monitors import create_monitors
 from util.monitors.console import Console
 from util.pages.gallery import Gallery
 from util.runtime.processes import processes
 
+METRICS_FILE = "metrics.json"
+
 
 class Tested(Protocol):
-    """What the results need of a loader."""
+    """What the results need from a loader."""
 
     print_message: Callable[[str], None]
 
@@ -67,30 +72,89 @@ class Results:
 
     def finish(self, evaluation: Evaluation) -> None:
         """Write the gallery and metrics.json, and print a summary; on rank 0, after `gather`."""
-        opt, means, metrics = self.opt, evaluation.scores.means(), evaluation.scores.metrics
+        opt, figures = self.opt, evaluation.scores.figures(intervals=True)
         for monitor in self.monitors:
             monitor.add_losses(
-                {f"{name} {key}": value for name, scores in means.items() for key, value in scores.items()}
+                {f"{name} {figure.metric.key}": figure.value for name, found in figures.items() for figure in found}
             )
             monitor.close()
-        self._write(means, metrics, ", interrupted" if evaluation.interrupted else "")
+        self._write(evaluation.scores, figures, ", interrupted" if evaluation.interrupted else "")
         if evaluation.interrupted:
             folder, note, state = self.folder.partial, "", "interrupted: "
         else:
             (folder, note), state = self.folder.publish(), ""
-        for name, scores in means.items():
-            print(f"{name}: {describe(scores, metrics)}, over {scores['images']} images with ground truth")
+        print_figures(figures)
+        if not evaluation.interrupted:
+            self._print_other_checkpoint(folder, figures)
         if note:
             print(note)
         print(f"{state}translated {evaluation.images} of {self.total} images: {folder / 'index.html'}")
         if opt.num_test < self.total and not evaluation.interrupted:
             print(f"use --num_test {self.total} to translate all images")
 
-    def _write(self, means: Mapping[str, Mapping[str, float]], metrics: Sequence[Metric], state: str) -> None:
+    def _write(self, scores: Scores, figures: Mapping[str, Sequence[Figure]], state: str) -> None:
         """Write the page and metrics.json into the partial folder."""
+        opt = self.opt
+        checkpoint = describe_checkpoint(Path(opt.checkpoints_dir, opt.name), opt.epoch, opt.phase)
         self.gallery.title += state
-        self.gallery.close({name: describe(scores, metrics) for name, scores in means.items()})
-        if means:
-            opt = self.opt
-            record = {"epoch": opt.epoch, "phase": opt.phase, "eval": opt.eval, "scores": means}
-            atomic_write(self.folder.partial / "metrics.json", json_text(record))
+        summary = {name: text(found, intervals=False) for name, found in figures.items()}
+        self.gallery.close({"weights": checkpoint} | summary if summary else {})
+        if figures:
+            record = {"epoch": opt.epoch, "checkpoint": checkpoint, "phase": opt.phase, "eval": opt.eval}
+            record |= as_json(scores, figures, lambda path: images.name_below(Path(opt.dataroot), opt.phase, path))
+            atomic_write(self.folder.partial / METRICS_FILE, json_text(record))
+
+    def _print_other_checkpoint(self, folder: Path, figures: Mapping[str, Sequence[Figure]]) -> None:
+        """Print the figures of the best checkpoint next to those of the last one, or the reverse, after equal tests.
+
+        Figures of weights that were saved again since then, by further training, are left out.
+        """
+        epoch = {"latest": "best", "best": "latest"}.get(self.opt.epoch)
+        other = self.folder.find(epoch=epoch) if epoch else None
+        try:
+            record = json.loads((other / METRICS_FILE).read_text(encoding="utf-8")) if other else {}
+            checkpoint, scores = record.get("checkpoint", ""), record.get("scores", {})
+            weights = Path(self.opt.checkpoints_dir, self.opt.name).glob(f"{epoch}_net_*.pth")
+            saved = max((file.stat().st_mtime for file in weights), default=0.0)
+            if other and saved > (other / METRICS_FILE).stat().st_mtime:
+                return
+        except (OSError, ValueError, AttributeError):
+            return
+        if checkpoint:
+            print(f"for comparison, the {checkpoint} ({other}):")
+            for name, found in figures.items():
+                values = scores.get(name, {})
+                known = [figure.metric for figure in found if values.get(figure.metric.key) is not None]
+                print(f"  {name}: {', '.join(metric.text(values[metric.key]) for metric in known)}")
+
+
+def as_json(scores: Scores, figures: Mapping[str, Sequence[Figure]], name_of: Callable[[str], str]) -> dict[str, Any]:
+    """Figures by direction and key, their intervals and numbers of images, and the scores of single images by name."""
+    return {
+        "scores": {
+            visual: {"images": scores.counts()[visual]} | {figure.metric.key: figure.value for figure in found}
+            for visual, found in figures.items()
+        },
+        "intervals": {
+            visual: {figure.metric.key: list(figure.interval) for figure in found if figure.interval}
+            for visual, found in figures.items()
+        },
+        "counts": {visual: {figure.metric.key: figure.images for figure in found} for visual, found in figures.items()},
+        "images": {
+            visual: {name_of(path): values for path, values in sorted(files.items())}
+            for visual, files in scores.values.items()
+        },
+    }
+
+
+def print_figures(figures: Mapping[str, Sequence[Figure]]) -> None:
+    """Print the figures of each direction, one a line, with 95% confidence intervals, and the notes on them."""
+    for name, found in figures.items():
+        print(f"{name}:")
+        for figure in found:
+            print(f"  {figure.metric.text(figure.value, figure.interval)}, over {figure.images} images")
+    everything = [figure for found in figures.values() for figure in found]
+    for label, count in {figure.metric.label: figure.images for figure in everything if figure.is_biased}.items():
+        print(f"note: {label} over {count} images is biased: compare KID instead")
+    if everything and (fewest := min(figure.images for figure in everything)) < FEWEST_VALUES:
+        print(f"note: no confidence intervals for fewer than {FEWEST_VALUES} images ({fewest} here)")

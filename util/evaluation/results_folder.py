@@ -77,6 +77,15 @@ class ResultsFolder:
         replace_folder(self.partial, target)
         return target, note
 
+    def find(self, **options: Any) -> Path | None:
+        """The folder of the results of a test that differs from this one in these options only."""
+        wanted = self.options | options
+        for record in sorted(self.folder.parent.glob(f"*/{RECORD}")):
+            found = _read(record.parent)
+            if found["options"] == wanted and "pid" not in found:
+                return record.parent
+        return None
+
     def _target(self) -> tuple[Path, str]:
         for other in sorted(self.folder.parent.glob(f"{_escaped(self.folder.name)}*/{RECORD}")):
             is_partial = other.parent.name.startswith(f"{self.folder.name}_partial")

@@ -1,7 +1,7 @@
 """The live monitors, by name: NAME is util/monitors/NAME_monitor.py, a module with two functions.
 
     is_requested(opt) -> bool                              whether the options ask for it
-    create(opt, history, print_message) -> Monitor         see util.monitors.base; imports what only it needs
+    create(opt, history, print_message, scores) -> Monitor see util.monitors.base; imports what only it needs
 
 A new file is all that a new monitor needs. A monitor from outside this tree is `--monitor package.module:name`, where
 name is a function, or a class, with the arguments of `create`.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ from util.registry import import_outside
 METHODS = ("add_losses", "show_images", "close")
 ENDING = "_monitor.py"
 History = Sequence[Mapping[str, float]]
-Create = Callable[[argparse.Namespace, History, Callable[[str], None]], Monitor]
+Create = Callable[..., Monitor]
 
 
 def names() -> list[str]:
@@ -47,12 +48,16 @@ def find_outside(name: str) -> Create:
 
 
 def create_monitors(
-    opt: argparse.Namespace, history: History, print_message: Callable[[str], None] = print_line
+    opt: argparse.Namespace,
+    history: History,
+    print_message: Callable[[str], None] = print_line,
+    scores: History = (),
 ) -> list[Monitor]:
     """The monitors that the options ask for.
 
     Args:
         history: the lines of losses.jsonl so far, when a run is resumed: the monitors restore their curves from them.
+        scores: likewise, the lines of metrics.jsonl.
         print_message: prints a line for the user, from any thread, without breaking a progress bar.
 
     Raises:
@@ -61,7 +66,16 @@ def create_monitors(
     creates: list[Create] = [module.create for module in map(find, names()) if module.is_requested(opt)]
     if outside := getattr(opt, "monitor", None):
         creates.append(find_outside(outside))
-    return [GuardedMonitor(create(opt, history, print_message), print_message) for create in creates]
+    return [GuardedMonitor(_call(create, opt, history, print_message, scores), print_message) for create in creates]
+
+
+def _call(
+    create: Create, opt: argparse.Namespace, history: History, print_message: Callable[[str], None], scores: History
+) -> Monitor:
+    """Create a monitor, with the scores if it accepts them: one from outside may be older than they are."""
+    if "scores" in inspect.signature(create).parameters:
+        return create(opt, history, print_message, scores=scores)
+    return create(opt, history, print_message)
 
 
 class GuardedMonitor:
@@ -76,6 +90,10 @@ class GuardedMonitor:
 
     def add_losses(self, record: Mapping[str, float]) -> None:
         self._call("add_losses", record)
+
+    def add_scores(self, record: Mapping[str, float]) -> None:
+        if hasattr(self.monitor, "add_scores"):
+            self._call("add_scores", record)
 
     def show_images(self, visuals: Mapping[str, Any], epoch: int, images: int) -> None:
         self._call("show_images", visuals, epoch, images)

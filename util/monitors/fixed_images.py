@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
-
-import torch
 
 from util import images
 
@@ -21,8 +19,6 @@ OMITTED = ("rec", "idt")  # visuals that would make a row too long
 class ValidatedModel(Protocol):
     """What fixed images need of a model."""
 
-    device: torch.device
-
     def validating(self) -> AbstractContextManager[None]: ...
 
     def set_input(self, batch: Mapping[str, Any], /) -> None: ...
@@ -35,18 +31,16 @@ class ValidatedModel(Protocol):
 class FixedImages:
     """Translates the same batches of one sample whenever it is asked to, without a trace in the training.
 
-    Networks are in eval mode. Weights, running statistics and torch's random state do not change.
+    Networks are in eval mode, with the moving averages of their weights if they have them.
     """
 
-    def __init__(self, model: ValidatedModel, batches: Sequence[Mapping[str, Any]], compiled: bool) -> None:
-        """`compiled`: networks are compiled; here they run uncompiled, as compiling again takes minutes."""
-        self.model, self.batches, self.compiled = model, batches, compiled
+    def __init__(self, model: ValidatedModel, batches: Sequence[Mapping[str, Any]]) -> None:
+        self.model, self.batches = model, batches
 
     def translate(self) -> list[tuple[str, dict[str, np.ndarray]]]:
         """For each sample, the names of its files, and its images, uint8 (H, W, 3), by name."""
         shown = []
-        stance = torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
-        with _preserve_random_state(self.model.device), self.model.validating(), stance:
+        with self.model.validating():
             for batch in self.batches:
                 self.model.set_input(batch)
                 self.model.test()
@@ -61,9 +55,3 @@ class FixedImages:
 def _title(batch: Mapping[str, Any]) -> str:
     names = [PurePath(paths[0]).name for key, paths in batch.items() if key.endswith("_paths")]
     return ", ".join(dict.fromkeys(names))
-
-
-@contextmanager
-def _preserve_random_state(device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield

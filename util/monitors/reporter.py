@@ -22,12 +22,14 @@ from util.runs.run import Run
 from util.stage import Stage
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
 class ShownModel(ValidatedModel, Protocol):
     """What the reporter needs of a model."""
 
+    device: torch.device
     learning_rate: float
     skipped_steps: int
     has_fixed_samples: bool
@@ -56,10 +58,14 @@ class ShownDataset(Protocol):
 
 
 def create_reporter(
-    opt: argparse.Namespace, run: BaseRun, dataset: ShownDataset, model: ShownModel
+    opt: argparse.Namespace,
+    run: BaseRun,
+    dataset: ShownDataset,
+    model: ShownModel,
+    scores: Sequence[Mapping[str, float]] = (),
 ) -> Reporter | NullReporter:
-    """The reporter of this rank: only rank 0 shows the run."""
-    return Reporter(opt, run, dataset, model) if isinstance(run, Run) else NullReporter()
+    """The reporter of this rank: only rank 0 shows the run. `scores`: the records of the validations so far."""
+    return Reporter(opt, run, dataset, model, scores) if isinstance(run, Run) else NullReporter()
 
 
 class NullReporter:
@@ -70,6 +76,9 @@ class NullReporter:
 
     def step(self) -> None:
         """Show nothing after a training step."""
+
+    def show_scores(self, record: Mapping[str, float]) -> None:
+        """Show nothing after a validation."""
 
     def __enter__(self) -> NullReporter:
         return self
@@ -86,24 +95,31 @@ class Reporter:
     A failure to show something does not stop the run: if the page can't be written, one line reports it.
     """
 
-    def __init__(self, opt: argparse.Namespace, run: Run, dataset: ShownDataset, model: ShownModel) -> None:
+    def __init__(
+        self,
+        opt: argparse.Namespace,
+        run: Run,
+        dataset: ShownDataset,
+        model: ShownModel,
+        scores: Sequence[Mapping[str, float]] = (),
+    ) -> None:
         progress = run.progress
-        self.opt, self.progress, self.model, self.log = opt, progress, model, run.log
-        self.last_epoch = run.last_epoch
+        self.opt, self.run, self.progress, self.model, self.log = opt, run, progress, model, run.log
+        self.scores = list(scores)
         print(dataset.summary())
         print(model.describe(opt.verbose))
         print(f"run {run.folder} on {model.device}, seed {opt.seed}", flush=True)
         if not opt.no_html:
             print(f"samples and losses: {run.folder / 'web' / 'index.html'}", flush=True)
         self.epoch_images = len(dataset)
-        images_left = max(0, self.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
+        images_left = max(0, run.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
         self.console = Console(progress.images + images_left, progress.images)
         self.print_message = run.print_message = dataset.print_message = self.console.print_message
         self._page_failed = False
         self.page = None if opt.no_html else self._create_page(run)
         self.fixed = self._create_fixed(dataset) if self.page else None
-        self._update_page(lambda page: page.update_curves(self.log.records))
-        self.monitors = create_monitors(opt, self.log.records, self.print_message)
+        self._update_curves()
+        self.monitors = create_monitors(opt, self.log.records, self.print_message, self.scores)
 
     def __enter__(self) -> Reporter:
         return self
@@ -111,8 +127,8 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._update_page(lambda page: page.update_curves(self.log.records))
-        self._update_page(lambda page: page.finish(complete=self.progress.epoch > self.last_epoch))
+        self._update_curves()
+        self._update_page(lambda page: page.finish(complete=self.progress.epoch > self.run.last_epoch))
         for monitor in self.monitors:
             monitor.close()
         self.console.close()
@@ -124,7 +140,7 @@ class Reporter:
     def step(self) -> None:
         """Show what is due after a training step. Losses and images are copied from their device only if needed."""
         opt, progress = self.opt, self.progress
-        title = f"epoch {progress.epoch}/{self.last_epoch}"
+        title = f"epoch {progress.epoch}/{self.run.last_epoch}"
         self.console.advance(progress.last_count, title)
         # Every epoch has a line and a row, however few images it has; a frequency of 0 switches them off.
         is_last = progress.images_in_epoch >= self.epoch_images
@@ -161,12 +177,19 @@ class Reporter:
         for monitor in self.monitors:
             monitor.add_losses(record)
 
+    def show_scores(self, record: Mapping[str, float]) -> None:
+        """Show a line of metrics.jsonl."""
+        self.scores.append(record)
+        self._update_curves()
+        for monitor in self.monitors:
+            monitor.add_scores(record)
+
     def _show_images(self, arrays: dict[str, np.ndarray], to_page: bool, to_monitors: bool) -> None:
         progress = self.progress
 
         def add_all(page: TrainingPage) -> None:
             page.add_samples(progress.epoch, progress.images, arrays, self._translate_fixed())
-            page.update_curves(self.log.records)
+            page.update_curves(self.log.records, self.scores)
 
         if to_page:
             self._update_page(add_all)
@@ -187,7 +210,7 @@ class Reporter:
         except Exception as error:  # a dataset of the user's own may be for training only
             self.print_message(f"note: the page shows no fixed images ({error})")
             return None
-        return FixedImages(model, batches, opt.compile)
+        return FixedImages(model, batches)
 
     def _translate_fixed(self) -> list[tuple[str, dict[str, np.ndarray]]]:
         try:
@@ -196,6 +219,9 @@ class Reporter:
             self.print_message(f"note: the page shows no fixed images from now on ({error})")
             self.fixed = None
             return []
+
+    def _update_curves(self) -> None:
+        self._update_page(lambda page: page.update_curves(self.log.records, self.scores))
 
     def _create_page(self, run: Run) -> TrainingPage:
         seen = None if run.from_weights else run.progress.images

@@ -48,12 +48,16 @@ def is_requested(opt: argparse.Namespace) -> bool:
 
 
 def create(
-    opt: argparse.Namespace, history: Sequence[Mapping[str, float]], print_message: Callable[[str], None]
+    opt: argparse.Namespace,
+    history: Sequence[Mapping[str, float]],
+    print_message: Callable[[str], None],
+    scores: Sequence[Mapping[str, float]] = (),
 ) -> VisdomMonitor:
     return VisdomMonitor(
         VisdomServer(opt.display_server, opt.display_port, opt.display_env),
         opt.name,
         history,
+        scores,
         window=opt.display_id,
         columns=opt.display_ncols,
         image_size=opt.display_winsize,
@@ -77,7 +81,7 @@ class VisdomServer:
         # A proxy can't reach this machine's loopback interface.
         self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
 
-    def send(self, window: int, content: list[dict[str, Any]], opts: dict[str, Any], **rest: Any) -> None:
+    def send(self, window: int | str, content: list[dict[str, Any]], opts: dict[str, Any], **rest: Any) -> None:
         """Create or replace a window. Raises OSError, HTTPException or ValueError if the server did not accept it."""
         message = {"win": str(window), "eid": self._env, "data": content, "opts": opts, **rest}
         request = urllib.request.Request(
@@ -103,6 +107,7 @@ class VisdomMonitor:
         server: VisdomServer,
         name: str,
         history: Iterable[Mapping[str, float]] = (),
+        scores: Iterable[Mapping[str, float]] = (),
         *,
         window: int = 1,
         columns: int = 4,
@@ -115,6 +120,7 @@ class VisdomMonitor:
 
         Args:
             history: earlier lines of losses.jsonl, the start of the curves.
+            scores: earlier lines of metrics.jsonl, the start of the curves of validation.
             columns: images in a row of the grid; 0 gives each image its own window.
             image_size: width and height of an image, in pixels.
             retry_seconds: pause after a failure.
@@ -124,6 +130,7 @@ class VisdomMonitor:
         self._window, self._columns, self._image_size = window, columns, image_size
         self._retry_seconds, self._pause_seconds = retry_seconds, pause_seconds
         self._records = [dict(record) for record in history]
+        self._scores = [dict(record) for record in scores]
         self._pictures: Pictures | None = None
         self._pictures_sent: Pictures | None = None
         self._has_warned = False
@@ -137,6 +144,11 @@ class VisdomMonitor:
     def add_losses(self, record: Mapping[str, float]) -> None:
         with self._lock:
             self._records.append(dict(record))
+        self._news.set()
+
+    def add_scores(self, record: Mapping[str, float]) -> None:
+        with self._lock:
+            self._scores.append(dict(record))
         self._news.set()
 
     def show_images(self, visuals: Mapping[str, np.ndarray], epoch: int, images: int) -> None:
@@ -161,10 +173,11 @@ class VisdomMonitor:
         """Send the curves, and the images if the server does not have them yet; returns False after a failure."""
         self._news.clear()
         with self._lock:
-            records, pictures = thin(self._records), self._pictures
+            records, scores, pictures = thin(self._records), thin(self._scores), self._pictures
         try:
             if records:
                 self._send_curves(records)
+            self._send_scores(scores)
             if pictures is not self._pictures_sent and pictures is not None:
                 self._send_pictures(pictures)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -191,6 +204,18 @@ class VisdomMonitor:
         # Without a size, the window keeps the one that the user gave it on the page.
         opts = {"title": f"{self._name}: losses"}
         self._server.send(self._window, traces(records), opts, layout=CURVE_LAYOUT)
+
+    def _send_scores(self, records: Sequence[Mapping[str, float]]) -> None:
+        """One window for each metric: their scales differ."""
+        metrics: dict[str, list[dict[str, Any]]] = {}
+        for trace in traces(records):
+            visual, _, metric = trace["name"].partition(" ")
+            if visual.startswith("fake"):
+                metrics.setdefault(metric, []).append(trace | {"name": visual, "mode": "lines+markers"})
+        for metric, lines in metrics.items():
+            opts = {"title": f"{self._name}: validation, {metric}"}
+            layout = CURVE_LAYOUT | {"yaxis": {"title": {"text": metric}}}
+            self._server.send(f"{self._window}_{metric}", lines, opts, layout=layout)
 
     def _send_pictures(self, pictures: Pictures) -> None:
         when = f"epoch {pictures.epoch}, {pictures.images} images seen"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from util.errors import UserError
-from util.monitors.base import print_line
+from util.monitors.base import print_line, progress, score_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +23,12 @@ def is_requested(opt: argparse.Namespace) -> bool:
 
 
 def create(
-    opt: argparse.Namespace, history: Sequence[Mapping[str, float]], print_message: Callable[[str], None]
+    opt: argparse.Namespace,
+    history: Sequence[Mapping[str, float]],
+    print_message: Callable[[str], None],
+    scores: Sequence[Mapping[str, float]] = (),
 ) -> WandbMonitor:
-    return WandbMonitor(opt.wandb_project_name, opt.name, vars(opt), history, print_message)
+    return WandbMonitor(opt.wandb_project_name, opt.name, vars(opt), history, print_message, scores)
 
 
 class WandbMonitor:
@@ -38,8 +41,9 @@ class WandbMonitor:
         config: Mapping[str, Any],
         history: Sequence[Mapping[str, float]] = (),
         print_message: Callable[[str], None] = print_line,
+        scores: Sequence[Mapping[str, float]] = (),
     ) -> None:
-        """Start a wandb run with these options, and log `history`, the earlier lines of losses.jsonl.
+        """Start a wandb run with these options, and log the earlier lines of losses.jsonl and metrics.jsonl.
 
         Raises UserError if wandb does not start.
         """
@@ -56,9 +60,14 @@ class WandbMonitor:
         self._run.define_metric("*", step_metric="images")
         for record in history:
             self.add_losses(record)
+        for record in scores:
+            self.add_scores(record)
 
     def add_losses(self, record: Mapping[str, float]) -> None:
         self._log(record)
+
+    def add_scores(self, record: Mapping[str, float]) -> None:
+        self._log({f"validation/{name}": value for name, value in score_values(record).items()} | progress(record))
 
     def show_images(self, visuals: Mapping[str, np.ndarray], epoch: int, images: int) -> None:
         self._log({"epoch": epoch, "images": images}, visuals)

@@ -1,10 +1,10 @@
-"""Loss curves as SVG pictures, which follow the light or dark mode of the reader's system."""
+"""Curves of losses and scores as SVG pictures, which follow the light or dark mode of the reader's system."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from dominate import svg, tags
@@ -44,7 +44,7 @@ path{fill:none;stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round}
 
 @dataclass(frozen=True)
 class Curve:
-    """One loss over the epochs, measured and smoothed, without non-finite values."""
+    """One loss or score over the epochs, measured and smoothed, without non-finite values."""
 
     name: str
     x: np.ndarray
@@ -83,6 +83,22 @@ def draw_loss_curves(records: Sequence[Mapping[str, float]]) -> dict[str, str]:
     return {panel: _draw(panel, curves) for panel, curves in panels.items()}
 
 
+def draw_score_curves(records: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    """SVG pictures by panel: each metric, with a curve for each direction (fake_A, fake_B).
+
+    Args:
+        records: lines of metrics.jsonl in training order, with epoch and figures by direction and metric.
+    """
+    epochs = np.array([record["epoch"] for record in records], dtype=float)
+    panels: dict[str, list[Curve]] = {}
+    for name in dict.fromkeys(name for record in records for name in record):
+        visual, _, metric = name.partition(" ")
+        if metric and visual.startswith("fake"):
+            curve = _curve(name, epochs, records, smoothed=False)
+            panels.setdefault(metric, []).append(replace(curve, name=visual))
+    return {panel: _draw(panel, curves) for panel, curves in panels.items()}
+
+
 def _panel(name: str) -> str:
     """The panel of a loss."""
     kind, _, series = name.rpartition("_")
@@ -97,11 +113,11 @@ def _epochs(records: Sequence[Mapping[str, float]]) -> np.ndarray:
     return epochs - 1 + (np.arange(len(epochs)) - starts + 1) / most
 
 
-def _curve(name: str, epochs: np.ndarray, lines: Sequence[Mapping[str, float]]) -> Curve:
+def _curve(name: str, epochs: np.ndarray, lines: Sequence[Mapping[str, float]], smoothed: bool = True) -> Curve:
     values = np.array([line.get(name) for line in lines], dtype=float)  # None becomes NaN
     finite = np.isfinite(values)
     x, values = epochs[finite], values[finite]
-    window = 1 if name == "lr" else len(values) // 50 * 2 + 1
+    window = 1 if name == "lr" or not smoothed else len(values) // 50 * 2 + 1
     return Curve(name, x, values, running_mean(values, window))
 
 
@@ -163,7 +179,7 @@ def _legend(curves: Sequence[Curve]) -> svg.text:
     """Each loss in its color with its latest smoothed value."""
     legend = svg.text(x=2, y=34)
     for index, curve in enumerate(curves):
-        latest = f"{curve.smooth[-1]:.3g}" if len(curve.smooth) else "no finite value"
+        latest = _short(curve.smooth[-1]) if len(curve.smooth) else "no finite value"
         legend.add(svg.tspan("● ", fill=f"var(--{index})"), svg.tspan(curve.name, fill="var(--text)"))
         legend.add(f" {latest}\u2003")
     return legend
@@ -199,6 +215,11 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next((factor * power for factor in (1, 2, 5) if factor * power >= rough), 10 * power)
     return [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _short(value: float) -> str:
+    """Three digits, or four of a number of thousands."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 10_000 else f"{value:.3g}"
 
 
 def tick_label(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The training page: samples by epoch, newest first, loss curves and options."""
+"""The training page: samples by epoch, newest first, curves of validation and losses, and options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from dominate import tags
 
 from util.files import json_sum, sha256
-from util.pages.charts import HEIGHT, WIDTH, draw_loss_curves
+from util.pages.charts import HEIGHT, WIDTH, draw_loss_curves, draw_score_curves
 from util.pages.html import Group, Picture, address, page, picture_row, save_picture, write_errors, write_file
 
 ROWS_PER_PAGE = 100
@@ -98,7 +98,7 @@ class TrainingPage:
         self.earlier_pages = 0
         self.status: list[str] = []
         self.newest = 0  # images seen, for the status
-        self.curves: dict[str, str] = {}
+        self.curves: dict[str, dict[str, str]] = {}  # files by panel, by section of the page
         self.state = "training"
         self.removed_epochs: list[int] = []  # whose pictures are damaged or missing
         for samples in self._restore(seen):
@@ -140,12 +140,13 @@ class TrainingPage:
                 pictures.append(save_picture(self.folder, f"images/{start}_{name}.png", name, image))
             yield title, tuple(pictures)
 
-    def update_curves(self, records: Sequence[Mapping[str, float]]) -> None:
-        """Redraw all loss curves and the learning rate from the lines of losses.jsonl."""
-        drawings = draw_loss_curves(records)
-        for panel, drawing in drawings.items():
-            write_file(self.folder / curve_file(panel), drawing)
-        self.curves = {panel: curve_file(panel) for panel in drawings}
+    def update_curves(self, records: Sequence[Mapping[str, float]], scores: Sequence[Mapping[str, float]] = ()) -> None:
+        """Redraw all curves: of validation from the lines of metrics.jsonl, of losses from those of losses.jsonl."""
+        sections = {"Validation": draw_score_curves(scores), "Losses": draw_loss_curves(records)}
+        for section, drawings in sections.items():
+            self.curves[section] = {panel: curve_file(panel) for panel in drawings}
+            for panel, drawing in drawings.items():
+                write_file(self.folder / curve_file(panel), drawing)
         if records:
             self._set_status(int(records[-1]["epoch"]), int(records[-1]["images"]))
         self._write(changed=len(self.rows))
@@ -194,7 +195,7 @@ class TrainingPage:
             self._write_earlier(number, epochs[number * ROWS_PER_PAGE :][:ROWS_PER_PAGE])
         self.earlier_pages = needed
         newest = epochs[needed * ROWS_PER_PAGE :]
-        content = [self._curves(), self._options(), *self._newest_first(newest)]
+        content = [*self._curves(), self._options(), *self._newest_first(newest)]
         if needed:
             firsts = epochs[: needed * ROWS_PER_PAGE : ROWS_PER_PAGE]
             links = (tags.a(f"from {epoch}", href=earlier(number)) for number, epoch in enumerate(firsts))
@@ -217,20 +218,21 @@ class TrainingPage:
     def _newest_first(self, epochs: Sequence[int]) -> list[str]:
         return [self.rows[epoch] for epoch in reversed(epochs)]
 
-    def _curves(self) -> str:
-        if not self.curves:
-            return ""
-        pictures = (
-            tags.figure(
-                tags.a(
-                    tags.img(src=address(file), alt=f"{panel} by epoch", width=WIDTH, height=HEIGHT),
-                    href=address(file),
-                    cls="zoom",
+    def _curves(self) -> Iterator[str]:
+        """The sections with curves; one without any is left out."""
+        for section, files in self.curves.items():
+            pictures = [
+                tags.figure(
+                    tags.a(
+                        tags.img(src=address(file), alt=f"{panel} by epoch", width=WIDTH, height=HEIGHT),
+                        href=address(file),
+                        cls="zoom",
+                    )
                 )
-            )
-            for panel, file in self.curves.items()
-        )
-        return _render(tags.details(tags.summary("Losses"), tags.div(pictures, cls="curves"), open=True))
+                for panel, file in files.items()
+            ]
+            if pictures:
+                yield _render(tags.details(tags.summary(section), tags.div(pictures, cls="curves"), open=True))
 
     def _options(self) -> str:
         table = tags.table(tags.tr(tags.th(name), tags.td(str(value))) for name, value in self.options.items())

@@ -44,6 +44,7 @@ class BaseRun(ABC):
     """
 
     log: Any  # the LossLog; on other ranks an object without records
+    metrics_log: Any  # likewise, of the scores of validations
 
     def __init__(self, opt: argparse.Namespace) -> None:
         self.opt = opt
@@ -59,8 +60,10 @@ class BaseRun(ABC):
         """Make model and dataset part of the run; with --continue_train, restore their state."""
 
     @abstractmethod
-    def save(self, *names: str) -> None:
-        """Save the state, and the networks' weights under each of these names (latest, 5, iter_2000).
+    def save(self, *names: str, best: str | None = None) -> None:
+        """Save the state, and the networks' weights under each of these names (latest, best, 5, iter_2000).
+
+        `best`: the content of best.json, if one of the names is "best".
 
         Raises TrainingDiverged if a loss or a gradient was not finite; nothing is saved then.
         """
@@ -89,10 +92,11 @@ class BaseRun(ABC):
         return self._command("train.py", flags, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def test_command(self) -> str:
-        """The command that translates a test set with this run, quoted for a shell."""
+        """The command that translates a test set with the best checkpoint, or else the last one, quoted for a shell."""
         phases = {entry.name.rstrip("AB") for entry in Path(self.opt.dataroot).glob("*")}
         only_training = self.opt.phase in phases and "test" not in phases
-        return self._command("test.py", ["--phase", self.opt.phase] if only_training else [])
+        flags = ["--phase", self.opt.phase] if only_training else []
+        return self._command("test.py", [*flags, *(["--epoch", "best"] if self.progress.best else [])])
 
     def _command(self, script: str, flags: Sequence[str], processes: int = 1) -> str:
         opt = self.opt
@@ -110,7 +114,7 @@ class BaseRun(ABC):
         self.model = model
         # The dataset first: a changed dataset is an error that must come before any other object is changed.
         objects = {"dataset": dataset, **model.state_objects(), "random": random_state.RandomState()}
-        objects |= {"progress": self.progress, "losses": self.log}
+        objects |= {"progress": self.progress, "losses": self.log, "metrics": self.metrics_log}
         self.checkpoint = Checkpoint(self.folder / STATE, objects, keep=self.opt.keep_checkpoints)
 
     def _restore(self) -> None:

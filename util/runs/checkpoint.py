@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from util.errors import UserError
 from util.files import atomic_open, sha256, to_disk
 from util.runs.weights import read_file, write_file
 
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 SEAL = b"sha256:"  # followed by the sum in hexadecimal; after the archive, where torch.load does not look
 SEAL_LENGTH = len(SEAL) + 64
 
@@ -33,8 +34,14 @@ def _from_format_2(states: dict[str, Any]) -> dict[str, Any]:
     return migrated
 
 
+def _from_format_3(states: dict[str, Any]) -> dict[str, Any]:
+    """Runs had no validation."""
+    log = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+    return {**states, "metrics": log, "progress": {**states["progress"], "best": ""}}
+
+
 # By format: how to make the states of the next format. Each must also be tested on a state of its format.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: _from_format_2}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: _from_format_2, 3: _from_format_3}
 
 
 class Stateful(Protocol):

@@ -15,7 +15,8 @@ class FollowerRun(BaseRun):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        self.log = NullLossLog()
+        self.log, self.metrics_log = NullLossLog(), NullLossLog()
+        self.print_message = lambda message: None  # rank 0 prints the same
 
     def attach(self, model: Trained, dataset: Stateful) -> None:
         self._attach(model, dataset)
@@ -23,7 +24,7 @@ class FollowerRun(BaseRun):
         self._restore()
         self._check_replicas()
 
-    def save(self, *names: str) -> None:
+    def save(self, *names: str, best: str | None = None) -> None:
         self.model.check_finite()
         self.progress.saved_at = self.progress.seconds
 

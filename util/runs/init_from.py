@@ -72,7 +72,9 @@ def find_files(source: str, networks: Mapping[str, nn.Module], checkpoints: Path
         named = re.search(r"_net_(.+)\.pth$", path.name)
         if named is None or named[1] not in networks:
             wanted = " or ".join(weights_path(Path(), epoch, name).name for name in networks)
-            raise UserError(f"--init_from {source}: the file name does not contain the name of the network: rename it to {wanted}")
+            raise UserError(
+                f"--init_from {source}: the file name does not contain the name of the network: rename it to {wanted}"
+            )
         return {named[1]: path}
     folder = find_source(source, checkpoints)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""losses.jsonl: the losses of a training run, one JSON object per line."""
+"""losses.jsonl and metrics.jsonl: the losses and the scores of a training run, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -61,15 +61,17 @@ class LossLog:
 
     def state_dict(self) -> dict[str, Any]:
         """Length and sum; writes missing records to the file. The state is valid once `to_disk` was called after it."""
-        if not self.path.is_file() or self.path.stat().st_size != len(self._content):
+        length = self.path.stat().st_size if self.path.is_file() else 0
+        if length != len(self._content):
             atomic_write(self.path, bytes(self._content), durable=True)
             self._behind = False
         return {"bytes": len(self._content), "sha256": self._sum.hexdigest()}
 
     def to_disk(self) -> None:
         """Wait until the file's content is on disk; thread-safe while another thread appends records."""
-        with open(self.path, "ab") as file:
-            to_disk(file)
+        if self.path.is_file():
+            with open(self.path, "ab") as file:
+                to_disk(file)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Drop the lines after the checkpoint. Raises UserError for a damaged file, unless `forced`."""
@@ -81,7 +83,8 @@ class LossLog:
                 f"lines by --force (resuming from weights alone, with --epoch, keeps it as {self.path.stem}_1.jsonl)"
             )
         self._parse(kept)
-        atomic_write(self.path, bytes(self._content), durable=True)
+        if self._content or self.path.is_file():
+            atomic_write(self.path, bytes(self._content), durable=True)
 
     def _parse(self, content: bytes) -> None:
         """Read the records of a file, up to the first incomplete line."""
@@ -104,6 +107,9 @@ class NullLossLog:
     """The log of a follower rank: it has no records and no file, and ignores the checkpoint's state of the log."""
 
     records: tuple[Record, ...] = ()
+
+    def append(self, record: Record) -> None:
+        """Ignore the record: rank 0 has the same."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}

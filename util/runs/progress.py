@@ -19,6 +19,7 @@ class Progress:
         self.last_count = 0  # images of the last step
         self.saved_at = 0.0  # `seconds` at the last save
         self.saved_as: list[str] = []  # the names of the weights in the last save
+        self.best = ""  # the content of best.json
         self._clock = time.perf_counter()
 
     def count(self, images: int) -> None:
@@ -30,6 +31,10 @@ class Progress:
         self.images += images
         self.images_in_epoch += images
         self.last_count = images
+
+    def restart_clock(self) -> None:
+        """Leave out of `seconds` the time since the last step, such as that of a validation."""
+        self._clock = time.perf_counter()
 
     def due(self, every: int) -> bool:
         """Whether the last step passed a multiple of `every` images; never for 0."""

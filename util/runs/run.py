@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import UserError
-from util.files import remove_temporary_files
+from util.files import atomic_write, remove_temporary_files
 from util.runs import manifest
 from util.runs.base_run import STATE, BaseRun, Trained
 from util.runs.checkpoint import Stateful, snapshot
@@ -25,6 +25,8 @@ from util.runtime.processes import processes
 from util.runtime.torchrun_job import leave_mark
 
 LOSSES = "losses.jsonl"
+METRICS = "metrics.jsonl"
+BEST = "best.json"
 
 
 def create_run(opt: argparse.Namespace) -> BaseRun:
@@ -50,8 +52,9 @@ class Run(BaseRun):
         self._writing: Future[None] | None = None  # the last save, until its end was noticed
         self._prepare_folder()
         self.log: LossLog = LossLog(self.folder / LOSSES, forced=opt.force)
+        self.metrics_log: LossLog = LossLog(self.folder / METRICS, forced=opt.force)
         if not opt.continue_train:
-            self.log.set_aside()  # from a run that ended before its first checkpoint
+            self._set_logs_aside()  # from a run that ended before its first checkpoint
 
     # The folder.
 
@@ -92,7 +95,7 @@ class Run(BaseRun):
         self._attach(model, dataset)
         self._restore()
         if self.from_weights:
-            self.log.set_aside()
+            self._set_logs_aside()
             print(
                 f"warning: resuming from the weights of --epoch {self.opt.epoch} alone, as epoch "
                 f"{self.opt.epoch_count}: optimizers, image pools, random state and losses start from scratch",
@@ -104,11 +107,17 @@ class Run(BaseRun):
         processes().barrier()
         self._check_replicas()
 
+    def _set_logs_aside(self) -> None:
+        for log in (self.log, self.metrics_log):
+            log.set_aside()
+
     def _repair_weights(self) -> None:
         """Write the weight files of the last save again: it may have ended between the state and the weights."""
         damaged = manifest.damaged(self.folder)
         for name in self.progress.saved_as:
             write_weights(self.model.weights(name))
+        if "best" in self.progress.saved_as:
+            atomic_write(self.folder / BEST, self.progress.best)
         written = {f"{name}_net_{network}.pth" for name in self.progress.saved_as for network in self.model.networks()}
         if repaired := sorted(written & set(damaged)):
             print(f"rewritten from {STATE}, because a save was interrupted or damaged: {', '.join(repaired)}")
@@ -129,7 +138,7 @@ class Run(BaseRun):
             self.wait()
         return super().is_due()
 
-    def save(self, *names: str) -> None:
+    def save(self, *names: str, best: str | None = None) -> None:
         """Save the state and the weights in a background thread, see BaseRun.
 
         Training waits only for a copy of them, and for the previous save if it is still being written. If the system
@@ -140,19 +149,26 @@ class Run(BaseRun):
         started = time.monotonic()
         self.progress.saved_at = self.progress.seconds
         self.progress.saved_as = list(names)
+        if best is not None:
+            self.progress.best = best
         failure = f"step {self.progress.step} could not be saved as {', '.join(names)}"
         with self._catch_os_errors(failure):
             copies = snapshot([self.checkpoint.states(), *(self.model.weights(name) for name in names)])
-            self._writing = self._writer.submit(self._write, copies, failure, started)
+            self._writing = self._writer.submit(self._write, copies, best, failure, started)
 
-    def _write(self, copies: list[Any], failure: str, started: float) -> None:
+    def _write(self, copies: list[Any], best: str | None, failure: str, started: float) -> None:
         """Write the states and the weights; runs in the background thread."""
         states, *weights = copies
         with self._catch_os_errors(failure):
             self.log.to_disk()
+            self.metrics_log.to_disk()
             self.checkpoint.write(states)
+            if best is not None:  # so that it never describes weights of another checkpoint
+                (self.folder / BEST).unlink(missing_ok=True)
             for files in weights:
                 write_weights(files)
+            if best is not None:
+                atomic_write(self.folder / BEST, best)
             self.failed_save = ""
         self._longest_save = max(self._longest_save, time.monotonic() - started)
 

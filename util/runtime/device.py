@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import sys
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import torch
 from torch import nn
@@ -79,6 +79,11 @@ def require_sync_batch_norm(device: torch.device, processes: int) -> None:
 def preserved_random_state(device: torch.device) -> AbstractContextManager[None]:
     """A context after which torch's random state, on the CPU and on this device, is as before."""
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def uncompiled(wanted: bool) -> AbstractContextManager[None]:
+    """A context in which compiled networks run as if they were not, if `wanted`."""
+    return torch.compiler.set_stance("force_eager") if wanted else nullcontext()
 
 
 def compile_network(network: nn.Module, device: torch.device) -> None:

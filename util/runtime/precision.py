@@ -19,13 +19,20 @@ class Precision:
     overflow and doubled after 2,000 steps without overflow (Micikevicius et al. 2018, section 3.2).
     """
 
+    _selected = ""  # the name of the precision that the process is set to
+
     def __init__(self, name: str, device: torch.device) -> None:
         self.name, self.device = name, device
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name)
         self.may_skip = name == "fp16"  # overflows are expected, and their steps are skipped
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.may_skip)
-        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = name == "tf32"
+        self._select_products()
+
+    def _select_products(self) -> None:
+        """Set whether float32 products are rounded to TF32. It is a setting of the whole process."""
+        Precision._selected = self.name
+        torch.set_float32_matmul_precision("high" if self.name == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = self.name == "tf32"
 
     @property
     def note(self) -> str:
@@ -40,7 +47,12 @@ class Precision:
         return ""
 
     def autocast(self) -> AbstractContextManager[None]:
-        """A context for forward passes: torch.autocast for bf16 and fp16."""
+        """A context for forward passes: torch.autocast for bf16 and fp16.
+
+        Models of different precision may take turns; only tf32 can't run in several threads beside another precision.
+        """
+        if Precision._selected != self.name:
+            self._select_products()
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)

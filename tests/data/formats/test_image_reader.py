@@ -283,7 +283,7 @@ def test_the_error_for_another_kind_of_file_names_it(tmp_path: Path, content: by
 
 
 def test_the_error_for_a_missing_file_or_a_folder_names_it(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImage, match=r"gone\.png: no longer exists"):
+    with pytest.raises(UnreadableImage, match=r"gone\.png: does not exist"):
         read_image(tmp_path / "gone.png", 3)
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(UnreadableImage, match=r"folder\.png: is not a regular file"):

@@ -17,6 +17,14 @@ from util import monitors
 from util.errors import UserError
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
+SCORES = {
+    "epoch": 1,
+    "step": 2,
+    "images": 2,
+    "fake_A SWD x1000": 30.5,
+    "fake_B SWD x1000": 40.5,
+    "mean SWD x1000": 35.5,
+}
 
 
 def record(images: int) -> dict[str, float]:
@@ -63,9 +71,10 @@ def test_each_monitor_is_created_by_its_options_and_takes_losses_and_images(
     opt = options(*flags[name])
     assert [other for other in monitors.names() if monitors.find(other).is_requested(opt)] == [name]
     printed: list[str] = []
-    (monitor,) = monitors.create_monitors(opt, [record(1), record(2)], printed.append)
+    (monitor,) = monitors.create_monitors(opt, [record(1), record(2)], printed.append, [SCORES])
     monitor.add_losses(record(3))
     monitor.add_losses({**record(4), "G_A": float("nan")})
+    monitor.add_scores({**SCORES, "epoch": 2, "images": 4})
     monitor.show_images({"real_A": IMAGE, "fake_B": IMAGE}, 1, 4)
     monitor.close()
     assert printed == []
@@ -95,9 +104,30 @@ def test_a_monitor_of_your_own(options: Options) -> None:
     opt = options("--display_id", 0, "--monitor", f"{__name__}:Own")
     (monitor,) = monitors.create_monitors(opt, [record(1)])
     monitor.add_losses(record(2))
+    monitor.add_scores(SCORES)  # ignored: this monitor has no such method
     monitor.show_images({"fake_B": IMAGE}, 1, 2)
     monitor.close()
     assert isinstance(monitor.monitor, Own) and monitor.monitor.calls == [opt.name, 1, 2, ["fake_B"], "closed"]
+
+
+class Scoring(Own):
+    """A monitor that also shows scores."""
+
+    def __init__(
+        self, opt: argparse.Namespace, history: monitors.History, print_message: object, scores: monitors.History
+    ) -> None:
+        super().__init__(opt, history, print_message)
+        self.calls.append(len(scores))
+
+    def add_scores(self, record: Mapping[str, float]) -> None:
+        self.calls.append(record["mean SWD x1000"])
+
+
+def test_a_monitor_of_your_own_that_shows_scores(options: Options) -> None:
+    opt = options("--display_id", 0, "--monitor", f"{__name__}:Scoring")
+    (monitor,) = monitors.create_monitors(opt, [record(1)], scores=[SCORES, SCORES])
+    monitor.add_scores(SCORES)
+    assert isinstance(monitor.monitor, Scoring) and monitor.monitor.calls == [opt.name, 1, 2, 35.5]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Model:
         return ImageSizes()
 
     def validating(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        return torch.random.fork_rng(devices=[])
 
     def set_input(self, batch: Mapping[str, Any]) -> None:
         self.batch = batch

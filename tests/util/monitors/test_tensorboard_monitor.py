@@ -75,6 +75,27 @@ def test_a_resumed_run_has_no_point_twice(tmp_path: Path) -> None:
     assert shown == [(100, 0), (200, 0), (300, 255)]
 
 
+def scores(images: int, value: float) -> dict[str, float]:
+    return {"epoch": images // 100, "step": images, "images": images, "fake_B SWD x1000": value}
+
+
+def test_scores_are_kept_when_a_run_is_resumed(tmp_path: Path) -> None:
+    """The last validation may be after the last line of losses: its point stays, and appears once."""
+    first = TensorBoardMonitor(tmp_path, {})
+    first.add_losses(record(100, G_A=1.0))
+    for images, value in ((100, 50.0), (150, 40.0), (200, 30.0)):
+        first.add_scores(scores(images, value))
+    first.close()
+    second = TensorBoardMonitor(tmp_path, {}, [record(100, G_A=1.0)], scores=[scores(100, 50.0), scores(150, 40.0)])
+    second.add_scores(scores(200, 35.0))
+    second.close()
+    assert points(tmp_path, "validation/fake_B SWD x1000") == [(100, 50.0), (150, 40.0), (200, 35.0)]
+    other = tmp_path / "other"
+    begun = TensorBoardMonitor(other, {}, [], scores=[scores(100, 50.0)])
+    begun.close()
+    assert points(other, "validation/fake_B SWD x1000") == [(100, 50.0)]
+
+
 def test_a_run_resumed_without_event_files_begins_with_its_history(tmp_path: Path) -> None:
     monitor = TensorBoardMonitor(tmp_path, {}, [record(100, G_A=1.0), record(200, G_A=2.0)])
     monitor.add_losses(record(300, G_A=3.0))

@@ -167,6 +167,27 @@ def test_options_and_history_of_a_resumed_run(port: int) -> None:
         assert shown.size == (40, 40 + CAPTION_HEIGHT) and shown.getpixel((20, 20)) == color
 
 
+def test_each_metric_of_the_validation_has_a_window(port: int) -> None:
+    def scores(epoch: int, swd: float) -> dict[str, float]:
+        figures = {"fake_A SWD x1000": swd, "fake_B SWD x1000": swd + 1, "fake_B SSIM": 0.5, "mean SWD x1000": swd}
+        return {"epoch": epoch, "step": epoch, "images": 10 * epoch, **figures}
+
+    server = VisdomServer("http://127.0.0.1", port, "validated")
+    monitor = VisdomMonitor(server, "run", scores=[scores(1, 50.0)], retry_seconds=0.1, pause_seconds=0.05)
+    monitor.add_scores(scores(2, 40.0))
+    monitor.close()
+    assert ask(port, "win_data", eid="validated", win="1_SWD x1000")["title"] == "run: validation, SWD x1000"
+    shown = {
+        metric: {line["name"]: list(zip(line["x"], line["y"], strict=True)) for line in window["content"]["data"]}
+        for metric in ("SWD x1000", "SSIM")
+        if (window := ask(port, "win_data", eid="validated", win=f"1_{metric}"))
+    }
+    assert shown == {
+        "SWD x1000": {"fake_A": [(10, 50.0), (20, 40.0)], "fake_B": [(10, 51.0), (20, 41.0)]},
+        "SSIM": {"fake_B": [(10, 0.5), (20, 0.5)]},
+    }
+
+
 def test_only_the_latest_images_are_shown(port: int) -> None:
     monitor = create(VisdomServer("localhost", port, "latest"), image_size=8)
     for images in range(50):

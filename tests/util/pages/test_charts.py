@@ -14,6 +14,7 @@ from util.pages.charts import (
     RIGHT,
     TOP,
     draw_loss_curves,
+    draw_score_curves,
     nice_ticks,
     running_mean,
     thin,
@@ -57,7 +58,26 @@ def test_other_losses_have_their_own_panels() -> None:
 
 
 def test_without_records_there_is_nothing_to_draw() -> None:
-    assert draw_loss_curves([]) == {}
+    assert draw_loss_curves([]) == {} == draw_score_curves([])
+
+
+def test_each_metric_of_the_validation_has_a_panel_with_both_directions() -> None:
+    scores = [
+        {
+            "epoch": 5 * i,
+            "step": i,
+            "images": i,
+            "fake_A SWD x1000": 50.0 - i,
+            "fake_B SWD x1000": 40.0,
+            "fake_B SSIM": 0.5,
+        }
+        | {"mean SWD x1000": 45.0}
+        for i in (1, 2, 3)
+    ]
+    drawings = draw_score_curves(scores)
+    assert list(drawings) == ["SWD x1000", "SSIM"]
+    assert [len(lines(drawing)) for drawing in drawings.values()] == [2, 1]
+    assert "fake_A  47" in words(drawings["SWD x1000"]) and "14" in words(drawings["SSIM"])
 
 
 def test_a_curve_lies_where_its_values_are() -> None:

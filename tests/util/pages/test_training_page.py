@@ -139,6 +139,18 @@ def test_curves_are_pictures_on_the_page(tmp_path: Path) -> None:
     assert "8 images" in text
 
 
+def test_curves_of_the_validation_come_first(tmp_path: Path) -> None:
+    page = TrainingPage(tmp_path, "run", {})
+    losses = [{"epoch": 1, "step": 1, "images": 1, "seconds": 1.0, "lr": 2e-4, "D_A": 0.5}]
+    scores = [{"epoch": 1, "step": 1, "images": 1, "fake_B KID x1000 (Lite0)": 300.0, "mean KID x1000 (Lite0)": 300.0}]
+    page.update_curves(losses, scores)
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r"<summary>(Validation|Losses)", text) == ["Validation", "Losses"]
+    files = re.findall(r'<img[^>]* src="(curve_[^"]+)"', text)
+    assert files == ["curve_KID_x1000__Lite0_.svg", "curve_D.svg", "curve_lr.svg"]
+    assert "300" in (tmp_path / files[0]).read_text(encoding="utf-8")
+
+
 def test_a_file_that_cannot_be_written_is_named_and_later_calls_work(tmp_path: Path) -> None:
     page = TrainingPage(tmp_path / "web", "run", {})
     (tmp_path / "web/images").write_text("a file where a folder should be")

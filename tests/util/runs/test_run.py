@@ -76,7 +76,7 @@ def test_a_new_run_creates_its_folder_and_starts_at_epoch_count(options: Options
 
 def test_saving_writes_the_state_and_the_weights_of_each_name(trained: tuple[Run, Model]) -> None:
     names = sorted(path.name for path in trained[0].folder.iterdir() if path.name != ".lock")
-    assert names == ["2_net_G.pth", "latest_net_G.pth", "latest_state.pt", "losses.jsonl", "manifest.json"]
+    assert names == ["2_net_G.pth", "latest_net_G.pth", "latest_state.pt", "manifest.json"]
 
 
 def test_resuming_restores_everything(
