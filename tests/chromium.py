@@ -21,7 +21,6 @@ websocket = pytest.importorskip("websocket", reason="websocket-client, which vis
 FLAGS = [
     "--headless",
     "--no-sandbox",
-    "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -30,6 +29,8 @@ FLAGS = [
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
 ]
+# Chromium's own emulation of a graphics card, or none.
+WEBGPU, NO_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"], ["--disable-gpu"]
 # Error of Chromium when a page closed before it answered.
 RELOADED = ("Inspected target navigated or closed", "Execution context was destroyed.", "Promise was collected")
 
@@ -37,8 +38,8 @@ RELOADED = ("Inspected target navigated or closed", "Execution context was destr
 class Chromium:
     """A browser with one page, told what to do over its debugging port."""
 
-    def __init__(self, profile: Path, *flags: str) -> None:
-        command = [str(PROGRAM), *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
+    def __init__(self, profile: Path, webgpu: bool = False) -> None:
+        command = [str(PROGRAM), *FLAGS, *(WEBGPU if webgpu else NO_GPU), f"--user-data-dir={profile}", "about:blank"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         port_file = profile / "DevToolsActivePort"
         wait_for(lambda: port_file.exists() and port_file.read_text().count("\n"), self.process)

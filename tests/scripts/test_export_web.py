@@ -181,14 +181,14 @@ class Server:
 class Page:
     """The exported page in a browser."""
 
-    def __init__(self, browser: Any, folder: Path) -> None:
-        self.browser, self.folder, self.server = browser, folder, Server(folder)
+    def __init__(self, browser: Any, folder: Path, engine: str) -> None:
+        self.browser, self.engine, self.server = browser, engine, Server(folder)
         for domain in ("Network", "Runtime", "DOM"):
             browser.call(f"{domain}.enable")
         self.load()
 
     def load(self, width: int = 1280) -> None:
-        self.browser.open(f"{self.server.url}?engine=wasm", width=width)
+        self.browser.open(f"{self.server.url}?engine={self.engine}", width=width)
         self.browser.until("document.getElementById('status').textContent === 'Ready'")
 
     def choose(self, file: Path) -> None:
@@ -224,15 +224,26 @@ class Page:
 
 
 @pytest.fixture(scope="module")
-def page(exported: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from tests.chromium import Chromium
 
+    found = Chromium(tmp_path_factory.mktemp("profile"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def served(exported: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported folder with the real runtime."""
     folder = tmp_path_factory.mktemp("served") / "web"
     shutil.copytree(exported, folder, ignore=shutil.ignore_patterns("runtime"))
     add_runtime(folder, runtime)
-    browser = Chromium(tmp_path_factory.mktemp("profile"))
-    yield Page(browser, folder)
-    browser.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, served: Path) -> Page:
+    return Page(browser, served, "wasm")
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> tuple[int, float]:
@@ -332,7 +343,7 @@ def test_a_phone_and_requests(page: Page, tmp_path: Path) -> None:
 
 def test_offline(page: Page, cycle: Path, tmp_path: Path) -> None:
     """Last, since it ends the server."""
-    page.browser.until("document.getElementById('facts').textContent.includes('no longer needed')")
+    page.browser.until("document.getElementById('facts').textContent.includes('kept all files')")
     page.server.close()
     page.load()
     tile(8, 50, 40).save(tmp_path / "in.png")
@@ -341,3 +352,63 @@ def test_offline(page: Page, cycle: Path, tmp_path: Path) -> None:
         expected = np.asarray(load_generator(cycle, direction)(tmp_path / "in.png"))
         assert difference(page.translate(tmp_path / "in.png"), expected)[0] <= 1
     assert page.browser.run("[...document.querySelectorAll('#examples img')].every((one) => one.naturalWidth === 40)")
+
+
+def test_webgpu(served: Path, cycle: Path, tmp_path: Path) -> None:
+    """On a graphics card that Chromium emulates."""
+    from tests.chromium import Chromium
+
+    browser = Chromium(tmp_path / "profile", webgpu=True)
+    try:
+        page = Page(browser, served, "webgpu")
+        if not browser.run("navigator.gpu?.requestAdapter().then(Boolean)"):
+            pytest.skip("this Chromium does not emulate WebGPU")
+        tile(2, 50, 37).save(tmp_path / "in.png")
+        expected = np.asarray(load_generator(cycle, "AtoB")(tmp_path / "in.png"))
+        assert difference(page.translate(tmp_path / "in.png"), expected)[0] <= 1
+        assert page.text("status").endswith("WebGPU")
+    finally:
+        browser.close()
+
+
+# A runtime that inverts gray images. Its graphics card differs by ERROR levels, and has no memory for 300 pixels.
+FAKE = """
+export const env = { wasm: {} };
+export class Tensor {
+  constructor(type, data, dims) { Object.assign(this, { data, dims }); }
+}
+export const InferenceSession = {
+  create: async (model, { executionProviders: [provider] }) => ({
+    run: async ({ image: { data, dims: [, height, width] } }) => {
+      if (width > (provider === "webgpu" ? 300 : 800)) throw new Error("no memory");
+      const error = provider === "webgpu" ? ERROR : 0;
+      const inverted = Uint8Array.from({ length: 3 * height * width }, (_, i) => 255 - data[Math.floor(i / 3)] - error);
+      return { translation: { getData: async () => inverted, dispose() {} } };
+    },
+  }),
+};
+"""
+
+
+@pytest.mark.parametrize(("error", "engine"), [(1, "WebGPU"), (2, "WebAssembly")])
+def test_webgpu_is_used_only_while_it_agrees(
+    browser: Any, exported: Path, tmp_path: Path, error: int, engine: str
+) -> None:
+    shutil.copytree(exported, tmp_path / "web")
+    (tmp_path / "web" / "runtime" / "webgpu.js").write_text(FAKE.replace("ERROR", str(error)))
+    adapter = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: async () => ({}) } })"
+    browser.call("Page.enable")
+    added = browser.call("Page.addScriptToEvaluateOnNewDocument", source=adapter)
+    page = Page(browser, tmp_path / "web", "")
+    for width, used in [(40, engine), (400, "WebAssembly"), (900, ""), (41, engine)]:
+        picture = tile(width, width, 8).convert("L").point(lambda value: min(value, 250))
+        picture.save(tmp_path / "in.png")
+        page.choose(tmp_path / "in.png")
+        page.wait("done" if used else "notice")
+        if used:
+            assert page.text("status").endswith(used)
+            expected = 255 - np.asarray(picture)[:, :, None].repeat(3, axis=2)
+            assert np.array_equal(page.shown(), expected - (error if used == "WebGPU" else 0))
+        else:
+            assert page.text("notice").startswith("This image can't be translated here: no memory. The browser may")
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])

@@ -14,9 +14,9 @@ function setStage(state, status = "") {
   stage.dataset.state = state;
   clearInterval(timer);
   $("download").hidden = state !== "done";
-  $("choose").classList.toggle("main", state !== "done");
+  $("choose").classList.toggle("main", state === "empty" || state === "notice");
   $("download").classList.toggle("main", state === "done");
-  $("choose").textContent = state === "done" || state === "work" ? "Another image" : "Choose an image";
+  $("choose").textContent = state === "done" || state === "work" ? "New image" : "Choose an image";
   $("status").textContent = status;
 }
 
@@ -55,9 +55,8 @@ function showReady(facts) {
   secondsPerPixel = facts.secondsPerPixel;
   if (facts.reason) console.warn(facts.reason);
   if (stage.dataset.state !== "work") $("status").textContent = "Ready";
-  const fact = () => setFact("Runs on", facts.engine + (facts.engine === "WebGPU" ? "" : ", one thread"));
-  fact();
-  engine.keepAll().then((kept) => kept && setFact("Network", "no longer needed: all files are kept by the browser"), console.warn);
+  setFact("Runs on", facts.engine + (facts.engine === "WebGPU" ? "" : ", one thread"));
+  engine.keepAll().then((kept) => kept && setFact("Offline", "ready: the browser has kept all files"), console.warn);
 }
 
 function restart() {
