@@ -308,6 +308,27 @@ def test_cancel_and_choose_again(page: Page, tmp_path: Path) -> None:
     assert page.translate(tmp_path / "small.png").shape == (30, 40, 3)  # another image takes its place
 
 
+def test_pasted_and_dropped_files(page: Page, tmp_path: Path) -> None:
+    tile(1, 48, 32).save(tmp_path / "in.png")
+    expected = page.translate(tmp_path / "in.png")
+    content = base64.b64encode((tmp_path / "in.png").read_bytes()).decode()
+    for event in (
+        "new ClipboardEvent('paste', { clipboardData: data })",
+        "new DragEvent('drop', { dataTransfer: data })",
+    ):
+        page.browser.run(
+            f"""(() => {{
+              document.getElementById("stage").dataset.state = "";
+              document.getElementById("after").width = 1;
+              const bytes = Uint8Array.from(atob("{content}"), (one) => one.charCodeAt(0)), data = new DataTransfer();
+              data.items.add(new File([bytes], "in.png", {{ type: "image/png" }}));
+              dispatchEvent({event});
+            }})()"""
+        )
+        page.wait("done")
+        assert np.array_equal(page.shown(), expected)
+
+
 def test_slider_examples_and_download(page: Page, tmp_path: Path) -> None:
     page.browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     page.browser.run("document.getElementById('stage').dataset.state = ''")

@@ -65,7 +65,7 @@ export class Engine {
     if (!store || !navigator.serviceWorker || navigator.connection?.saveData) return false;
     const directions = Object.values(this.config.directions);
     const needed = new Set([this.programURL, ...directions.map(modelURL)]);
-    for (const url of needed) await load(url);
+    for (const url of needed) (await store.match(url)) ?? (await load(url));
     await store.addAll(directions.flatMap((facts) => facts.examples));
     for (const { url } of await store.keys()) {
       if (new URL(url).search && !needed.has(url)) await store.delete(url);

@@ -119,7 +119,11 @@ async function translate(bitmap, width, height) {
   fit();
   try {
     await ready;
-    if (number !== job) return;
+  } catch {
+    return; // start() shows why
+  }
+  if (number !== job) return;
+  try {
     const began = performance.now();
     setTask("Translating", "");
     timer = setInterval(() => showElapsed((performance.now() - began) / 1000, width * height), 100);
@@ -144,9 +148,9 @@ function readPixels() {
   const count = data.length / 4, { channels } = config.directions[direction].input;
   const pixels = new Uint8Array(count * channels);
   for (let i = 0; i < count; i++) {
-    const [r, g, b] = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
+    const r = data[4 * i], g = data[4 * i + 1], b = data[4 * i + 2];
     if (channels === 1) pixels[i] = (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
-    else pixels.set([r, g, b], 3 * i);
+    else (pixels[3 * i] = r), (pixels[3 * i + 1] = g), (pixels[3 * i + 2] = b);
   }
   return pixels;
 }
