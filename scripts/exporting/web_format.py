@@ -41,6 +41,8 @@ def write(folder: Path, directions: Sequence[Direction], config: dict[str, Any])
         "runtime": {"name": PACKAGE, "version": VERSION, "license": "MIT", "bytes": sizes},
     }
     shutil.copytree(PAGE, folder, dirs_exist_ok=True)
+    if (folder / "examples").is_dir():
+        print("note: examples/ holds images of the run, to be tried on the page: delete them if they are not public")
 
 
 def require_pictures(direction: Direction) -> None:

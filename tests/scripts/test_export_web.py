@@ -77,7 +77,8 @@ def test_files_of_the_folder(exported: Path, cycle: Path, tiles: Path) -> None:
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     examples = {f"examples/{direction}_{number}.png" for direction in ("AtoB", "BtoA") for number in (1, 2, 3)}
     runtime = {f"runtime/{name}" for name in ("wasm.js", "wasm.wasm", "webgpu.js", "webgpu.wasm", "LICENSE.txt")}
-    page = {"index.html", "page.css", "page.js", "engine.js", "worker.js", "service-worker.js"}
+    scripts = {f"{name}.js" for name in ("page", "compare", "engine", "facts", "worker", "service-worker")}
+    page = {"index.html", "page.css"} | scripts
     assert files == examples | runtime | page | {"AtoB.onnx", "BtoA.onnx", "config.json"}
     assert (folder / "runtime" / "webgpu.wasm").read_text() == "ort-wasm-simd-threaded.asyncify.wasm"
     for path in (folder / name for name in files):

@@ -1,9 +1,11 @@
-// The page: choosing an image, showing it before and after its translation. See engine.js for the model.
+// The page: choosing an image, having it translated by engine.js, and showing it with compare.js.
 
+import { after, before, fit, reveal } from "./compare.js";
 import { Engine } from "./engine.js";
+import { setFact, showFacts } from "./facts.js";
 
 const $ = (id) => document.getElementById(id);
-const before = $("before"), after = $("after"), stage = $("stage"), slider = $("slider");
+const stage = $("stage");
 const context = { willReadFrequently: true };
 
 let config, engine, ready; // `ready`: a promise of the engine's facts
@@ -14,7 +16,7 @@ function setStage(state, status = "") {
   stage.dataset.state = state;
   clearInterval(timer);
   $("download").hidden = state !== "done";
-  $("choose").classList.toggle("main", state === "empty" || state === "notice");
+  $("choose").classList.toggle("main", state === "empty" || (state === "notice" && $("shrink").hidden));
   $("download").classList.toggle("main", state === "done");
   $("choose").textContent = state === "done" || state === "work" ? "New image" : "Choose an image";
   $("status").textContent = status;
@@ -43,11 +45,13 @@ function start(chosen) {
   ready = engine.start(chosen, (bytes, total) => {
     const megabytes = (number) => (number / 1e6).toFixed(0);
     const share = bytes < total ? `${megabytes(bytes)} of ${megabytes(total)} MB` : "";
-    if (stage.dataset.state === "work") setTask(share ? "Loading the model" : "Preparing the model", share, bytes / total);
-    else $("status").textContent = share ? `Loading the model: ${share}` : "Preparing the model";
+    const task = share ? "Loading the model" : "Preparing the model";
+    if (stage.dataset.state === "work") setTask(task, share, bytes / total);
+    else $("status").textContent = share ? `${task}: ${share}` : task;
   });
   ready.then(showReady, (error) => {
-    if (error.message !== "stopped") showNotice(`The model can't be loaded: ${error.message}. Reload the page to retry.`);
+    if (error.message === "stopped") return;
+    showNotice(`The model can't be loaded: ${error.message}. Reload the page to retry.`);
   });
 }
 
@@ -93,9 +97,8 @@ function accept(bitmap, fileName) {
   }
   const factor = most / Math.max(width, height);
   const small = { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
-  showNotice(`This image has ${width} × ${height} pixels. This page translates images of up to ${most} pixels a side.`, {
-    ...small, action: () => translate(bitmap, small.width, small.height),
-  });
+  const text = `This image has ${width} × ${height} pixels. This page translates images of up to ${most} pixels a side.`;
+  showNotice(text, { ...small, action: () => translate(bitmap, small.width, small.height) });
 }
 
 // Draw over white, as transparent images are shown.
@@ -138,7 +141,8 @@ async function translate(bitmap, width, height) {
     if (number !== job || error.message === "stopped") return;
     console.error(error);
     restart(); // after a lack of memory the session can't be used
-    showNotice(`This image can't be translated here: ${error.message}. The browser may lack memory: try a smaller image.`);
+    const advice = "The browser may lack memory: try a smaller image.";
+    showNotice(`This image can't be translated here: ${error.message}. ${advice}`);
   }
 }
 
@@ -177,46 +181,6 @@ function showElapsed(seconds, pixels) {
   const about = expected > 2 && seconds < expected ? ` of about ${Math.round(expected)} s` : " s";
   setTask("Translating", seconds.toFixed(1) + about, expected ? seconds / expected : undefined);
 }
-
-// Comparing
-
-// Small images at a whole multiple of their size, large ones shrunk to the stage.
-function fit() {
-  if (!before.width) return;
-  const style = getComputedStyle(stage);
-  const room = stage.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-  const factor = Math.min(room / before.width, Math.max(260, innerHeight * 0.62) / before.height);
-  const scale = factor < 1 ? factor : Math.floor(factor);
-  $("compare").style.setProperty("--shown", `${before.width * scale}px`);
-  $("compare").classList.toggle("crisp", scale > 1);
-}
-
-function setBoundary(value) {
-  slider.value = value;
-  slider.setAttribute("aria-valuetext", `${Math.round(value)}% before, ${Math.round(100 - value)}% after`);
-  $("compare").style.setProperty("--at", `${value}%`);
-}
-
-function reveal() {
-  $("compare").classList.remove("reveal");
-  setBoundary(100);
-  $("compare").getBoundingClientRect(); // so that the change below is animated
-  $("compare").classList.add("reveal");
-  setBoundary(50);
-}
-
-slider.addEventListener("input", () => {
-  $("compare").classList.remove("reveal");
-  setBoundary(Number(slider.value));
-});
-slider.addEventListener("keydown", (event) => {
-  const step = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -20, PageUp: 20 }[event.key];
-  if (!step) return;
-  event.preventDefault();
-  $("compare").classList.remove("reveal");
-  setBoundary(Math.min(100, Math.max(0, Number(slider.value) + step)));
-});
-addEventListener("resize", fit);
 
 // Files, the clipboard, examples
 
@@ -296,39 +260,16 @@ $("shoot").addEventListener("click", async () => {
   accept(bitmap, "camera");
 });
 
-// What is known about the model
+// Starting
 
 function domains(one) {
   return config.directions[one].domains;
 }
 
-function setFact(term, text) {
-  let place = [...$("facts").children].find((child) => child.textContent === term)?.nextElementSibling;
-  if (!place) {
-    place = document.createElement("dd");
-    const title = document.createElement("dt");
-    title.textContent = term;
-    $("facts").append(title, place);
-  }
-  place.textContent = text;
-  return place;
-}
-
-function showFacts() {
-  const { runtime } = config.web;
-  const chosen = Object.entries(config.checkpoint).map(([key, value]) => `${key} ${value}`.replace(/^rule /, "")).join(", ");
-  document.title = $("title").textContent = config.name;
-  setFact("Model", [config.model, config.options.netG, config.precision].filter(Boolean).join(", "));
-  setFact("Checkpoint", `${config.epoch}: ${chosen}`);
-  setFact("License of the model", config.license);
-  const link = Object.assign(document.createElement("a"), { href: "runtime/LICENSE.txt", textContent: `${runtime.license} license` });
-  setFact("Software", `ONNX Runtime Web ${runtime.version}, `).append(link);
-}
-
 function showDirections() {
   const names = Object.keys(config.directions);
   for (const one of names) {
-    const label = document.createElement("label"), input = document.createElement("input"), text = document.createElement("span");
+    const [label, input, text] = ["label", "input", "span"].map((tag) => document.createElement(tag));
     Object.assign(input, { type: "radio", name: "direction", checked: one === names[0] });
     text.textContent = domains(one).join(" → ");
     label.append(input, text);
@@ -348,7 +289,7 @@ navigator.serviceWorker?.register("service-worker.js").catch(console.warn);
 try {
   config = await (await fetch("config.json", { cache: "no-cache" })).json();
   engine = new Engine(config, new URLSearchParams(location.search).get("engine"));
-  showFacts();
+  showFacts(config);
   showDirections();
 } catch (error) {
   showNotice(`config.json can't be loaded: ${error.message}.`);

@@ -1,7 +1,8 @@
-// Answers from the cache when there is no network. Addresses with a query are those of large files, which engine.js keeps.
+// Answers from the cache when there is no network. engine.js keeps the large files, whose addresses have a query.
 
 const CACHE = self.registration.scope;
-const FILES = ["./", "page.css", "page.js", "engine.js", "worker.js", "config.json", "runtime/wasm.js", "runtime/webgpu.js"];
+const SCRIPTS = ["page", "compare", "engine", "facts", "worker", "runtime/wasm", "runtime/webgpu"];
+const FILES = ["./", "page.css", "config.json", ...SCRIPTS.map((name) => `${name}.js`)];
 
 self.addEventListener("install", (event) => {
   const requests = FILES.map((file) => new Request(file, { cache: "no-cache" }));

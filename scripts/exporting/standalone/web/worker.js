@@ -27,7 +27,9 @@ const actions = {
     ort = await import(script);
     ort.env.wasm.numThreads = 1; // more need headers that plain static servers do not send
     ort.env.wasm.wasmBinary = program;
-    processor = await ort.InferenceSession.create(model.slice(0), { executionProviders: ["wasm"], logSeverityLevel: 3 });
+    const create = (content, name) =>
+      ort.InferenceSession.create(content, { executionProviders: [name], logSeverityLevel: 3 }); // errors only
+    processor = await create(model.slice(0), "wasm");
     const picture = testPicture(side, channels);
     const expected = await run(processor, picture, side, side, channels);
     const start = performance.now();
@@ -36,7 +38,7 @@ const actions = {
     if (!useGraphics) return { engine: "WebAssembly", secondsPerPixel };
     let reason;
     try {
-      graphics = await ort.InferenceSession.create(model, { executionProviders: ["webgpu"], logSeverityLevel: 3 });
+      graphics = await create(model, "webgpu");
       const found = await run(graphics, picture, side, side, channels);
       const worst = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - found[i])), 0);
       if (worst <= 1) return { engine: "WebGPU", secondsPerPixel: null };
