@@ -33,6 +33,7 @@ from tests.scripts.exported_runs import save_run
 from util.errors import UserError
 
 pytest.importorskip("onnxscript", reason="pip install -r requirements-dev.txt")
+pytestmark = pytest.mark.xdist_group("web page")  # one export and one browser for all
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
