@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,7 +34,7 @@ from tests.scripts.exported_runs import save_run
 from util.errors import UserError
 
 pytest.importorskip("onnxscript", reason="pip install -r requirements-dev.txt")
-pytestmark = pytest.mark.xdist_group("web page")  # one export and one browser for all
+pytestmark = pytest.mark.xdist_group("web_page")  # one export and one browser for all
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -237,10 +238,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def served(exported: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported folder with the real runtime."""
+    """The exported folder with the real runtime. One example was deleted by its owner."""
     folder = tmp_path_factory.mktemp("served") / "web"
     shutil.copytree(exported, folder, ignore=shutil.ignore_patterns("runtime"))
     add_runtime(folder, runtime)
+    (folder / "examples" / "AtoB_3.png").unlink()
     return folder
 
 
@@ -338,6 +340,7 @@ def test_pasted_and_dropped_files(page: Page, tmp_path: Path) -> None:
 def test_slider_examples_and_download(page: Page, tmp_path: Path) -> None:
     page.browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     page.browser.run("document.getElementById('stage').dataset.state = ''")
+    page.browser.until("document.querySelectorAll('#examples button').length === 2")
     page.browser.run("document.querySelector('#examples button').click()")
     page.wait("done")
     page.browser.run("document.getElementById('slider').focus()")
@@ -347,10 +350,10 @@ def test_slider_examples_and_download(page: Page, tmp_path: Path) -> None:
     assert page.browser.run(boundary) == ["52", "52%"]
     page.browser.run("document.getElementById('download').click()")
     file = tmp_path / "AtoB_1_color.png"
-    for _ in range(100):
+    for _ in range(600):  # under another name until it is complete
         if file.is_file():
             break
-        page.browser.until("new Promise((done) => setTimeout(() => done(true), 50))")
+        time.sleep(0.1)
     assert np.array_equal(np.asarray(Image.open(file).convert("RGB")), page.shown())
 
 
@@ -369,15 +372,18 @@ def test_a_phone_and_requests(page: Page, tmp_path: Path) -> None:
 
 
 def test_offline(page: Page, cycle: Path, tmp_path: Path) -> None:
-    """Last, since it ends the server."""
+    """The last test of `page`, since it ends the server."""
     page.browser.until("document.getElementById('facts').textContent.includes('kept all files')")
     page.server.close()
+    page.browser.call("Network.setCacheDisabled", cacheDisabled=True)  # the one of HTTP
+    assert page.browser.run("fetch('config.json?1').then(() => 'found', () => 'no network')") == "no network"
     page.load()
     tile(8, 50, 40).save(tmp_path / "in.png")
     for direction in ("BtoA", "AtoB"):
         page.browser.run(f"document.querySelectorAll('[name=direction]')[{int(direction == 'BtoA')}].click()")
         expected = np.asarray(load_generator(cycle, direction)(tmp_path / "in.png"))
         assert difference(page.translate(tmp_path / "in.png"), expected)[0] <= 1
+    page.browser.until("document.querySelectorAll('#examples button').length === 2")
     assert page.browser.run("[...document.querySelectorAll('#examples img')].every((one) => one.naturalWidth === 40)")
 
 

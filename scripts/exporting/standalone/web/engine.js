@@ -66,7 +66,7 @@ export class Engine {
     const directions = Object.values(this.config.directions);
     const needed = new Set([this.programURL, ...directions.map(modelURL)]);
     for (const url of needed) (await store.match(url)) ?? (await load(url));
-    await store.addAll(directions.flatMap((facts) => facts.examples));
+    await Promise.allSettled(directions.flatMap((facts) => facts.examples.map((file) => store.add(file)))); // if there
     for (const { url } of await store.keys()) {
       if (new URL(url).search && !needed.has(url)) await store.delete(url);
     }

@@ -12,13 +12,14 @@ self.addEventListener("install", (event) => {
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener("fetch", (event) => {
-  const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(CACHE) && !new URL(url).search) event.respondWith(newest(event.request));
+  const { method, mode, url } = event.request, { origin, pathname, search } = new URL(url);
+  if (method !== "GET" || !url.startsWith(CACHE) || (search && mode !== "navigate")) return;
+  const file = `${origin}${pathname}`;
+  event.respondWith(newest(event.request, file === `${CACHE}index.html` ? CACHE : file));
 });
 
-async function newest(request) {
+async function newest(request, key) {
   const cache = await caches.open(CACHE);
-  const key = request.url === `${CACHE}index.html` ? CACHE : request.url;
   try {
     const response = await fetch(request, { cache: "no-cache" });
     if (response.ok && !response.redirected) await cache.put(key, response.clone());
