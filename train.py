@@ -67,9 +67,7 @@ def main() -> int:
             if validation.is_due() and not validation.validate(stop, reporter):
                 return save_and_stop(run, reporter, stop)
             model.update_learning_rate()
-            progress.end_epoch()
-            if progress.ended(opt.save_epoch_freq) or progress.epoch > run.last_epoch:
-                run.save("latest", str(progress.epoch - 1))
+            run.end_epoch(validation.is_best)
     if not run.is_saved:
         return 1
     print(f"trained {run.last_epoch} epochs; translate a test set with: {run.test_command()}")

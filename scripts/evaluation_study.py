@@ -73,21 +73,24 @@ def train_and_test(out: Path, method: str, seed: int) -> dict[str, Any]:
 
 
 def table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """A row for each method and direction: the median of the seeds, and their range."""
+    """A row for each method and direction: the median seed with its 95% interval, and the range of the seeds."""
     lines = ["| method | direction | " + " | ".join(FIGURES) + " |", "|---|---|" + "---|" * len(FIGURES)]
     for method, seeds in records.items():
         for visual in ("fake_B", "fake_A"):
-            if visual not in seeds[0]["scores"]:
-                continue
-            cells = []
-            for key in FIGURES.values():
-                values = [record["scores"][visual].get(key, float("nan")) for record in seeds]
-                digits = 0 if "x1000" in key else 3
-                cells.append(
-                    f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
-                )
-            lines.append(f"| {method} | {'to map' if visual == 'fake_B' else 'to satellite'} | {' | '.join(cells)} |")
+            if visual in seeds[0]["scores"]:
+                cells = " | ".join(_cell(seeds, visual, key) for key in FIGURES.values())
+                lines.append(f"| {method} | {'to map' if visual == 'fake_B' else 'to satellite'} | {cells} |")
     return "\n".join(lines)
+
+
+def _cell(seeds: Sequence[Mapping[str, Any]], visual: str, key: str) -> str:
+    digits = 0 if "x1000" in key else 3
+    ordered = sorted(seeds, key=lambda record: float(record["scores"][visual][key]))
+    values = [f"{record['scores'][visual][key]:.{digits}f}" for record in ordered]
+    middle = len(ordered) // 2
+    interval = ordered[middle]["intervals"][visual].get(key)
+    bounds = f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]" if interval else ""
+    return f"{values[middle]}{bounds} ({values[0]} to {values[-1]})"
 
 
 def agreement(checkpoints: Path, method: str, seeds: Sequence[int]) -> str:

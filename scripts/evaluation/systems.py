@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from data.formats.image_reader import UnreadableImage, image_to_tensor
@@ -15,7 +14,6 @@ from options import files
 from scripts.evaluation.folders import list_named, read
 from util.errors import UserError
 from util.evaluation.best import BEST, describe_checkpoint
-from util.runs.base_run import STATE
 
 
 @dataclass(frozen=True)
@@ -70,26 +68,7 @@ def of_run(run: Path, epoch: str, direction: Direction, images: Mapping[str, Pat
         except ValueError as error:  # transparent everywhere, from a generator with an alpha channel
             raise UnreadableImage(path, f"its translation {error}") from error
 
-    return System(f"{run}, {_describe(run, epoch)}", f"{run} --epoch {epoch}", images, translate)
-
-
-def _describe(run: Path, epoch: str) -> str:
-    """Which checkpoint this is, and how it was chosen."""
-    known = describe_checkpoint(run, epoch)
-    if epoch != "latest" or (number := last_epoch(run)) is None:
-        return known
-    return f"{known} (epoch {number})"
-
-
-def last_epoch(run: Path) -> int | None:
-    """The epoch of the latest weights, complete or not; None if the run has no readable state."""
-    try:
-        # mmap: only the counters are read, not the weights.
-        content = torch.load(run / STATE, map_location="cpu", weights_only=True, mmap=True)
-        progress = content["objects"]["progress"]
-        return max(1, int(progress["epoch"]) - (int(progress["images_in_epoch"]) == 0))
-    except Exception:  # a file that is damaged in any way: the evaluation does not need it
-        return None
+    return System(f"{run}, {describe_checkpoint(run, epoch)}", f"{run} --epoch {epoch}", images, translate)
 
 
 def choose_epochs(run: Path, given: list[str] | None) -> list[str]:

@@ -22,7 +22,7 @@ from tests.conftest import write_tiles
 from tests.integration.conftest import ROOT
 from tests.integration.test_inference import save_run
 from util.errors import UserError
-from util.evaluation import extractors
+from util.evaluation import best, extractors
 from util.evaluation.metrics import select_metrics
 from util.evaluation.scores import text
 
@@ -197,13 +197,13 @@ def test_which_checkpoints(trained: tuple[Path, Path], tmp_path: Path) -> None:
     assert systems.choose_epochs(folder, ["10", "5", "10"]) == ["10", "5"]
     with pytest.raises(UserError, match=r"^--epoch 7: .* has no such weights: choose one of latest, best, 5, 10$"):
         systems.choose_epochs(folder, ["7"])
-    assert systems.last_epoch(folder) == 10
+    assert best.last_epoch(folder) == 10
     torch.save({"format": 3, "objects": {"progress": {"epoch": 1, "images_in_epoch": 8}}}, folder / "latest_state.pt")
     with (folder / "latest_state.pt").open("ab") as file:
         file.write(b"sha256:" + b"0" * 64)  # as a run seals its state
-    assert systems.last_epoch(folder) == 1
+    assert best.last_epoch(folder) == 1
     (folder / "latest_state.pt").write_bytes(b"damaged")
-    assert systems.last_epoch(folder) is None
+    assert best.last_epoch(folder) is None
     for path in folder.glob("*.pth"):
         path.unlink()
     for given, sentence in ((None, "has no weights of a generator"), (["all"], "has no weights of single epochs")):

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from util.evaluation.metric import Metric
+from util.runs.base_run import STATE
 
 BEST = "best"
 """The name of the weights: best_net_G_A.pth, --epoch best."""
@@ -89,6 +92,19 @@ def describe_checkpoint(folder: Path, epoch: str, phase: str | None = None) -> s
         is_same = phase is not None and phase == content.get("phase")
         warning = "; tested on the images that it was chosen on, not comparable" if is_same else ""
         return f"best checkpoint (epoch {content.get('epoch')}), chosen on validation images: {rule}{warning}"
-    return {BEST: "best checkpoint, chosen by an unknown rule", "latest": "last checkpoint"}.get(
+    number = last_epoch(folder) if epoch == "latest" else None
+    last = f"last checkpoint (epoch {number})" if number else "last checkpoint"
+    return {BEST: "best checkpoint, chosen by an unknown rule", "latest": last}.get(
         epoch, f"checkpoint of epoch {epoch}"
     )
+
+
+def last_epoch(folder: Path) -> int | None:
+    """The epoch of a run's latest weights, complete or not; None if the run has no readable state."""
+    try:
+        # mmap: only the counters are read, not the weights.
+        content = torch.load(folder / STATE, map_location="cpu", weights_only=True, mmap=True)
+        progress = content["objects"]["progress"]
+        return max(1, int(progress["epoch"]) - (int(progress["images_in_epoch"]) == 0))
+    except Exception:  # a file that is damaged in any way: a description does not need it
+        return None

@@ -14,7 +14,7 @@ from util.evaluation.evaluator import evaluate
 from util.evaluation.metric import Metric
 from util.evaluation.metrics import select_metrics
 from util.evaluation.selected import extractor_of, metrics_of
-from util.evaluation.validation import NoValidation, NullSink, ValidatedModel, Validation
+from util.evaluation.validation import CountingSink, NoValidation, ValidatedModel, Validation
 from util.image_sizes import ImageSizes
 from util.runtime.processes import processes
 from util.runtime.stop_signal import StopSignal
@@ -116,7 +116,7 @@ def _first_possible(
         )
     try:
         with model.validating():
-            scores = evaluate(model, batches, metrics, NullSink(), StopSignal()).scores
+            scores = evaluate(model, batches, metrics, CountingSink(), StopSignal()).scores
     except UserError:
         raise
     except Exception as error:  # a model of the user's own may be for training only

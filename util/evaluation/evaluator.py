@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from util.errors import UserError
 from util.evaluation.metric import Metric
 from util.evaluation.scores import Descriptors, Scores
 from util.runtime.processes import processes
@@ -53,6 +52,9 @@ class Sink(Protocol):
     def add(self, path: str, images: Mapping[str, Tensor]) -> None:
         """Take the images of a source file, (C, H, W) in [-1, 1] by name, in the order to show them."""
 
+    def refuse(self, problem: str) -> None:
+        """Take note of a translation with values that are not finite, which is not scored, or raise UserError."""
+
     def advance(self, count: int) -> None:
         """Count source images as done."""
 
@@ -85,8 +87,6 @@ def evaluate(
     images. After a stop request, the remaining images of this rank are skipped.
 
     `reals`: descriptors of real images that need not be computed again; those of new images are added to it.
-
-    Raises UserError for an image with a value that is not finite.
     """
     scores, images, interrupted = Scores(metrics, reals={} if reals is None else reals), 0, False
     for batch in loader:
@@ -97,7 +97,9 @@ def evaluate(
             scores.add_real(real.visual, real.path, real.image)
         has_reals = {real.visual for real in real_images}
         for translation in model.translations(batch):
-            require_finite(translation)
+            if problem := non_finite(translation):
+                sink.refuse(problem)
+                continue
             add_scores(translation, scores, has_reals)
             sink.add(translation.path, shown_images(translation))
         images += len(model.get_image_paths())
@@ -111,15 +113,16 @@ def evaluate(
     return Evaluation(total, sum(processes().all_gather_ints(images)), processes().any_rank(interrupted))
 
 
-def require_finite(translation: Translated) -> None:
-    """Raise UserError if an image, or its translation, has NaN or infinity."""
+def non_finite(translation: Translated) -> str:
+    """What is wrong if an image, or its translation, has NaN or infinity; else empty."""
     for name, image in translation.visuals.items():
         if not bool(torch.isfinite(image).all()):
-            raise UserError(
+            return (
                 f"{translation.path}: {name} has values that are not finite (NaN or infinite), although all weights "
                 "are finite: 16-bit numbers may overflow, so use --precision fp32; otherwise check this "
                 "image and the network"
             )
+    return ""
 
 
 def add_scores(translation: Translated, scores: Scores, has_reals: Collection[str] = ()) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from util import images
+from util.errors import UserError
 from util.evaluation.best import describe_checkpoint
 from util.evaluation.evaluator import Evaluation
 from util.evaluation.intervals import FEWEST_VALUES
@@ -59,6 +60,10 @@ class Results:
         self.gallery.add_row(images.name_below(Path(self.opt.dataroot), self.opt.phase, path), arrays)
         for monitor in self.monitors:
             monitor.show_images(arrays, 0, self.done)
+
+    def refuse(self, problem: str) -> None:
+        """Raise UserError: a gallery with an image missing would look complete."""
+        raise UserError(problem)
 
     def advance(self, count: int) -> None:
         self.done += count

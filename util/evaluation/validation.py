@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from util.evaluation.best import BEST, Rule, read
+from util.evaluation.best import Rule, read
 from util.evaluation.evaluator import Translator, evaluate
 from util.evaluation.metric import Metric
 from util.evaluation.scores import Descriptors, Figure
@@ -43,15 +43,26 @@ class ScoreReporter(Protocol):
 
     def show_scores(self, record: Mapping[str, float], /) -> None: ...
 
+    def show_validated(self, done: int, /) -> None: ...
 
-class NullSink:
-    """Shows nothing: validation needs only the scores."""
+
+class CountingSink:
+    """Counts translations, and keeps none."""
+
+    def __init__(self, report: Callable[[int], None] = lambda done: None) -> None:
+        """`report` receives the number of images done."""
+        self.report, self.done = report, 0
+        self.problems: list[str] = []
 
     def add(self, path: str, images: Mapping[str, Tensor]) -> None:
         """Ignore a translation."""
 
+    def refuse(self, problem: str) -> None:
+        self.problems.append(problem)
+
     def advance(self, count: int) -> None:
-        """Count nothing."""
+        self.done += count
+        self.report(self.done)
 
     def gather(self) -> None:
         """Collect nothing."""
@@ -79,6 +90,7 @@ class Validation:
         self.validation_set = int(json_sum(loader.fingerprint)[:12], 16)
         self.reals: Descriptors = {}  # of real images, which are the same in every validation
         self.run: BaseRun
+        self._best_epoch = 0  # the last one that was the best when it ended
 
     def attach(self, run: BaseRun) -> None:
         """Continue the records of a run that has restored its checkpoint."""
@@ -101,22 +113,29 @@ class Validation:
         is_done = any(record["epoch"] == epoch for record in self.records)  # before the run was stopped and resumed
         return not is_done and (epoch % self.opt.val_freq == 0 or epoch == self.run.last_epoch)
 
+    @property
+    def is_best(self) -> bool:
+        """Whether the validation of the current epoch had the best score so far."""
+        return self._best_epoch == self.run.progress.epoch
+
     def validate(self, stop: StopSignal, reporter: ScoreReporter) -> bool:
-        """Score the model, log and show the scores, and save the best checkpoint if it is the best so far.
+        """Score the model at the end of an epoch, log and show the scores; `is_best` tells whether they are the best.
 
         Returns False if a stop was requested before the end; the resumed run then repeats the validation.
         """
         ranks = processes()
         if ranks.is_main:  # other ranks report the unreadable images of their share themselves
             self.loader.print_message = self.run.print_message
+        sink = CountingSink(reporter.show_validated)
         with self.model.validating():
-            evaluation = evaluate(self.model, self.loader, self.metrics, NullSink(), stop, self.reals)
+            evaluation = evaluate(self.model, self.loader, self.metrics, sink, stop, self.reals)
         if evaluation.interrupted:
             return False
+        problems = [problem for found in ranks.all_gather_objects(sink.problems) for problem in found]
         figures = evaluation.scores.figures() if ranks.is_main else {}
         self.run.wait()  # until best.json is that of the weights on disk
         saved = read(self.run.folder) if ranks.is_main else {}
-        record, saved = ranks.broadcast((self._record(figures), saved))
+        record, saved = ranks.broadcast((self._record(figures, problems), saved))
         self.records.append(record)
         self._log(record)
         is_best = self.rule.is_better(record, saved)
@@ -125,17 +144,21 @@ class Validation:
             images = {name: found[0].images for name, found in figures.items()}
             details = {"images": images, "extractor": self.opt.extractor, "phase": self.loader.dataset.phase}
             details["val_fraction"] = self.opt.val_fraction
-            self.run.save("latest", BEST, best=self.rule.as_json(record, self._comparable(), details))
+            self.run.progress.best = self.rule.as_json(record, self._comparable(), details)
+            self._best_epoch = self.run.progress.epoch
         self._end_if_stalled()
         reporter.show_scores(record)
         self.run.progress.restart_clock()  # the seconds of a run are those of training
         return True
 
-    def _record(self, figures: Mapping[str, Sequence[Figure]]) -> Record:
+    def _record(self, figures: Mapping[str, Sequence[Figure]], problems: Sequence[str]) -> Record:
         """The figures by direction and label, without those that are not finite, and the mean that the rule uses.
 
-        A figure that is not finite leaves no mean: that of the other direction alone would not compare.
+        A figure that is not finite, or a translation that is not (`problems`), leaves no mean: those of the other
+        images would not compare.
         """
+        if problems:
+            self.run.print_message(f"warning: validation: {len(problems)} translations not scored; {problems[0]}")
         progress = self.run.progress
         record: Record = {"epoch": progress.epoch, "step": progress.step, "images": progress.images}
         record["validation_set"] = self.validation_set
@@ -145,13 +168,13 @@ class Validation:
                 if math.isfinite(figure.value):
                     record[f"{visual} {figure.metric.label}"] = figure.value
                 values += [figure.value] if figure.metric.key == self.rule.metric.key else []
-        is_scored = values and all(map(math.isfinite, values))
+        is_scored = values and not problems and all(map(math.isfinite, values))
         return record | ({self.rule.key: math.fsum(values) / len(values)} if is_scored else {})
 
     def _print(self, record: Mapping[str, Any], saved: Mapping[str, Any] | None) -> None:
         """Print the mean of the rule. `saved`: the best.json of a better checkpoint."""
         if self.rule.key not in record:
-            text = f"no {self.rule.metric.label}: too few images could be scored"
+            text = f"no {self.rule.key}: not all images could be scored"
         else:
             compared = f"best {saved['value']:.4g}, epoch {saved['epoch']}" if saved else "the best so far"
             text = f"{self.rule.key} {record[self.rule.key]:.4g} ({compared})"
@@ -185,6 +208,7 @@ class NoValidation:
     """The validation of a run without validation images."""
 
     records: Sequence[Record] = ()
+    is_best = False
 
     def attach(self, run: BaseRun) -> None:
         """Take the records of a run that was validated before, to show them."""

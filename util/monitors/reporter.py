@@ -80,6 +80,9 @@ class NullReporter:
     def show_scores(self, record: Mapping[str, float]) -> None:
         """Show nothing after a validation."""
 
+    def show_validated(self, done: int) -> None:
+        """Show nothing during a validation."""
+
     def __enter__(self) -> NullReporter:
         return self
 
@@ -176,6 +179,10 @@ class Reporter:
         self.console.report(title, losses)
         for monitor in self.monitors:
             monitor.add_losses(record)
+
+    def show_validated(self, done: int) -> None:
+        """Show that a validation is running, and how many images are done."""
+        self.console.advance(0, f"epoch {self.progress.epoch}/{self.run.last_epoch}, validation: {done} images")
 
     def show_scores(self, record: Mapping[str, float]) -> None:
         """Show a line of metrics.jsonl."""

@@ -60,10 +60,10 @@ class BaseRun(ABC):
         """Make model and dataset part of the run; with --continue_train, restore their state."""
 
     @abstractmethod
-    def save(self, *names: str, best: str | None = None) -> None:
+    def save(self, *names: str) -> None:
         """Save the state, and the networks' weights under each of these names (latest, best, 5, iter_2000).
 
-        `best`: the content of best.json, if one of the names is "best".
+        With the name "best", best.json is written too, with the content `progress.best`.
 
         Raises TrainingDiverged if a loss or a gradient was not finite; nothing is saved then.
         """
@@ -81,6 +81,15 @@ class BaseRun(ABC):
         minutes = (self.progress.seconds - self.progress.saved_at) / 60
         too_long = self.opt.save_every is not None and minutes >= self.opt.save_every
         return too_long or self.progress.due(self.opt.save_latest_freq)
+
+    def end_epoch(self, is_best: bool) -> None:
+        """Count the epoch. Save if its weights are the best so far, or are to be kept by --save_epoch_freq."""
+        self.progress.end_epoch()
+        names = ["best"] if is_best else []
+        if self.progress.ended(self.opt.save_epoch_freq) or self.progress.epoch > self.last_epoch:
+            names.append(str(self.progress.epoch - 1))
+        if names:
+            self.save("latest", *names)
 
     def seconds_to_save(self) -> float:
         """An upper estimate, from the saves so far: finish the save in progress, then make another."""

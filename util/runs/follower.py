@@ -24,7 +24,7 @@ class FollowerRun(BaseRun):
         self._restore()
         self._check_replicas()
 
-    def save(self, *names: str, best: str | None = None) -> None:
+    def save(self, *names: str) -> None:
         self.model.check_finite()
         self.progress.saved_at = self.progress.seconds
 

@@ -138,7 +138,7 @@ class Run(BaseRun):
             self.wait()
         return super().is_due()
 
-    def save(self, *names: str, best: str | None = None) -> None:
+    def save(self, *names: str) -> None:
         """Save the state and the weights in a background thread, see BaseRun.
 
         Training waits only for a copy of them, and for the previous save if it is still being written. If the system
@@ -149,25 +149,24 @@ class Run(BaseRun):
         started = time.monotonic()
         self.progress.saved_at = self.progress.seconds
         self.progress.saved_as = list(names)
-        if best is not None:
-            self.progress.best = best
         failure = f"step {self.progress.step} could not be saved as {', '.join(names)}"
         with self._catch_os_errors(failure):
             copies = snapshot([self.checkpoint.states(), *(self.model.weights(name) for name in names)])
+            best = self.progress.best if "best" in names else ""
             self._writing = self._writer.submit(self._write, copies, best, failure, started)
 
-    def _write(self, copies: list[Any], best: str | None, failure: str, started: float) -> None:
+    def _write(self, copies: list[Any], best: str, failure: str, started: float) -> None:
         """Write the states and the weights; runs in the background thread."""
         states, *weights = copies
         with self._catch_os_errors(failure):
             self.log.to_disk()
             self.metrics_log.to_disk()
             self.checkpoint.write(states)
-            if best is not None:  # so that it never describes weights of another checkpoint
+            if best:  # so that it never describes weights of another checkpoint
                 (self.folder / BEST).unlink(missing_ok=True)
             for files in weights:
                 write_weights(files)
-            if best is not None:
+            if best:
                 atomic_write(self.folder / BEST, best)
             self.failed_save = ""
         self._longest_save = max(self._longest_save, time.monotonic() - started)

@@ -23,6 +23,9 @@ HERE = Path(__file__).resolve().parent
 CONFIG = json.loads((HERE / "config.json").read_text(encoding="utf-8"))
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+"""Whatever the extension of a file is: Pillow would start Ghostscript for PostScript."""
+
 
 class Translator:
     """Translates arrays (H, W, C) in one direction."""
@@ -47,7 +50,7 @@ class Translator:
         if path.suffix == ".npy":
             image = np.load(path, allow_pickle=False)
             return image[:, :, None] if image.ndim == 2 else image
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             picture = ImageOps.exif_transpose(file)
         if wanted["class_ids"]:
             return np.asarray(picture)[:, :, None]

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from util.errors import UserError
 from util.evaluation.evaluator import evaluate
 from util.evaluation.metric import Metric, Needs
 from util.evaluation.pair_metrics import MAE, SSIM
@@ -71,9 +70,13 @@ class Sink:
         self.stop_after = stop_after
         self.added: list[tuple[str, list[str]]] = []
         self.done, self.gathered = 0, 0
+        self.problems: list[str] = []
 
     def add(self, path: str, images: Mapping[str, Tensor]) -> None:
         self.added.append((path, list(images)))
+
+    def refuse(self, problem: str) -> None:
+        self.problems.append(problem)
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -202,16 +205,17 @@ def test_figures_do_not_depend_on_batches_and_order() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_translation_that_is_not_finite_is_an_error_that_names_the_image(value: float) -> None:
+def test_a_translation_that_is_not_finite_is_refused_and_not_scored(value: float) -> None:
     class Overflowing(Model):
         def test(self) -> None:
             super().test()
-            self.fake[:, :, 3, 3] = value
+            if "paired1" in self.paths:
+                self.fake[0, :, 3, 3] = value
 
     sink = Sink()
-    with pytest.raises(UserError, match=r"paired1: fake_B has values that are not finite"):
-        evaluate(Overflowing(), BATCHES, METRICS, sink, sink.stop)
-    assert sink.added == []
+    result = evaluate(Overflowing(), BATCHES, METRICS, sink, sink.stop)
+    assert [problem[:47] for problem in sink.problems] == ["paired1: fake_B has values that are not finite "]
+    assert [path for path, _ in sink.added] == ["other", "paired2"] == sorted(result.scores.values["fake_B"])
 
 
 def test_descriptors_of_real_images_are_computed_once() -> None:

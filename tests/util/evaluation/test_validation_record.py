@@ -23,7 +23,20 @@ def test_a_figure_that_is_not_finite_leaves_no_mean(value: float, mean: float | 
     run: Any = argparse.Namespace(progress=Progress())
     validation.run = run
     figures = {"fake_A": [Figure(MAE, 0.2, 3), Figure(PSNR, 9.0, 3)], "fake_B": [Figure(MAE, value, 3)]}
-    record = validation._record(figures)
+    record = validation._record(figures, [])
     assert record["fake_A mean absolute error"] == 0.2 and record["fake_A PSNR (dB)"] == 9.0
     assert ("fake_B mean absolute error" in record) == (mean is not None)
     assert record.get("mean absolute error") == (None if mean is None else pytest.approx(mean))
+
+
+def test_a_translation_that_is_not_finite_leaves_no_mean_and_is_reported() -> None:
+    """With --precision fp16 a translation may overflow: training continues, and this checkpoint is not the best."""
+    loader: Any = argparse.Namespace(fingerprint={})
+    model: Any = None
+    validation = Validation(argparse.Namespace(), model, loader, [MAE], Rule(MAE))
+    printed: list[str] = []
+    run: Any = argparse.Namespace(progress=Progress(), print_message=printed.append)
+    validation.run = run
+    record = validation._record({"fake_A": [Figure(MAE, 0.2, 3)]}, ["a.png: fake_A has values that are not finite"])
+    assert "mean absolute error" not in record and record["fake_A mean absolute error"] == 0.2
+    assert printed == ["warning: validation: 1 translations not scored; a.png: fake_A has values that are not finite"]
