@@ -111,6 +111,9 @@ def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Pat
 
 def run_python_blocks(folder: Path) -> None:
     """Run each block in this folder, with the repository on PYTHONPATH, after the commands of the README."""
+    for file in (folder / "exports").glob("*/*/*"):
+        if file.suffix in (".onnx", ".pt2", ".py"):
+            shutil.copy(file, folder)
     blocks = python_blocks()
     assert len(blocks) >= 4
     for block in blocks:
