@@ -3,27 +3,34 @@
     python scripts/export.py checkpoints/horse2zebra_cycle_gan --format onnx
     python scripts/export.py checkpoints/horse2zebra_cycle_gan --format torch --direction AtoB
     python scripts/export.py checkpoints/horse2zebra_cycle_gan --format hub --epoch best --license cc-by-4.0
+    python scripts/export.py checkpoints/horse2zebra_cycle_gan --format web
 
 onnx: one file for each direction, for ONNX Runtime and others. torch: a program that needs torch alone. hub: a folder
-for a model hub, with a model card and a program that needs no torch. Images of any size and number go in and come out
-as stored pixels (N, H, W, C): normalization, padding, cropping and rounding are inside. Before success is reported, the
-files are compared with the network on images of the run. See docs/deployment.md.
+for a model hub, with a model card and a program that needs no torch. web: a folder for any static web server, with a
+page that translates images in the browser. Images of any size and number go in and come out as stored pixels (N, H, W,
+C): normalization, padding, cropping and rounding are inside. Before success is reported, the files are compared with
+the network on images of the run. See docs/deployment.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from scripts.exporting import FORMATS
 from util.errors import UserError, run_main
 from util.files import replace_folder, temporary_name
+
+if TYPE_CHECKING:
+    from scripts.exporting.job import Direction
+    from scripts.exporting.source import Source
 
 CONFIG = "config.json"
 
@@ -55,6 +62,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--bits", type=int, choices=(8, 16), help="bits of stored pixels (default: 16 if the run's images have more)"
     )
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="images to compare on, instead of the dataset's")
+    parser.add_argument(
+        "--runtime",
+        type=Path,
+        metavar="FOLDER",
+        help="for --format web: the unpacked npm package onnxruntime-web (default: fetched with npm)",
+    )
     parser.add_argument("--license", help="license of the weights, such as cc-by-4.0, to be recorded")
     parser.add_argument(
         "--results_dir",
@@ -106,14 +119,27 @@ def new_folder(folder: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
+def find_direction(source: Source, arguments: argparse.Namespace) -> Direction:
+    """One direction with the images to compare on, and the network's translations of them."""
+    from scripts.exporting.comparison import Trial
+    from scripts.exporting.images import find_images
+    from scripts.exporting.job import Direction
+
+    images = find_images(source, arguments.images, arguments.bits)
+    if not images.are_real:
+        print(
+            f"note: {source.direction} is compared on synthetic images, since the run's dataset has no image to "
+            "read: use --images FOLDER"
+        )
+    return Direction(source, Trial.of(source, images), arguments.precision)
+
+
 def export(arguments: argparse.Namespace) -> Path:
     """Export a run as the command line says; returns the folder.
 
     Raises ExportFailed if a file does not compute what the network computes, and UserError for a mistake.
     """
-    from scripts.exporting.comparison import Trial
-    from scripts.exporting.images import find_images
-    from scripts.exporting.job import Direction, Format
+    from scripts.exporting.job import Format
     from scripts.exporting.metadata import Texts, describe_run
     from scripts.exporting.source import load_sources
     from util.files import atomic_write, json_text
@@ -121,23 +147,19 @@ def export(arguments: argparse.Namespace) -> Path:
     export_format = FORMATS.find(arguments.format)
     if not isinstance(export_format, Format):
         raise UserError(f"--format {arguments.format}: must be a scripts.exporting.job.Format")
+    if arguments.runtime and not export_format.add_runtime:
+        raise UserError(f"--runtime has no effect on --format {export_format.name}: remove it")
     export_format.require_packages()
     options = read_options(arguments.options)
     sources = load_sources(arguments.run, arguments.epoch, arguments.direction, arguments.norm, options)
     print(f"exporting {' and '.join(source.direction for source in sources)} of {arguments.run}", flush=True)
-    directions = []
-    for source in sources:
-        images = find_images(source, arguments.images, arguments.bits)
-        if not images.are_real:
-            print(
-                f"note: {source.direction} is compared on synthetic images, since the run's dataset has no image to "
-                "read: use --images FOLDER"
-            )
-        directions.append(Direction(source, Trial.of(source, images), arguments.precision))
     name = sources[0].opt.name
     suffix = "" if arguments.precision == "fp32" else f"_{arguments.precision}"
     folder = arguments.out or Path("exports", name, f"{export_format.name}_{arguments.epoch}{suffix}")
     with new_folder(folder) as temporary:
+        if export_format.add_runtime:
+            export_format.add_runtime(temporary, arguments.runtime)
+        directions = [find_direction(source, arguments) for source in sources]
         texts = Texts(arguments.license, arguments.results_dir)
         config = describe_run(arguments.run, arguments.epoch, directions, texts)
         export_format.write(temporary, directions, config)
@@ -155,6 +177,8 @@ def main() -> int:
         print(f"error: {error}; nothing was written", file=sys.stderr)
         return 1
     print(f"exported to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    if viewer := FORMATS.find(arguments.format).viewer:
+        print(f"to open it: {viewer} {shlex.quote(str(folder))}")
     return 0
 
 

@@ -13,5 +13,6 @@ FORMATS = Catalog(
         "onnx": "scripts.exporting.onnx_format:ONNX",
         "torch": "scripts.exporting.torch_format:TORCH",
         "hub": "scripts.exporting.hub_format:HUB",
+        "web": "scripts.exporting.web_format:WEB",
     },
 )

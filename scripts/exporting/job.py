@@ -88,6 +88,11 @@ class Format:
     write: Callable[[Path, Sequence[Direction], dict[str, Any]], None]
     """Write all files of some directions into an empty folder, compare them with the network, and record the results
     in the configuration, which is written to CONFIG afterwards. Raises ExportFailed."""
+    add_runtime: Callable[[Path, Path | None], None] | None = None
+    """Write a runtime that the files need into the folder, from the folder of --runtime, or fetched. Raises
+    UserError."""
+    viewer: str = ""
+    """A command that shows an exported folder, which follows it."""
 
     def require_packages(self) -> None:
         """Raise UserError if a package is missing."""

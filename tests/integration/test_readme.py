@@ -30,8 +30,10 @@ SHORTER = {
     "scripts/make_drawing_dataset.py": ["--size", "16"],
     "scripts/make_map_dataset.py": ["--world_width", "1024", "--block", "128"],
 }
-# Not run here: what CI itself calls, what installs, and the server, which tests/scripts/test_visdom_server.py starts.
-ELSEWHERE = ("make demo", "make test", "pip install", "python scripts/visdom_server.py")
+# Not run here: what CI itself calls, what installs, servers, and the export that fetches a package from npm. The last
+# two are those of tests/scripts/test_visdom_server.py and tests/scripts/test_export_web.py.
+WEB = ("python scripts/export.py checkpoints/horse2zebra_cycle_gan --format web", "python -m http.server")
+ELSEWHERE = ("make demo", "make test", "pip install", "python scripts/visdom_server.py", *WEB)
 
 
 def commands() -> list[str]:
@@ -109,6 +111,9 @@ def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Pat
 
 def run_python_blocks(folder: Path) -> None:
     """Run each block in this folder, with the repository on PYTHONPATH, after the commands of the README."""
+    for file in (folder / "exports").glob("*/*/*"):
+        if file.suffix in (".onnx", ".pt2", ".py"):
+            shutil.copy(file, folder)
     blocks = python_blocks()
     assert len(blocks) >= 4
     for block in blocks:
