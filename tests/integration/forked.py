@@ -52,7 +52,11 @@ def _main(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [str(program), *arguments]
-    sys.path[:0] = [str(program.parent), *environment.get("PYTHONPATH", "").split(os.pathsep)]
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [str(program.parent), *folders]
+    for file in (Path(folder, "sitecustomize.py") for folder in folders):
+        if file.is_file():  # as Python does at its start
+            runpy.run_path(str(file))
     try:
         runpy.run_path(str(program), run_name="__main__")
     finally:
