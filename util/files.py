@@ -185,3 +185,20 @@ def replace_folder(new: Path, old: Path) -> None:
         os.replace(outdated, old)
         raise
     shutil.rmtree(outdated, ignore_errors=True)
+
+
+@contextmanager
+def renamed_when_complete(*folders: Path) -> Iterator[list[Path]]:
+    """Temporary folders to fill, renamed to `folders` at the end: after an error, nothing is left."""
+    temporary = [temporary_name(folder) for folder in folders]
+    try:
+        for folder in temporary:
+            folder.mkdir(parents=True)
+        yield temporary
+        for folder, complete in zip(folders, temporary, strict=True):
+            if folder.exists():  # an empty one
+                folder.rmdir()
+            complete.rename(folder)
+    finally:
+        for folder in temporary:
+            shutil.rmtree(folder, ignore_errors=True)

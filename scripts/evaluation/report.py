@@ -13,13 +13,13 @@ from scripts.evaluation.folders import list_named, require_common
 from scripts.evaluation.scoring import VISUAL, Comparison, Difference, best_of, differences
 from scripts.evaluation.systems import System
 from util.errors import UserError
-from util.evaluation.best import BEST
 from util.evaluation.extractors import resolve
 from util.evaluation.metric import Needs
 from util.evaluation.results import as_json, print_figures
 from util.evaluation.scores import Figure, Scores, text
 from util.evaluation.selected import extractor_of, metrics_of
 from util.files import atomic_write, json_text
+from util.runs.base_run import BEST
 from util.runtime.device import get_device
 
 CHOSEN = "chosen on the test set, not comparable"

@@ -13,7 +13,8 @@ from inference import Direction, Translator, load_generator
 from options import files
 from scripts.evaluation.folders import list_named, read
 from util.errors import UserError
-from util.evaluation.best import BEST, describe_checkpoint
+from util.evaluation.best import describe_checkpoint
+from util.runs.base_run import BEST
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,8 @@ from typing import Any
 import torch
 
 from util.evaluation.metric import Metric
-from util.runs.base_run import STATE
+from util.runs.base_run import BEST, BEST_FILE, STATE
 
-BEST = "best"
-"""The name of the weights: best_net_G_A.pth, --epoch best."""
-FILE = "best.json"
 Record = Mapping[str, Any]
 
 
@@ -74,7 +71,7 @@ class Rule:
 def read(folder: Path) -> dict[str, Any]:
     """The best.json in a run's folder; empty if it is missing or damaged."""
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = json.loads((folder / BEST_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

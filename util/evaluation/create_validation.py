@@ -49,8 +49,6 @@ class ValidationDataset(Protocol):
 
     def first_batches(self, count: int, /) -> Sequence[Mapping[str, Any]]: ...
 
-    def fixed_batches(self, count: int, sizes: ImageSizes, /) -> Sequence[Mapping[str, Any]]: ...
-
 
 def create_validation(
     opt: argparse.Namespace, model: SizedModel, dataset: ValidationDataset | None

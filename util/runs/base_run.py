@@ -21,6 +21,8 @@ from util.runtime import random_state
 from util.runtime.processes import processes
 
 STATE = "latest_state.pt"
+BEST = "best"  # the name of the best weights: best_net_G_A.pth, --epoch best
+BEST_FILE = "best.json"  # how they were chosen, see util.evaluation.best
 
 
 class Trained(Protocol):
@@ -85,7 +87,7 @@ class BaseRun(ABC):
     def end_epoch(self, is_best: bool) -> None:
         """Count the epoch. Save if its weights are the best so far, or are to be kept by --save_epoch_freq."""
         self.progress.end_epoch()
-        names = ["best"] if is_best else []
+        names = [BEST] if is_best else []
         if self.progress.ended(self.opt.save_epoch_freq) or self.progress.epoch > self.last_epoch:
             names.append(str(self.progress.epoch - 1))
         if names:
@@ -105,7 +107,7 @@ class BaseRun(ABC):
         phases = {entry.name.rstrip("AB") for entry in Path(self.opt.dataroot).glob("*")}
         only_training = self.opt.phase in phases and "test" not in phases
         flags = ["--phase", self.opt.phase] if only_training else []
-        return self._command("test.py", [*flags, *(["--epoch", "best"] if self.progress.best else [])])
+        return self._command("test.py", [*flags, *(["--epoch", BEST] if self.progress.best else [])])
 
     def _command(self, script: str, flags: Sequence[str], processes: int = 1) -> str:
         opt = self.opt

@@ -15,7 +15,7 @@ from typing import Any
 from util.errors import UserError
 from util.files import atomic_write, remove_temporary_files
 from util.runs import manifest
-from util.runs.base_run import STATE, BaseRun, Trained
+from util.runs.base_run import BEST, BEST_FILE, STATE, BaseRun, Trained
 from util.runs.checkpoint import Stateful, snapshot
 from util.runs.follower import FollowerRun
 from util.runs.lock import LOCK, Lock
@@ -26,7 +26,6 @@ from util.runtime.torchrun_job import leave_mark
 
 LOSSES = "losses.jsonl"
 METRICS = "metrics.jsonl"
-BEST = "best.json"
 
 
 def create_run(opt: argparse.Namespace) -> BaseRun:
@@ -116,8 +115,8 @@ class Run(BaseRun):
         damaged = manifest.damaged(self.folder)
         for name in self.progress.saved_as:
             write_weights(self.model.weights(name))
-        if "best" in self.progress.saved_as:
-            atomic_write(self.folder / BEST, self.progress.best)
+        if BEST in self.progress.saved_as:
+            atomic_write(self.folder / BEST_FILE, self.progress.best)
         written = {f"{name}_net_{network}.pth" for name in self.progress.saved_as for network in self.model.networks()}
         if repaired := sorted(written & set(damaged)):
             print(f"rewritten from {STATE}, because a save was interrupted or damaged: {', '.join(repaired)}")
@@ -152,7 +151,7 @@ class Run(BaseRun):
         failure = f"step {self.progress.step} could not be saved as {', '.join(names)}"
         with self._catch_os_errors(failure):
             copies = snapshot([self.checkpoint.states(), *(self.model.weights(name) for name in names)])
-            best = self.progress.best if "best" in names else ""
+            best = self.progress.best if BEST in names else ""
             self._writing = self._writer.submit(self._write, copies, best, failure, started)
 
     def _write(self, copies: list[Any], best: str, failure: str, started: float) -> None:
@@ -163,11 +162,11 @@ class Run(BaseRun):
             self.metrics_log.to_disk()
             self.checkpoint.write(states)
             if best:  # so that it never describes weights of another checkpoint
-                (self.folder / BEST).unlink(missing_ok=True)
+                (self.folder / BEST_FILE).unlink(missing_ok=True)
             for files in weights:
                 write_weights(files)
             if best:
-                atomic_write(self.folder / BEST, best)
+                atomic_write(self.folder / BEST_FILE, best)
             self.failed_save = ""
         self._longest_save = max(self._longest_save, time.monotonic() - started)
 
