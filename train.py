@@ -52,7 +52,8 @@ def main() -> int:
 
     progress = run.progress
     reporter = create_reporter(opt, run, dataset, model, validation.records)
-    with StopSignal(opt.time_limit, run.seconds_to_save) as stop, reporter, run:
+    ranks = processes()
+    with StopSignal(opt.time_limit, run.seconds_to_save, ranks.steps_to_stop) as stop, reporter, run:
         while progress.epoch <= run.last_epoch:
             dataset.set_epoch(progress.epoch, start=progress.images_in_epoch)
             for batch in dataset:
@@ -62,7 +63,7 @@ def main() -> int:
                 reporter.step()
                 if run.is_due():
                     run.save("latest", *([f"iter_{progress.images}"] if opt.save_by_iter else []))
-                if processes().any_rank(stop.requested):
+                if ranks.stop_requested(stop.requested):
                     return save_and_stop(run, reporter, stop)
             if validation.is_due() and not validation.validate(stop, reporter):
                 return save_and_stop(run, reporter, stop)

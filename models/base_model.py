@@ -265,17 +265,26 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         """
         if self.processes.world_size == 1 or pool.size == 0:
             return pool.query(images)
+        if not self.training_step.same_shapes:
+            self._require_same_size(images)
+        counts = self.step_data.counts
+        own = counts[self.processes.rank]
+        if own not in (0, len(images)):
+            raise UserError(
+                f"query_pool got {len(images)} images for {own} input images: with several processes, pass as many"
+            )
+        returned = pool.query(self.processes.all_gather(images.detach(), counts))
+        start = sum(counts[: self.processes.rank])
+        return returned[start : start + own] if own else images.detach()
+
+    def _require_same_size(self, images: Tensor) -> None:
+        """Raise UserError if ranks have images of different sizes."""
         height, width = images.shape[-2:]
         if len(set(self.processes.all_gather_ints(height << 32 | width))) > 1:
             raise UserError(
                 "--pool_size above 0 needs images of the same size on all ranks: use a --preprocess that crops, or "
                 "--pool_size 0"
             )
-        own = min(len(images), self.training_step.counts[self.processes.rank])
-        counts = self.processes.all_gather_ints(own)
-        returned = pool.query(self.processes.all_gather(images.detach(), counts))
-        start = sum(counts[: self.processes.rank])
-        return returned[start : start + own] if own else images.detach()
 
     def update_learning_rate(self) -> None:
         """Step every schedule at the end of an epoch; the policy plateau monitors the epoch's mean generator loss.

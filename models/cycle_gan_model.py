@@ -51,7 +51,8 @@ class CycleGANModel(CycleGANOptions, BaseModel):
             self.fake_A_pool = self.add_state("fake_A_pool", ImagePool(opt.pool_size, seed=opt.seed))
             self.fake_B_pool = self.add_state("fake_B_pool", ImagePool(opt.pool_size, seed=opt.seed + 1))
             networks = [self.netD_A, self.netD_B]
-            self.phases.append(Phase("D", networks, self.adam(*networks), [self.loss_D_A, self.loss_D_B]))
+            paths = [self.loss_D_A, self.loss_D_B]
+            self.phases.append(Phase("D", networks, self.adam(*networks), paths, independent=True))
 
     def notes(self) -> list[str]:
         notes = super().notes()

@@ -53,7 +53,7 @@ class DCGANModel(DCGANOptions, BaseModel):
         self.fixed_noise = self.add_state("fixed_noise", FixedNoise(self.columns**2, opt.latent_size, seed=opt.seed))
         self.phases = [
             Phase("G", [self.netG], self.adam(self.netG), [self.loss_G]),
-            Phase("D", [self.netD], self.adam(self.netD), [self.loss_D]),
+            Phase("D", [self.netD], self.adam(self.netD), [self.loss_D], independent=True),
         ]
 
     def set_input(self, batch: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ class Pix2PixHDModel(Pix2PixHDOptions, Pix2PixModel):
             self.perceptual_loss = perceptual_loss.PerceptualLoss(perceptual_loss.load_vgg19()).to(self.device)
         self.phases = [
             Phase("G", [self.netG], self.adam(self.netG), [self.loss_G]),
-            self.discriminator_phase([self.loss_D_fake, self.loss_D_real]),
+            self.discriminator_phase([self.loss_D_fake, self.loss_D_real], independent=True),
         ]
 
     def image_sizes(self, stage: Stage) -> ImageSizes:

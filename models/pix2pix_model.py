@@ -37,11 +37,11 @@ class Pix2PixModel(Pix2PixOptions, BaseModel):
             self.phases.append(self.discriminator_phase([self.forward_and_loss_D_fake, self.loss_D_real]))
         self.phases.append(Phase("G", [self.netG], self.adam(self.netG), [self.loss_G]))
 
-    def discriminator_phase(self, paths: list[Any]) -> Phase:
-        """The phase of D with these paths, and with the gradient penalty for wgangp."""
+    def discriminator_phase(self, paths: list[Any], *, independent: bool = False) -> Phase:
+        """The phase of D with these paths, and with the gradient penalty for wgangp. `independent`: see Phase."""
         if self.opt.gan_mode == "wgangp" and self.opt.lambda_gp > 0:
             paths = [*paths, self.loss_D_gp]
-        return Phase("D", [self.netD], self.adam(self.netD), paths)
+        return Phase("D", [self.netD], self.adam(self.netD), paths, independent)
 
     @property
     def label_nc(self) -> int:

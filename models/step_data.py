@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,19 +27,29 @@ class StepData:
     outputs: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
     images: int = 0  # number of images
+    counts: list[int] = field(default_factory=list)  # number of images of this step or micro-batch on each rank
     fraction: float = 1.0  # of the images of the whole batch, 0 to 1
 
     def split(self, count: int) -> list[StepData]:
         """Split into `count` micro-batches of nearly equal size, with inputs only; returns [self] if `count` is 1."""
         if count == 1:
             return [self]
-        sizes = [len(chunk) for chunk in torch.arange(self.images).tensor_split(count)]
-        micro_batches = [StepData(images=size, fraction=size / self.images) for size in sizes]
+        sizes = _sizes(self.images, count)
+        on_ranks = [_sizes(images, count) for images in self.counts]  # all ranks split alike
+        micro_batches = [
+            StepData(images=size, fraction=size / self.images, counts=[sizes[i] for sizes in on_ranks])
+            for i, size in enumerate(sizes)
+        ]
         for name, value in self.inputs.items():
             chunks = value.split(sizes) if self._is_per_image(value) else [value] * count
             for micro_batch, chunk in zip(micro_batches, chunks, strict=True):
                 micro_batch.inputs[name] = chunk
         return micro_batches
+
+    def shape_number(self) -> int:
+        """A number of 32 bits for the names and shapes of the inputs, without their first dimensions."""
+        shapes = [(name, *value.shape[1:]) for name, value in sorted(self.inputs.items())]
+        return zlib.crc32(repr(shapes).encode())
 
     def join(self, micro_batches: Sequence[StepData]) -> None:
         """Concatenate the outputs of all micro-batches, in order; of outputs that are not per image, keep the last."""
@@ -58,6 +69,11 @@ class StepData:
 
     def _is_per_image(self, value: Tensor) -> bool:
         return value.dim() > 0 and len(value) == self.images
+
+
+def _sizes(images: int, count: int) -> list[int]:
+    """The sizes of `count` nearly equal parts."""
+    return [len(chunk) for chunk in torch.arange(images).tensor_split(count)]
 
 
 class StepAttributes:

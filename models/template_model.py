@@ -53,9 +53,10 @@ class TemplateModel(BaseModel):
             # Other objects with state_dict and load_state_dict are registered too, so that a resumed run restores them.
             self.pool = self.add_state("pool", ImagePool(opt.pool_size, seed=opt.seed))
             # A training step runs the phases in order. Each takes one optimizer step on the sum of its loss terms.
+            # loss_D does not run netG: with several processes, it is computed while G's gradients are averaged.
             self.phases = [
                 Phase("G", [self.netG], self.adam(self.netG), [self.loss_G]),
-                Phase("D", [self.netD], self.adam(self.netD), [self.loss_D]),
+                Phase("D", [self.netD], self.adam(self.netD), [self.loss_D], independent=True),
             ]
 
     def set_input(self, batch: Mapping[str, Any]) -> None:

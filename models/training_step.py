@@ -15,7 +15,7 @@ from models.running_mean import RunningMean
 from models.step_data import StepData
 from util.errors import UserError
 from util.runtime.precision import Precision
-from util.runtime.processes import Processes
+from util.runtime.processes import Processes, Reduction
 
 
 @dataclass
@@ -31,6 +31,18 @@ class Phase:
     networks: Sequence[nn.Module]  # trained in this phase; all other networks are frozen
     optimizer: Optimizer
     paths: Sequence[Callable[[], Mapping[str, Tensor]]]
+    independent: bool = False
+    """Whether its paths read no network of the phase before, whose update then comes after them. Meanwhile, the
+    gradients of that phase are averaged over all ranks."""
+
+
+@dataclass
+class Update:
+    """The update of a phase after its backward passes: an all-reduce that runs, and an optimizer step to take."""
+
+    phase: Phase
+    losses: dict[str, Tensor]
+    reduction: Reduction
 
 
 class TrainingStep:
@@ -51,6 +63,7 @@ class TrainingStep:
         self.precision, self.world, self.guard, self.accumulate = precision, world, guard, accumulate
         self.epoch_loss = RunningMean()  # loss of `measured_phase`, for --lr_policy plateau
         self.counts: list[int] = [0]  # number of images of this step on each rank
+        self.same_shapes = True  # whether the inputs of this step have the same shapes on all ranks
         require_registered(phases, networks)
 
     @property
@@ -65,24 +78,43 @@ class TrainingStep:
         """
         data.outputs, data.losses = {}, {}
         self.guard.begin_step()
-        self.counts = self.world.all_gather_ints(data.images)
+        self.counts, self.same_shapes = self.world.exchange_step(data.images, data.shape_number())
+        data.counts = self.counts
         micro_batches = data.split(min(self.accumulate, max(1, min(self.counts))))
         # fp16 continues after a skipped step: restore the running statistics, which may have become non-finite.
         saved = [(buffer, buffer.clone()) for buffer in self._buffers()] if self.precision.may_skip else []
-        skips = [self._run_phase(phase, data, micro_batches, use_data) for phase in self.phases]
+        skips = self._run_phases(data, micro_batches, use_data)
         for buffer, value in saved:  # only after the last backward pass, because graphs refer to the buffers
             buffer.copy_(torch.where(torch.stack(skips).max() > 0, value, buffer))
         data.join(micro_batches)
         self.precision.end_step()
 
-    def _run_phase(
+    def _run_phases(
         self,
-        phase: Phase,
         data: StepData,
         micro_batches: Sequence[StepData],
         use_data: Callable[[StepData], AbstractContextManager[None]],
-    ) -> Tensor:
-        """Accumulate the gradients of all micro-batches, then step; returns 1.0 if the step was skipped, else 0.0."""
+    ) -> list[Tensor]:
+        """Run all phases; returns 1.0 for each phase whose update was skipped, else 0.0."""
+        skips: list[Tensor] = []
+        waiting: Update | None = None
+        for phase in self.phases:
+            if waiting and not phase.independent:
+                skips.append(self._finish(waiting, data))
+                waiting = None
+            update = self._begin(phase, micro_batches, use_data)
+            if waiting:  # while the gradients of this phase are averaged
+                skips.append(self._finish(waiting, data))
+            waiting = update
+        return [*skips, self._finish(waiting, data)] if waiting else skips
+
+    def _begin(
+        self,
+        phase: Phase,
+        micro_batches: Sequence[StepData],
+        use_data: Callable[[StepData], AbstractContextManager[None]],
+    ) -> Update:
+        """Accumulate the gradients of all micro-batches, and start to average them over all ranks."""
         for network in self.networks.values():
             network.requires_grad_(any(network is trained for trained in phase.networks))
         phase.optimizer.zero_grad(set_to_none=True)
@@ -93,11 +125,15 @@ class TrainingStep:
                     losses[name] = losses[name] + loss if name in losses else loss
             if len(micro_batches) > 1:
                 micro_batch.detach()
-        self._all_reduce(phase, losses)
-        data.losses |= losses
-        skip = self._step_optimizer(phase, losses)
-        if phase is self.measured_phase:
-            self.epoch_loss.add(torch.stack([*losses.values()]).sum(), skip == 0)
+        return Update(phase, losses, self._start_all_reduce(phase, losses))
+
+    def _finish(self, update: Update, data: StepData) -> Tensor:
+        """Take the optimizer step; returns 1.0 if it was skipped, else 0.0."""
+        update.reduction.finish()
+        data.losses |= update.losses
+        skip = self._step_optimizer(update.phase, update.losses)
+        if update.phase is self.measured_phase:
+            self.epoch_loss.add(torch.stack([*update.losses.values()]).sum(), skip == 0)
         return skip
 
     def _backward(self, phase: Phase, fraction: float) -> dict[str, Tensor]:
@@ -110,11 +146,11 @@ class TrainingStep:
             losses |= {name: term.detach() * fraction for name, term in terms.items()}
         return losses
 
-    def _all_reduce(self, phase: Phase, losses: Mapping[str, Tensor]) -> None:
-        """Average gradients and losses over all ranks, weighted by their numbers of images."""
+    def _start_all_reduce(self, phase: Phase, losses: Mapping[str, Tensor]) -> Reduction:
+        """Start to average gradients and losses over all ranks, weighted by their numbers of images."""
         gradients = [p.grad for network in phase.networks for p in network.parameters() if p.grad is not None]
         own, total = self.counts[self.world.rank], sum(self.counts)
-        self.world.all_reduce_mean([*gradients, *losses.values()], own, total)
+        return self.world.start_all_reduce_mean([*gradients, *losses.values()], own, total)
 
     def _step_optimizer(self, phase: Phase, losses: Mapping[str, Tensor]) -> Tensor:
         """Step unless a loss or gradient is non-finite; returns 1.0 if skipped, else 0.0, on the device."""

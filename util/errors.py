@@ -37,6 +37,10 @@ class ProcessLost(RuntimeError):
     """Another process of this job, which this one needs, has ended."""
 
 
+class CollectiveFailed(RuntimeError):
+    """The library that connects the processes of this job failed in this process, and says why."""
+
+
 # What torch says about memory on CPUs (Linux, Windows), on GPUs and in their libraries.
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can(?:'|no)t allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE
@@ -46,8 +50,8 @@ OUT_OF_MEMORY = re.compile(
 def run_main(main: Callable[[], int | None], less_memory: str = "use smaller batches or images") -> NoReturn:
     """Run a program's main function and exit with what it returns. Output that fails does not matter.
 
-    The exit code is 2 for a UserError, 1 for a diverged training, an OSError (a full disk) or too little memory, 130
-    for Ctrl-C; the message goes to stderr, without a traceback. `less_memory` says how to use less.
+    The exit code is 2 for a UserError, 1 for a diverged training, an OSError (a full disk), too little memory or a
+    lost process, 130 for Ctrl-C; the message goes to stderr, without a traceback. `less_memory` says how to use less.
     """
     protect_output()
     try:
@@ -57,7 +61,7 @@ def run_main(main: Callable[[], int | None], less_memory: str = "use smaller bat
         raise SystemExit(code)
     except UserError as error:
         message, code = f"error: {error}", 2
-    except TrainingDiverged as error:
+    except (TrainingDiverged, CollectiveFailed) as error:
         message, code = f"error: {error}", 1
     except ProcessLost as error:
         if not is_main_by_environment():  # rank 0 prints it

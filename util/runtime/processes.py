@@ -11,20 +11,26 @@ import atexit
 import datetime
 import hashlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from util.errors import ProcessLost, UserError, is_main_by_environment
+from util.errors import CollectiveFailed, ProcessLost, UserError, is_main_by_environment, is_out_of_memory
 
 TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a rank that writes to a slow disk
+BUCKET_BYTES = (
+    2**25
+)  # of an all-reduce: large enough for full speed, small enough that copying one overlaps with others
+# What NCCL says if it failed because another process did.
+LOST_TO_NCCL = re.compile(r"ncclRemoteError|remote process exited|timeout|timed out", re.IGNORECASE)
 
 
 OLD_NAMES = {
@@ -41,14 +47,48 @@ OLD_NAMES = {
 }
 
 
+class Bucket(NamedTuple):
+    """Tensors of an all-reduce that runs, their concatenation, which it replaces by the sum, and its handle."""
+
+    tensors: list[Tensor]
+    flat: Tensor
+    work: dist.Work
+
+
+class Reduction:
+    """An all-reduce in the background. The tensors keep the values of this rank until `finish`."""
+
+    def __init__(self, buckets: Sequence[Bucket] = ()) -> None:
+        self._buckets = buckets
+
+    def finish(self) -> None:
+        """Wait for the means over all ranks and write them to the tensors. On a GPU, the host does not wait."""
+        for tensors, flat, work in self._buckets:
+            with _named_failure():
+                work.wait()
+            means = flat.split([tensor.numel() for tensor in tensors])
+            torch._foreach_copy_(tensors, [mean.view_as(tensor) for mean, tensor in zip(means, tensors, strict=True)])
+
+
 class Processes:
     """The world size, this process's rank, and collectives, which return their input if there is one process."""
 
     def __init__(
-        self, rank: int = 0, world_size: int = 1, local_rank: int = 0, store: dist.Store | None = None
+        self,
+        rank: int = 0,
+        world_size: int = 1,
+        local_rank: int = 0,
+        store: dist.Store | None = None,
+        gradients: dist.ProcessGroup | None = None,
     ) -> None:
-        """`store`: a key-value store of all ranks, which needs no synchronization."""
+        """`store`: a key-value store of all ranks, which needs no synchronization.
+
+        `gradients`: the group of all-reduces, if not the default one. With a group of their own, other collectives on
+        a GPU do not queue behind them.
+        """
         self.rank, self.world_size, self.local_rank, self.store = rank, world_size, local_rank, store
+        self._gradients = gradients
+        self._own_stop = self._any_stop = False  # see `stop_requested`
 
     def __getattr__(self, name: str) -> Any:
         """The attributes and methods under their earlier names."""
@@ -75,12 +115,42 @@ class Processes:
 
     def all_gather_ints(self, own: int) -> list[int]:
         """All-gather an integer from each rank, in rank order; on the CPU, so that no GPU is synchronized."""
+        return [number for (number,) in self._all_gather_rows([own])]
+
+    def _all_gather_rows(self, own: list[int]) -> list[list[int]]:
         if self.world_size == 1:
             return [own]
-        gathered = [torch.zeros((), dtype=torch.int64) for _ in range(self.world_size)]
-        with _report_lost_process():
+        gathered = [torch.zeros(len(own), dtype=torch.int64) for _ in range(self.world_size)]
+        with _named_failure():
             dist.all_gather(gathered, torch.tensor(own))
-        return [int(number) for number in gathered]
+        return [row.tolist() for row in gathered]
+
+    def exchange_step(self, images: int, shapes: int) -> tuple[list[int], bool]:
+        """The exchange of integers in a training step: one, at its start. It also exchanges the stop requests.
+
+        `images` is the number of images of this rank, `shapes` a number of 32 bits for the shapes of its inputs.
+        Returns the number of images of each rank, and whether the shapes are the same on all ranks.
+        """
+        rows = self._all_gather_rows([images, shapes, int(self._own_stop)])
+        counts, all_shapes, stops = zip(*rows, strict=True)
+        self._any_stop = any(stops)
+        return list(counts), len(set(all_shapes)) == 1
+
+    def stop_requested(self, own: bool) -> bool:
+        """Whether to stop after this step, on all ranks. Call it after each step, with the request of this rank.
+
+        A request is exchanged at the start of the next step, and all ranks stop after that step; one process stops
+        immediately.
+        """
+        if self.world_size == 1:
+            return own
+        self._own_stop = own
+        return self._any_stop
+
+    @property
+    def steps_to_stop(self) -> int:
+        """The number of steps between a stop request and the stop."""
+        return int(self.world_size > 1)
 
     def any_rank(self, wish: bool) -> bool:
         """Whether `wish` is true on any rank."""
@@ -91,19 +161,24 @@ class Processes:
         self.all_gather_ints(0)
 
     def all_reduce_mean(self, tensors: Sequence[Tensor], weight: float, total: float) -> None:
-        """Replace tensors of one dtype by their weighted means over all ranks, in one all-reduce.
+        """Replace tensors of one dtype by their weighted means over all ranks.
 
         `weight` is the weight of this rank, `total` the sum of the weights of all ranks.
         """
-        if self.world_size == 1 or not tensors:
-            return
+        self.start_all_reduce_mean(tensors, weight, total).finish()
+
+    def start_all_reduce_mean(self, tensors: Sequence[Tensor], weight: float, total: float) -> Reduction:
+        """Start `all_reduce_mean` in the background, in buckets of about BUCKET_BYTES."""
+        if self.world_size == 1:
+            return Reduction()
+        return Reduction([self._start_bucket(bucket, weight, total) for bucket in _buckets(tensors)])
+
+    def _start_bucket(self, tensors: list[Tensor], weight: float, total: float) -> Bucket:
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         # A rank with weight 0 computes on a spare image, whose gradients may not be finite: zeros replace them.
-        flat = flat * (weight / total) if weight else torch.zeros_like(flat)
-        with _report_lost_process():
-            dist.all_reduce(flat)
-        for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-            tensor.copy_(mean.view_as(tensor))
+        flat = flat.mul_(weight / total) if weight else flat.zero_()
+        with _named_failure():
+            return Bucket(tensors, flat, dist.all_reduce(flat, group=self._gradients, async_op=True))
 
     def all_gather(self, images: Tensor, counts: Sequence[int]) -> Tensor:
         """All-gather images (N, C, H, W): the first `counts[rank]` images of each rank, in rank order."""
@@ -112,7 +187,7 @@ class Processes:
         padded = images.new_zeros(max(counts), *images.shape[1:])
         padded[: counts[self.rank]] = images[: counts[self.rank]]
         gathered = [torch.empty_like(padded) for _ in counts]
-        with _report_lost_process():
+        with _named_failure():
             dist.all_gather(gathered, padded)
         return torch.cat([images[:count] for images, count in zip(gathered, counts, strict=True)])
 
@@ -121,7 +196,7 @@ class Processes:
         if self.world_size == 1:
             return [thing]
         gathered: list[Any] = [None] * self.world_size
-        with _report_lost_process():
+        with _named_failure():
             dist.all_gather_object(gathered, thing)
         return gathered
 
@@ -152,13 +227,34 @@ class Processes:
             torch.manual_seed(int.from_bytes(digest[:7], "little"))
 
 
+def _buckets(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Consecutive tensors, of at least BUCKET_BYTES in each bucket but the last."""
+    buckets: list[list[Tensor]] = []
+    size = BUCKET_BYTES
+    for tensor in tensors:
+        if size >= BUCKET_BYTES:
+            buckets.append([])
+            size = 0
+        buckets[-1].append(tensor)
+        size += tensor.numel() * tensor.element_size()
+    return buckets
+
+
 @contextmanager
-def _report_lost_process() -> Iterator[None]:
-    """Convert the exceptions of collectives, raised when another process has ended, to ProcessLost."""
+def _named_failure() -> Iterator[None]:
+    """Convert exceptions of collectives: ProcessLost if another process has ended, CollectiveFailed if NCCL failed."""
     try:
         yield
     except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), "").strip()
+        text = str(error).split("Exception raised from")[0]  # without the frames of C++
+        if is_out_of_memory(error) or text.startswith("CUDA error"):
+            raise
+        if isinstance(error, dist.DistBackendError) and not LOST_TO_NCCL.search(text):
+            raise CollectiveFailed(
+                f"NCCL failed: {' '.join(text.split())} The last checkpoint is intact, and --continue_train resumes "
+                "from it. For NCCL's own log, set NCCL_DEBUG=INFO in the environment"
+            ) from error
+        reason = next(iter(text.splitlines()), "").strip()
         raise ProcessLost(
             "another process of this run has ended or is not reachable, so this process ends too: the last checkpoint "
             f"is intact, and --continue_train resumes from it ({reason})"
@@ -185,7 +281,7 @@ def processes() -> Processes:
     atexit.register(shut_down)
     if rank > 0:
         sys.stdout = open(os.devnull, "w", errors="backslashreplace")  # noqa: SIM115  # rank 0 prints the same
-    return Processes(rank, count, local_rank, store)
+    return Processes(rank, count, local_rank, store, dist.new_group(timeout=TIMEOUT))
 
 
 def is_reported_elsewhere(message: str) -> bool:
@@ -196,10 +292,14 @@ def is_reported_elsewhere(message: str) -> bool:
 
 
 def shut_down(orderly: bool = False) -> None:
-    """Destroy the process group before Python exits; otherwise a gloo thread that frees a tensor may abort the process.
+    """Destroy the process groups before Python exits; otherwise a gloo thread that frees a tensor may abort it.
 
-    NCCL waits for the other ranks, which may have failed. So it is destroyed only if `orderly`: all ranks get here.
+    NCCL waits for the other ranks, which may have failed. So it is aborted unless `orderly`: all ranks get here.
     """
-    if dist.is_available() and dist.is_initialized() and (orderly or dist.get_backend() == "gloo"):
-        with suppress(RuntimeError):
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    with suppress(RuntimeError):
+        if orderly or dist.get_backend() == "gloo":  # "cpu:gloo,cuda:nccl" on a machine with CUDA
             dist.destroy_process_group()
+        else:
+            dist.distributed_c10d._abort_process_group()  # of gloo, it only drops the references

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 
-from util.errors import ProcessLost
+from util.errors import CollectiveFailed, ProcessLost
 
 START_TIME = time.monotonic()  # approximately the start of the program: this module is imported early
 # Ctrl-C and `kill`. A second one of these ends the program immediately.
@@ -26,20 +26,26 @@ class StopSignal:
 
     SIGHUP and SIGUSR1 stay ignored if they were ignored before, as under nohup.
     The immediate exit runs no cleanup, which might take long. Saved files stay intact, because files are written under
-    a temporary name and then renamed. A ProcessLost exception does not end the context, so that the program can still
-    report it.
+    a temporary name and then renamed. A ProcessLost or CollectiveFailed exception does not end the context, so that the
+    program can still report it.
     """
 
-    def __init__(self, time_limit: float | None = None, seconds_to_save: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self,
+        time_limit: float | None = None,
+        seconds_to_save: Callable[[], float] = lambda: 0.0,
+        steps_to_stop: int = 0,
+    ) -> None:
         """Create the context, without installing signal handlers.
 
         Args:
             time_limit: minutes after the start of the program by which it should have ended.
             seconds_to_save: returns the seconds that the final save takes, beyond those of a step.
+            steps_to_stop: the number of steps that still run after `requested` is True.
         """
         self.signal: int | None = None  # the first one that arrived
         self.time_limit = None if time_limit is None else 60 * time_limit
-        self.seconds_to_save = seconds_to_save
+        self.seconds_to_save, self.steps_to_stop = seconds_to_save, steps_to_stop
         self._last_check = time.monotonic()
         self._longest = 0.0  # seconds between two checks: the duration of the longest step
         self._is_repeatable = False  # whether a signal of REPEATABLE arrived
@@ -52,7 +58,8 @@ class StopSignal:
             now = time.monotonic()
             self._longest = max(self._longest, now - self._last_check)
             self._last_check = now
-            if now - START_TIME + 2 * self._longest + self.seconds_to_save() + MARGIN > self.time_limit:
+            steps = (2 + self.steps_to_stop) * self._longest
+            if now - START_TIME + steps + self.seconds_to_save() + MARGIN > self.time_limit:
                 return True
         return self.signal is not None
 
@@ -70,7 +77,9 @@ class StopSignal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, ProcessLost):  # torchrun will signal this process too, before it has reported the error
+        if isinstance(
+            error, (ProcessLost, CollectiveFailed)
+        ):  # torchrun will signal this process too, before it has reported the error
             return
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
