@@ -56,17 +56,14 @@ def run_main(main: Callable[[], int | None], less_memory: str = "use smaller bat
     protect_output()
     try:
         code = main() or 0
-        if processes := sys.modules.get("util.runtime.processes"):  # not imported before torch is needed
-            processes.shut_down(orderly=True)
+        _shut_down(orderly=True)
         raise SystemExit(code)
     except UserError as error:
         message, code = f"error: {error}", 2
     except (TrainingDiverged, CollectiveFailed) as error:
         message, code = f"error: {error}", 1
-    except ProcessLost as error:
-        if not is_main_by_environment():  # rank 0 prints it
-            raise SystemExit(1) from error
-        message, code = f"error: {error}", 1
+    except ProcessLost as error:  # rank 0 prints it
+        message, code = f"error: {error}" if is_main_by_environment() else "", 1
     except (OSError, MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             message, code = f"error: {_describe_memory(error)}: {less_memory}", 1
@@ -76,8 +73,9 @@ def run_main(main: Callable[[], int | None], less_memory: str = "use smaller bat
             raise
     except KeyboardInterrupt:
         message, code = "interrupted", 130
-    if not _is_printed_elsewhere(message):
+    if message and not _is_printed_elsewhere(message):
         print(message, file=sys.stderr)
+    _shut_down(orderly=False)
     raise SystemExit(code)
 
 
@@ -94,6 +92,12 @@ def _describe_memory(error: BaseException) -> str:
     on_gpu = any(name in text for name in ("CUDA", "MPS", "CUBLAS", "CUDNN", "HIP")) or "GPU" in text
     size = re.search(r"tried to allocate ([\d.]+ \w+)", text, re.IGNORECASE)
     return f"the {'GPU' if on_gpu else 'machine'} ran out of memory" + (f" (for {size[1]} more)" if size else "")
+
+
+def _shut_down(orderly: bool) -> None:
+    """Disconnect this process from the others of its job; see util.runtime.processes.shut_down."""
+    if processes := sys.modules.get("util.runtime.processes"):  # not imported before torch is needed
+        processes.shut_down(orderly)
 
 
 def _is_printed_elsewhere(message: str) -> bool:

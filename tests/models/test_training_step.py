@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -196,9 +197,10 @@ def test_deprecated_names_work_and_warn(options: Options) -> None:
 
 
 def test_split_and_join_restore_the_batch() -> None:
-    data = StepData(inputs={"x": torch.arange(5.0), "constant": torch.ones(3)}, images=5)
+    data = StepData(inputs={"x": torch.arange(5.0), "constant": torch.ones(3)}, images=5, counts=[5, 4])
     parts = data.split(2)
     assert [part.images for part in parts] == [3, 2] and [part.fraction for part in parts] == [0.6, 0.4]
+    assert [part.counts for part in parts] == [[3, 2], [2, 2]]
     for part in parts:
         assert torch.equal(part.inputs["constant"], torch.ones(3))
         part.outputs = {"y": 2 * part.inputs["x"], "scalar": part.inputs["x"].sum()}
@@ -206,6 +208,53 @@ def test_split_and_join_restore_the_batch() -> None:
     assert torch.equal(data.outputs["y"], 2 * data.inputs["x"])
     assert data.outputs["scalar"] == 7  # not per image: the value of the last micro-batch
     assert data.split(1) == [data]
+
+
+@pytest.mark.parametrize(
+    ("flags", "order"),
+    [
+        (["--model", "cycle_gan"], "G D, update G, update D"),
+        (["--model", "template"], "G D, update G, update D"),
+        (["--model", "dcgan"], "G D, update G, update D"),
+        (["--model", "pix2pix_hd", "--netG", "global", "--lambda_vgg", "0", "--num_D", "1"], "G D, update G, update D"),
+        (["--model", "pix2pix", "--netG", "resnet_6blocks"], "D, update D, G, update G"),
+        (["--model", "cut"], "D, update D, G, update G"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, list) else "",
+)
+def test_a_phase_runs_before_an_update_only_if_it_does_not_read_it(
+    options: Options, monkeypatch: pytest.MonkeyPatch, flags: list[str], order: str
+) -> None:
+    """While an independent phase runs, the networks of the phase before have no finite weight."""
+    model = built(options(*flags, "--batch_size", 2))
+    step, events = model.training_step, []
+    begin, finish = step._begin, step._finish
+    waiting: list[Phase] = []
+
+    def begin_on_nan(phase: Phase, *arguments: Any) -> Any:
+        parameters = [p for before in waiting for network in before.networks for p in network.parameters()]
+        values = [parameter.detach().clone() for parameter in parameters]
+        for parameter in parameters:
+            parameter.data.fill_(math.nan)
+        update = begin(phase, *arguments)
+        assert update.losses and all(bool(loss.isfinite()) for loss in update.losses.values())
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.data.copy_(value)
+        waiting.append(phase)
+        events.append(phase.name)
+        return update
+
+    def finish_and_record(update: Any, data: StepData) -> Tensor:
+        waiting.remove(update.phase)
+        events.append(f"update {update.phase.name}")
+        return finish(update, data)
+
+    monkeypatch.setattr(step, "_begin", begin_on_nan)
+    monkeypatch.setattr(step, "_finish", finish_and_record)
+    model.set_input(noise(model, 2, 0))
+    model.optimize_parameters()
+    model.check_finite()
+    assert events == order.replace("G D", "G, D").split(", ")
 
 
 @pytest.mark.parametrize("model", ["pix2pix", "colorization", "cut"])

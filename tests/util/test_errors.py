@@ -13,7 +13,7 @@ import torch
 import test
 import train
 from options import TestOptions, TrainOptions
-from util.errors import TrainingDiverged, UserError, run_main
+from util.errors import CollectiveFailed, ProcessLost, TrainingDiverged, UserError, run_main
 
 
 def raising(error: BaseException) -> Callable[[], NoReturn]:
@@ -30,6 +30,8 @@ def raising(error: BaseException) -> Callable[[], NoReturn]:
         (lambda: 0, 0, ""),
         (lambda: 143, 143, ""),
         (raising(UserError("--lr 0 is wrong")), 2, "error: --lr 0 is wrong\n"),
+        (raising(ProcessLost("another process has ended")), 1, "error: another process has ended\n"),
+        (raising(CollectiveFailed("NCCL failed: x")), 1, "error: NCCL failed: x\n"),
         (raising(TrainingDiverged("G_A = nan")), 1, "error: training: G_A = nan; training stopped"),
         (
             raising(OSError(28, "No space left", "a.pt")),
@@ -38,7 +40,7 @@ def raising(error: BaseException) -> Callable[[], NoReturn]:
         ),
         (raising(KeyboardInterrupt()), 130, "interrupted\n"),
     ],
-    ids=["none", "zero", "signal", "mistake", "diverged", "full", "Ctrl-C"],
+    ids=["none", "zero", "signal", "mistake", "lost", "NCCL", "diverged", "full", "Ctrl-C"],
 )
 def test_exit_codes_and_messages(
     main: Callable[[], int | None], code: int, message: str, capsys: pytest.CaptureFixture[str]

@@ -17,7 +17,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed as dist
@@ -29,6 +30,7 @@ TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a ra
 BUCKET_BYTES = (
     2**25
 )  # of an all-reduce: large enough for full speed, small enough that copying one overlaps with others
+ABORT_SECONDS = 10.0
 # What NCCL says if it failed because another process did.
 LOST_TO_NCCL = re.compile(r"ncclRemoteError|remote process exited|timeout|timed out", re.IGNORECASE)
 
@@ -281,7 +283,8 @@ def processes() -> Processes:
     atexit.register(shut_down)
     if rank > 0:
         sys.stdout = open(os.devnull, "w", errors="backslashreplace")  # noqa: SIM115  # rank 0 prints the same
-    return Processes(rank, count, local_rank, store, dist.new_group(timeout=TIMEOUT))
+    gradients = cast(dist.ProcessGroup, dist.new_group(timeout=TIMEOUT))
+    return Processes(rank, count, local_rank, store, gradients)
 
 
 def is_reported_elsewhere(message: str) -> bool:
@@ -294,12 +297,15 @@ def is_reported_elsewhere(message: str) -> bool:
 def shut_down(orderly: bool = False) -> None:
     """Destroy the process groups before Python exits; otherwise a gloo thread that frees a tensor may abort it.
 
-    NCCL waits for the other ranks, which may have failed. So it is aborted unless `orderly`: all ranks get here.
+    NCCL waits for the other ranks, which may have failed. So unless `orderly` (all ranks get here), NCCL is aborted.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return
     with suppress(RuntimeError):
         if orderly or dist.get_backend() == "gloo":  # "cpu:gloo,cuda:nccl" on a machine with CUDA
             dist.destroy_process_group()
-        else:
-            dist.distributed_c10d._abort_process_group()  # of gloo, it only drops the references
+            return
+        # In a thread, because NCCL may wait even there. The groups of all backends are given up.
+        abort = Thread(target=dist.distributed_c10d._abort_process_group, daemon=True)
+        abort.start()
+        abort.join(ABORT_SECONDS)

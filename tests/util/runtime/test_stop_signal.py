@@ -86,3 +86,16 @@ def test_a_time_limit_leaves_time_for_another_step_and_a_save(monkeypatch: pytes
     # Of 120 seconds 35 are kept: twice the longest step, 10, a save, 10, and 5. It is 84 after the sixth step.
     assert seen == [False] * 6 + [True] * 3
     assert stop.exit_code == 0
+
+
+def test_a_time_limit_of_several_processes_leaves_time_for_the_step_that_still_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    monkeypatch.setattr(stop_signal, "START_TIME", 1000.0)
+    stop, seen = StopSignal(time_limit=1, steps_to_stop=1), []
+    for _ in range(4):
+        clock += 10
+        seen.append(stop.requested)
+    assert seen == [False, False, True, True]  # of 60 seconds 35 are kept: three steps, 10 each, and 5
