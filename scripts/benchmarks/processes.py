@@ -1,8 +1,14 @@
-"""Two processes on one machine against one, started with the commands of a user."""
+"""Two processes on one machine against one, started with the commands of a user.
+
+By default, torchrun gives each process one thread. So two processes are compared with one process that has all threads,
+which is what a user would start otherwise, and with one that has one thread, which shows what exchanging gradients and
+sharing the memory cost.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,16 +25,21 @@ STEPS, FIRST = 8, 2  # steps of a run; steps before the measurement starts
 
 
 def measure_processes(plan: Plan) -> Figures:
-    """Images per second of train.py, from its log, with a total batch of 2: "one" process and "two"."""
+    """Images per second of train.py, from its log, with a total batch of 2.
+
+    "one" process, one process with "one thread", and "two"; "ratio" is two / one, "scaling" is two / one thread.
+    """
     size = min(plan.sizes)
-    images: dict[str, list[float]] = {"one": [], "two": []}
+    commands: dict[str, dict[str, int]] = {"one": {}, "one thread": {"threads": 1}, "two": {"processes": 2}}
+    images: dict[str, list[float]] = {name: [] for name in commands}
     with TemporaryDirectory() as folder:
         write_noise(Path(folder), size, 2 * STEPS)
         for _ in range(plan.repeats):
-            for processes, name in enumerate(images, 1):
-                images[name].append(train(Path(folder), processes, size, plan))
-    one, two = (median(rates) for rates in images.values())
-    return {name_of(size, 2): {"one": one, "two": two, "ratio": two / one}}
+            for name, numbers in commands.items():
+                images[name].append(train(Path(folder), size, plan, **numbers))
+    rates = {name: median(values) for name, values in images.items()}
+    ratios = {"ratio": rates["two"] / rates["one"], "scaling": rates["two"] / rates["one thread"]}
+    return {name_of(size, 2): rates | ratios}
 
 
 def write_noise(root: Path, size: int, count: int) -> None:
@@ -41,15 +52,19 @@ def write_noise(root: Path, size: int, count: int) -> None:
             Image.fromarray(noise).save(root / f"train{domain}" / f"{number}.png")
 
 
-def train(root: Path, processes: int, size: int, plan: Plan) -> float:
-    """Train for an epoch, two images per step in total. Returns images per second, without the first steps."""
+def train(root: Path, size: int, plan: Plan, *, processes: int = 1, threads: int | None = None) -> float:
+    """Train for an epoch, two images per step in total. Returns images per second, without the first steps.
+
+    `threads`: those of each process; if None, as many as torch or torchrun chooses.
+    """
     launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"] if processes > 1 else []
     flags = ["--dataroot", str(root), "--checkpoints_dir", str(root), "--name", "run", "--overwrite", "--seed", "1"]
     flags += ["--n_epochs", "1", "--n_epochs_decay", "0", "--batch_size", str(2 // processes), "--print_freq", "1"]
     flags += ["--load_size", str(size), "--crop_size", str(size)]
     flags += ["--num_threads", "0", "--no_html", "--display_id", "0"]
     command = [sys.executable, *launcher, str(ROOT / "train.py"), *flags, "--device", plan.device, *plan.networks]
-    done = subprocess.run(command, capture_output=True, text=True)
+    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise UserError(f"{' '.join(command)}: failed with exit code {done.returncode}: {done.stderr.strip()[-500:]}")
     return images_per_second(root / "run" / "losses.jsonl")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -68,6 +69,27 @@ def test_two_processes_train_and_validate_as_one_does_and_resume_exactly(tmp_pat
     # Resumed with another number of processes.
     printed = train(stopped, maps, "--continue_train", "--n_epochs", "3", "--batch_size", "2", launcher=[])
     assert "resuming after 10 images" in printed and losses(stopped)[-1]["epoch"] == 3
+
+
+def test_two_machines_train_one_run(tmp_path: Path, maps: Path) -> None:
+    """Two torchrun agents on the loopback interface, with a process each and a shared disk."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    short = ["--max_dataset_size", "4", "--print_freq", "1"]
+    agent = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"]
+    agent += ["--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{port}", "--rdzv_id=test", "--local-addr=127.0.0.1"]
+    agents = [start(tmp_path / "two", maps, *short, "--batch_size", "1", launcher=agent) for _ in range(2)]
+    train(tmp_path / "alone", maps, *short, "--batch_size", "2", launcher=[])
+    printed = [process.communicate(timeout=200) for process in agents]
+    assert [process.returncode for process in agents] == [0, 0], printed
+    assert sorted(out.count("trained 1 epochs") for out, _ in printed) == [0, 1]
+    together, alone = losses(tmp_path / "two"), losses(tmp_path / "alone")
+    assert [line["images"] for line in together] == [2, 4]
+    for found, expected in zip(together, alone, strict=True):
+        assert found == pytest.approx(expected, rel=0.02)
+    # Each machine has left its own mark, so that its torchrun may restart it.
+    assert {file.name for file in (tmp_path / "two" / "run").glob(".torchrun_*")} == {".torchrun_0", ".torchrun_1"}
 
 
 def test_two_processes_share_a_test(tmp_path: Path, maps: Path) -> None:

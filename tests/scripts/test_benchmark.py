@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -133,11 +134,42 @@ def test_images_per_second_from_a_log(tmp_path: Path) -> None:
 def test_images_per_second_of_the_real_command(tmp_path: Path) -> None:
     processes.write_noise(tmp_path, 32, 2 * processes.STEPS)
     plan = Plan(networks=benchmark.TINY)
-    assert processes.train(tmp_path, 1, 32, plan) > 0
+    assert processes.train(tmp_path, 32, plan) > 0
     last = (tmp_path / "run" / "losses.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["images"] == 2 * processes.STEPS
     with pytest.raises(UserError, match=r"train\.py .*: failed with exit code 2: error: --ngf: must be at least 1"):
-        processes.train(tmp_path, 1, 32, Plan(networks=["--ngf", "0"]))
+        processes.train(tmp_path, 32, Plan(networks=["--ngf", "0"]))
+
+
+def test_rates_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Medians of each command, and the ratios of two processes to both kinds of one."""
+    rates = {(1, None): [4.0, 5.0, 9.0], (1, 1): [3.0, 2.0, 1.0], (2, None): [7.0, 3.0, 6.0]}
+    order: list[tuple[int, int | None]] = []
+
+    def train(root: Path, size: int, plan: Plan, *, processes: int = 1, threads: int | None = None) -> float:
+        order.append((processes, threads))
+        return rates[processes, threads].pop(0)
+
+    monkeypatch.setattr(processes, "train", train)
+    assert processes.measure_processes(Plan(sizes=(32,), repeats=3)) == {
+        "32 px batch 2": {"one": 5.0, "one thread": 2.0, "two": 6.0, "ratio": 1.2, "scaling": 3.0}
+    }
+    assert order == [(1, None), (1, 1), (2, None)] * 3  # in turn
+
+
+def test_a_process_gets_the_threads_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found: list[str | None] = []
+
+    def run(command: list[str], env: dict[str, str], **others: object) -> NoReturn:
+        found.append(env.get("OMP_NUM_THREADS"))
+        raise UserError("not run")
+
+    monkeypatch.setattr(processes.subprocess, "run", run)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for threads in (None, 1):
+        with pytest.raises(UserError, match="not run"):
+            processes.train(tmp_path, 32, Plan(), threads=threads)
+    assert found == [None, "1"]
 
 
 def test_an_option_error_names_the_worker() -> None:
