@@ -27,9 +27,8 @@ from torch import Tensor
 from util.errors import CollectiveFailed, ProcessLost, UserError, is_main_by_environment, is_out_of_memory
 
 TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a rank that writes to a slow disk
-BUCKET_BYTES = (
-    2**25
-)  # of an all-reduce: large enough for full speed, small enough that copying one overlaps with others
+# Of an all-reduce: large enough for full speed, small enough that copying one bucket overlaps with another's exchange.
+BUCKET_BYTES = 2**25
 ABORT_SECONDS = 10.0
 # What NCCL says if it failed because another process did.
 LOST_TO_NCCL = re.compile(r"ncclRemoteError|remote process exited|timeout|timed out", re.IGNORECASE)
@@ -251,10 +250,10 @@ def _named_failure() -> Iterator[None]:
         text = str(error).split("Exception raised from")[0]  # without the frames of C++
         if is_out_of_memory(error) or text.startswith("CUDA error"):
             raise
-        if isinstance(error, dist.DistBackendError) and not LOST_TO_NCCL.search(text):
+        if isinstance(error, dist.DistBackendError) and "NCCL" in text and not LOST_TO_NCCL.search(text):
             raise CollectiveFailed(
-                f"NCCL failed: {' '.join(text.split())} The last checkpoint is intact, and --continue_train resumes "
-                "from it. For NCCL's own log, set NCCL_DEBUG=INFO in the environment"
+                f"NCCL failed: {' '.join(text.split())}; the last checkpoint is intact, and --continue_train resumes "
+                "from it; for NCCL's own log, set NCCL_DEBUG=INFO in the environment"
             ) from error
         reason = next(iter(text.splitlines()), "").strip()
         raise ProcessLost(

@@ -36,7 +36,7 @@ def raising(error: Exception) -> NoReturn:
         (
             dist.DistBackendError(DUPLICATE + "\nException raised from x at y.cpp:1\nframe #0"),
             CollectiveFailed,
-            r"^NCCL failed: .*Duplicate GPU The last checkpoint is intact, .*NCCL_DEBUG=INFO in the environment$",
+            r"^NCCL failed: .*Duplicate GPU; the last checkpoint is intact, .*NCCL_DEBUG=INFO in the environment$",
         ),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), torch.OutOfMemoryError, "CUDA out of memory"),
         (RuntimeError("CUDA error: device-side assert triggered"), RuntimeError, "^CUDA error: device-side"),
