@@ -42,7 +42,7 @@ def test_first_losses_are_close_to_fp32(options: Options, precision: str, tolera
         assert losses[name] == pytest.approx(value, rel=tolerance, abs=tolerance), name
     assert all(parameter.dtype == torch.float32 for parameter in model.netG_A.parameters())
     assert all(visual.dtype == torch.float32 for visual in model.get_current_visuals().values())
-    assert f"note: --precision {precision} " in model.describe()
+    assert f"device cpu, precision {precision}" in model.describe()
 
 
 def make_gradients_overflow(model: BaseModel) -> Any:

@@ -43,7 +43,8 @@ BOTH: dict[str, Any] = {
         "feature_resize": "clean",
     },
     **{"cache": "none", "cache_dir": None},
-    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix", "precision": "fp32", "conv": "auto"},
+    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix", "precision": "auto", "conv": "auto"},
+    **{"deterministic": False},
 }
 TRAIN = BOTH | {
     **{"model": "cycle_gan", "dataset_mode": "unaligned", "no_dropout": True, "load_size": 286, "phase": "train"},
