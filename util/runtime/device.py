@@ -100,7 +100,7 @@ def honors_skip_flag(device: torch.device) -> bool:
         optimizer = torch.optim.Adam([parameter], fused=True)
         optimizer.found_inf = torch.ones((), device=device)  # type: ignore[attr-defined]
         optimizer.step()
-        return float(parameter) == 1
+        return float(parameter.detach()) == 1
     except (AssertionError, RuntimeError):
         return False
 
