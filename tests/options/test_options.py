@@ -402,6 +402,14 @@ def test_resuming_restores_everything_except_the_machine(run: Run, capsys: pytes
     )
 
 
+def test_a_run_keeps_its_precision(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--precision", "fp32", "--deterministic")
+    opt = train("--continue_train")
+    assert (opt.precision, opt.deterministic) == ("fp32", True) and capsys.readouterr().err == ""
+    assert train("--continue_train", "--precision", "tf32_conv").precision == "tf32_conv"
+    assert "note: --precision tf32_conv overrides the run's fp32 from here on" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "flags", [["--netD", "pixel"], ["--ngf", "8"], ["--norm_D", "none"], ["--dropout"], ["--upsample", "bilinear"]]
 )

@@ -12,10 +12,9 @@ from models.networks.padding import ReflectionPad2d, reflect
 WIDTHS = [(1, 1, 1, 1), (3, 3, 3, 3), (0, 2, 4, 1), (0, 0, 0, 0)]
 
 
-def deterministic(x: torch.Tensor, widths: tuple[int, int, int, int]) -> torch.Tensor:
+def deterministic(x: torch.Tensor, widths: padding.Widths) -> torch.Tensor:
     """What `reflect` computes on a GPU under --deterministic."""
-    left, right, top, bottom = widths
-    return padding._reflect_along(padding._reflect_along(x, -1, left, right), -2, top, bottom)
+    return padding._DeterministicReflection.apply(x, widths)
 
 
 @pytest.mark.parametrize("widths", WIDTHS)
@@ -32,9 +31,20 @@ def test_pixels_and_gradients(widths: tuple[int, int, int, int]) -> None:
         torch.testing.assert_close(gradient, wanted, rtol=1e-14, atol=1e-14)
 
 
-def test_channels_last_stays() -> None:
-    x = torch.randn(1, 4, 6, 6).to(memory_format=torch.channels_last)
-    assert deterministic(x, (1, 1, 1, 1)).is_contiguous(memory_format=torch.channels_last)
+def test_the_deterministic_gradient_is_right_and_has_a_gradient() -> None:
+    x = torch.randn(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    for widths in WIDTHS:
+        widths = tuple(min(width, 3) for width in widths)
+        assert torch.autograd.gradcheck(lambda x, widths=widths: deterministic(x, widths), x)
+        assert torch.autograd.gradgradcheck(lambda x, widths=widths: deterministic(x, widths).square(), x)
+
+
+def test_it_compiles() -> None:
+    x = torch.randn(1, 2, 6, 6, requires_grad=True)
+    compiled = torch.compile(deterministic, backend="aot_eager", fullgraph=True)
+    (wanted,) = torch.autograd.grad(deterministic(x, (1, 2, 3, 4)).square().sum(), x)
+    (found,) = torch.autograd.grad(compiled(x, (1, 2, 3, 4)).square().sum(), x)
+    torch.testing.assert_close(found, wanted)
 
 
 def test_the_layer_is_torchs() -> None:
