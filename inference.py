@@ -42,7 +42,7 @@ def load_generator(
     epoch: str = "latest",
     device: str = "auto",
     *,
-    precision: str = "fp32",
+    precision: str = "auto",
     norm: Norm = "running",
     size: Size = "input",
     network_norm: str | None = None,
@@ -56,7 +56,8 @@ def load_generator(
             default the direction in which the run was trained, which is AtoB unless it had --direction BtoA.
         epoch: the weights to load: latest, best, or the number of an epoch.
         device: auto, cpu, cuda, cuda:1 or mps.
-        precision: fp32, tf32, bf16 or fp16, see util/runtime/precision.py.
+        precision: auto, fp32, tf32, tf32_conv, bf16 or fp16, see util/runtime/precision.py. auto: tf32_conv on NVIDIA
+            GPUs since Ampere, fp32 elsewhere.
         norm: the statistics of batch norm. running: those of training, as in test.py --eval; image: those of the image,
             as in test.py without --eval. Dropout is off in both cases. It has no effect on instance norm.
         size: input: a translation has the size of the input; run: images are resized and cropped as by test.py with

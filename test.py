@@ -26,11 +26,11 @@ def main() -> int:
     from util.evaluation.evaluator import evaluate
     from util.evaluation.results import Results
     from util.evaluation.selected import extractor_of, metrics_of
-    from util.runtime import random_state
     from util.runtime.processes import processes
+    from util.runtime.start import prepare
     from util.runtime.stop_signal import StopSignal
 
-    random_state.seed_everything(opt.seed)
+    opt = prepare(opt, trains=False)
     model = create_model(opt)
     model.setup(opt)
     if opt.eval:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from options import TrainOptions
-from util.arguments import with_values
 from util.errors import run_main
 from util.runtime.stop_signal import StopSignal
 from util.stage import Stage
@@ -32,11 +31,10 @@ def main() -> int:
     from util.monitors.reporter import create_reporter
     from util.runs.init_from import load_initial_weights
     from util.runs.run import create_run
-    from util.runtime import random_state
     from util.runtime.processes import processes
+    from util.runtime.start import prepare
 
-    opt = with_values(opt, seed=processes().broadcast(opt.seed))
-    random_state.seed_everything(opt.seed)
+    opt = prepare(opt, trains=True)
     dataset = create_dataset(opt)
     options.print_notes(opt, dataset.fingerprint)
     model = create_model(opt)

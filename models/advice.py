@@ -18,6 +18,18 @@ def inference_notes(opt: argparse.Namespace, *, on_cpu: bool) -> list[str]:
     return []
 
 
+def determinism_notes(opt: argparse.Namespace, *, on_cpu: bool) -> list[str]:
+    """What --deterministic, or its absence, means for this run; usually empty."""
+    if opt.deterministic and on_cpu:
+        return ["note: --deterministic is for GPUs; on a CPU, runs are deterministic without it"]
+    if opt.continue_train and not (opt.deterministic or on_cpu):
+        return [
+            "note: without --deterministic, a run that is resumed on a GPU ends statistically the same as an "
+            "uninterrupted one, not bit for bit"
+        ]
+    return []
+
+
 def training_notes(
     opt: argparse.Namespace, networks: Collection[nn.Module], *, on_cpu: bool, has_micro_batches: bool
 ) -> list[str]:
@@ -25,6 +37,11 @@ def training_notes(
     notes = []
     if opt.channels_last and on_cpu:
         notes.append("note: --channels_last is for GPUs; on most CPUs it makes training slower")
+    elif opt.channels_last and "instance" in (opt.norm, opt.norm_D):
+        notes.append(
+            "note: --channels_last may be slower with instance norm, which copies images to the other format and back"
+        )
+    notes += determinism_notes(opt, on_cpu=on_cpu)
     if has_micro_batches and any(map(uses_batch_statistics, networks)):
         notes.append("note: batch norm computes its statistics for each micro-batch and each rank separately")
     if opt.accumulate > opt.batch_size:

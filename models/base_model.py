@@ -177,7 +177,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def to_device(self, images: Tensor) -> Tensor:
         """Move images of a batch to the model's device, in contiguous (NCHW) memory format."""
-        return images.to(self.device, non_blocking=True).contiguous()
+        return images.to(self.device, non_blocking=device.copies_asynchronously(self.device)).contiguous()
 
     def adam(self, *networks: nn.Module) -> Optimizer:
         """One Adam optimizer for these networks, with --lr and --beta1.
@@ -417,11 +417,12 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return self.image_paths
 
     def describe(self, verbose: bool = False) -> str:
-        """The networks and their numbers of parameters, with every layer if `verbose`, and the notes on options."""
+        """The networks and their numbers of parameters, with every layer if `verbose`; device, precision and notes."""
         lines = []
         for name, network in self.networks().items():
             millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
             lines.append((f"{network}\n" if verbose else "") + f"net{name}: {millions:.3f} M parameters")
+        lines.append(f"device {self.device}, precision {self.precision.name}")
         return "\n".join([*lines, *self.notes()])
 
     def notes(self) -> list[str]:
@@ -430,6 +431,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         notes = [self.precision.note] if self.precision.note else []
         notes += inference_notes(self.opt, on_cpu=on_cpu)
         if self.is_training_stage:
+            notes += [self.precision.advice] if self.precision.advice else []
             networks = self.networks().values()
             notes += training_notes(self.opt, networks, on_cpu=on_cpu, has_micro_batches=self.has_micro_batches)
         return notes

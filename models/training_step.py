@@ -14,6 +14,7 @@ from models.non_finite_guard import NonFiniteGuard
 from models.running_mean import RunningMean
 from models.step_data import StepData
 from util.errors import UserError
+from util.runtime.device import honors_skip_flag
 from util.runtime.precision import Precision
 from util.runtime.processes import Processes, Reduction
 
@@ -159,7 +160,7 @@ class TrainingStep:
         self.precision.unscale(optimizer)
         skip = self.guard.check(phase.name, losses, (parameter.grad for parameter in parameters))
         # A fused optimizer reads this flag on the device, and does not step if it is 1: no synchronization.
-        if getattr(optimizer, "_step_supports_amp_scaling", False):
+        if getattr(optimizer, "_step_supports_amp_scaling", False) and honors_skip_flag(skip.device):
             optimizer.found_inf = skip  # type: ignore[attr-defined]
             optimizer.step()
         elif not skip.item():

@@ -80,10 +80,18 @@ def add_compute_options(parser: ScopedParser) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=("fp32", "tf32", "bf16", "fp16"),
-        default="fp32",
+        choices=("auto", "fp32", "tf32", "tf32_conv", "bf16", "fp16"),
+        default="auto",
         scope=TRAINING,
-        help="floating-point format of the networks",
+        help="floating-point format of the networks; tf32_conv: TF32 in convolutions only; auto: tf32_conv on NVIDIA "
+        "GPUs since Ampere, fp32 elsewhere",
+    )
+    group.add_argument(
+        "--deterministic",
+        action="store_true",
+        scope=TRAINING,
+        help="on a GPU, use only operators that compute the same bits in every run, so that a resumed run ends bit for "
+        "bit as an uninterrupted one; slower; on a CPU this always holds",
     )
     group.add_argument(
         "--conv",

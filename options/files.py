@@ -69,7 +69,7 @@ def save_run(
     """
     unsaved = {name for name, scope in scopes.items() if not scope.saved} | {"is_train"}
     options = {name: value for name, value in vars(opt).items() if name not in unsaved}
-    now = provenance()
+    now = provenance(opt.device)
     run = {"dataroot": str(Path(opt.dataroot).resolve()), **now, "dataset": fingerprint}
     record = read_record(folder) if opt.continue_train else None
     if record is not None:

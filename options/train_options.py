@@ -79,7 +79,7 @@ class TrainOptions(BaseOptions):
         """Print what is worth knowing when a run starts: why it may differ from another one, and a better recipe."""
         if not is_main_by_environment():
             return
-        if versions := changed_versions(self.source_run.get("versions", {})):
+        if versions := changed_versions(self.source_run.get("versions", {}), opt.device):
             print(f"note: results may differ in the last bits from those of {versions}", file=sys.stderr)
         if changed := difference(self.source_run.get("dataset", fingerprint), fingerprint):
             print(f"note: the dataset differs from that of --config: {changed}", file=sys.stderr)

@@ -43,7 +43,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, a GPU such as cuda:0, or mps (default: auto)"
     )
-    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), default="fp32", help="default: fp32")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "tf32", "tf32_conv", "bf16", "fp16"),
+        default="auto",
+        help="default: auto: tf32_conv on NVIDIA GPUs since Ampere, fp32 elsewhere",
+    )
     parser.add_argument(
         "--norm",
         choices=("running", "image"),
@@ -137,7 +142,7 @@ def describe(translate: Translator, arguments: argparse.Namespace) -> dict[str, 
         "weights": sha256(weights_path(model.folder, model.opt.epoch, name)),
         "network": name,
         "norm": arguments.norm,
-        "precision": arguments.precision,
+        "precision": model.precision.name,
         "options": overrides(arguments.set),
     }
 

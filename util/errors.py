@@ -46,6 +46,10 @@ OUT_OF_MEMORY = re.compile(
     r"out of memory|can(?:'|no)t allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE
 )
 
+# What torch says about an operator that --deterministic does not allow.
+NONDETERMINISTIC = re.compile(r"(\w+) does not have a deterministic implementation")
+NO_DETERMINISTIC = "has no deterministic implementation for this device: use other networks, or omit the option"
+
 
 def run_main(main: Callable[[], int | None], less_memory: str = "use smaller batches or images") -> NoReturn:
     """Run a program's main function and exit with what it returns. Output that fails does not matter.
@@ -67,6 +71,8 @@ def run_main(main: Callable[[], int | None], less_memory: str = "use smaller bat
     except (OSError, MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             message, code = f"error: {_describe_memory(error)}: {less_memory}", 1
+        elif operator := NONDETERMINISTIC.search(str(error)):
+            message, code = f"error: --deterministic: {operator[1]} {NO_DETERMINISTIC}", 2
         elif isinstance(error, OSError):  # a full disk, missing permission: the error names the file
             message, code = f"error: {error}", 1
         else:

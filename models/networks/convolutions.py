@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks import winograd
+from models.networks.padding import reflect
 
 # With fewer channels or tiles, Winograd's transforms cost more than they save: measured, see docs/performance.md.
 MIN_CHANNELS = 256  # of both input and output
@@ -92,7 +93,7 @@ class ResizeConvolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+        return super().forward(reflect(x, (1, 1, 1, 1)))
 
 
 class OutputConvolution(nn.Conv2d):

@@ -24,6 +24,7 @@ from models.networks.convolutions import (
     set_conv_algorithm,
 )
 from models.networks.layers import NORMS, downsample, needs_bias
+from models.networks.padding import ReflectionPad2d
 from util.errors import UserError
 
 
@@ -131,7 +132,7 @@ class ResnetBlock(nn.Module):
         return self.conv_block(x) + x  # in this order, the sum has the memory format of the convolutions
 
 
-PADDINGS = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d}
+PADDINGS = {"reflect": ReflectionPad2d, "replicate": nn.ReplicationPad2d}
 
 
 def padded_convolution(channels: int, norm: str, padding_type: str) -> list[nn.Module]:
@@ -243,7 +244,7 @@ class ResnetGenerator(nn.Module):
 def first_layers(input_nc: int, ngf: int, norm: str) -> list[nn.Module]:
     """A 7x7 convolution with reflection padding, norm and ReLU."""
     convolution = nn.Conv2d(input_nc, ngf, 7, bias=needs_bias(norm))
-    return [nn.ReflectionPad2d(3), convolution, NORMS[norm](ngf), nn.ReLU(inplace=True)]
+    return [ReflectionPad2d(3), convolution, NORMS[norm](ngf), nn.ReLU(inplace=True)]
 
 
 def down_layers(channels: int, norm: str) -> list[nn.Module]:
@@ -261,7 +262,7 @@ def up_layers(channels: int, norm: str, upsample: str) -> list[nn.Module]:
 
 def last_layers(ngf: int, output_nc: int) -> list[nn.Module]:
     """A 7x7 convolution with reflection padding to `output_nc` channels, and tanh."""
-    return [nn.ReflectionPad2d(3), OutputConvolution(ngf, output_nc, 7), nn.Tanh()]
+    return [ReflectionPad2d(3), OutputConvolution(ngf, output_nc, 7), nn.Tanh()]
 
 
 def require_multiple(x: Tensor, multiple: int, network: str) -> None:

@@ -27,7 +27,7 @@ from scripts.benchmarks import peaks, profiles
 from scripts.benchmarks.memory import peak_bytes
 from scripts.benchmarks.plain import PlainCycleGAN
 from util.errors import run_main
-from util.runtime import random_state
+from util.runtime.start import prepare
 
 
 class Job(ABC):
@@ -79,7 +79,7 @@ class Step(Job):
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
-        random_state.seed_everything(opt.seed)
+        opt = prepare(opt, trains=True)
         self.model: Any = create_model(opt)
         self.model.setup(opt)
         paths = ["image"] * opt.batch_size

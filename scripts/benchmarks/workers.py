@@ -35,6 +35,7 @@ VARIANTS: dict[str, list[list[str]]] = {
         ["--channels_last"],
         ["--compile"],
         ["--grad_checkpoint"],
+        ["--precision", "fp32"],
         ["--precision", "tf32"],
         ["--precision", "bf16"],
         ["--precision", "bf16", "--channels_last", "--compile"],

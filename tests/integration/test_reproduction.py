@@ -18,7 +18,10 @@ def test_options_of_a_run_repeat_it(seed: list[object], command: Command, train:
     train("--name", "first", *common, *seed)
     first = tmp_path / "checkpoints" / "first"
     options = json.loads((first / "options.json").read_text())
-    assert set(options["run"]["versions"]) == {"python", "torch", "numpy", "Pillow", "code", "threads"}
+    versions = options["run"]["versions"]
+    assert set(versions) == {"python", "torch", "numpy", "Pillow", "code", "threads", "device", "processes"}
+    assert versions["device"] == "cpu" and versions["processes"] == "1"
+    assert options["options"]["precision"] == "fp32"  # what auto stands for on a CPU
     assert options["run"]["dataset"]["trainA"]["files"] == 4 and "train.py" in options["run"]["command"][0]
     done = command("train.py", "--config", first / "options.json", "--name", "again")
     assert "note:" not in done.stderr
@@ -28,11 +31,12 @@ def test_options_of_a_run_repeat_it(seed: list[object], command: Command, train:
 def test_causes_of_a_different_repetition_are_reported(command: Command, train: Command, tmp_path: Path) -> None:
     train("--name", "first")
     record = json.loads((tmp_path / "checkpoints" / "first" / "options.json").read_text())
-    record["run"]["versions"]["torch"] = "1.0.0"
+    record["run"]["versions"] |= {"torch": "1.0.0", "device": "NVIDIA H100", "processes": "8"}
     record["run"]["dataset"]["trainB"]["bytes"] = 5
     (tmp_path / "old.json").write_text(json.dumps(record))
     done = command("train.py", "--config", "old.json", "--name", "again")
     assert "results may differ in the last bits from those of torch 1.0.0 (now" in done.stderr
+    assert "device NVIDIA H100 (now cpu), processes 8 (now 1)" in done.stderr
     assert "note: the dataset differs from that of --config: trainB had 2 images with 5 bytes in total" in done.stderr
 
 

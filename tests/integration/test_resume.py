@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import train
 from tests.conftest import fitting, write_tiles
 from tests.faults.lab import compare
+from util.runtime.determinism import select_algorithms
 from util.runtime.stop_signal import StopSignal
 
 # Six images, three epochs: 18 steps; or 9 with two images a step.
 COMMON = [
     *("--netG", "resnet_6blocks", "--ngf", "2", "--ndf", "2", "--netD", "n_layers", "--n_layers_D", "2"),
     *("--load_size", "20", "--crop_size", "16", "--n_epochs", "2", "--n_epochs_decay", "1", "--pool_size", "3"),
-    *("--seed", "3", "--device", "cpu", "--num_threads", "0", "--display_id", "0", "--print_freq", "1"),
+    *("--seed", "3", "--num_threads", "0", "--display_id", "0", "--print_freq", "1"),
     *("--update_html_freq", "2", "--save_epoch_freq", "1"),
 ]
 KINDS = {
@@ -56,9 +59,12 @@ def tiles(tmp_path: Path) -> Path:
     return tmp_path / "tiles"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_stopping_changes_nothing(kind: str, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataroot = tiles / "trainA" if kind.startswith(("template", "dcgan")) else tiles
+Check = Callable[..., None]
+
+
+@pytest.fixture
+def check(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Compares runs that are stopped and resumed with one that is not."""
 
     def run(name: str, *flags: str, stop_after: int | None = None) -> int:
         asked = 0
@@ -68,20 +74,47 @@ def test_stopping_changes_nothing(kind: str, tiles: Path, tmp_path: Path, monkey
             asked += 1
             return asked == stop_after
 
-        where = ["--dataroot", str(dataroot), "--checkpoints_dir", str(tmp_path / "runs"), "--name", name]
+        where = ["--checkpoints_dir", str(tmp_path / "runs"), "--name", name]
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["train.py", *where, *flags])
             patch.setattr(StopSignal, "requested", property(requested))
             return train.main()
 
-    flags = fitting(COMMON, KINDS[kind])
-    assert run("whole", *flags) == 0
-    per_epoch = 3 if ("--batch_size", "2") in itertools.pairwise(KINDS[kind]) else 6
-    # In the middle of an epoch; at its end; at the beginning of the next one, and twice more.
-    for stops in ([2], [per_epoch], [per_epoch + 1, 1, per_epoch - 1]):
-        name = f"stopped{'_'.join(map(str, stops))}"
-        run(name, *flags, stop_after=stops[0])
-        workers = ["--num_threads", "1" if "workers" in kind else "0"]
-        for stop in [*stops[1:], None]:
-            run(name, "--continue_train", "--device", "cpu", *workers, stop_after=stop)
-        assert compare(tmp_path / "runs" / "whole", tmp_path / "runs" / name) == []
+    def check(kind: str, *extra: str, device: str = "cpu") -> None:
+        dataroot = tiles / "trainA" if kind.startswith(("template", "dcgan")) else tiles
+        where = ["--dataroot", str(dataroot), "--device", device]
+        assert run("whole", *where, *fitting(COMMON, KINDS[kind]), *extra) == 0
+        per_epoch = 3 if ("--batch_size", "2") in itertools.pairwise(KINDS[kind]) else 6
+        # In the middle of an epoch; at its end; at the beginning of the next one, and twice more.
+        for stops in ([2], [per_epoch], [per_epoch + 1, 1, per_epoch - 1]):
+            name = f"stopped{'_'.join(map(str, stops))}"
+            run(name, *where, *fitting(COMMON, KINDS[kind]), *extra, stop_after=stops[0])
+            workers = ["--num_threads", "1" if "workers" in kind else "0"]
+            for stop in [*stops[1:], None]:
+                run(name, *where, "--continue_train", *workers, stop_after=stop)
+            assert compare(tmp_path / "runs" / "whole", tmp_path / "runs" / name) == []
+
+    return check
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopping_changes_nothing(kind: str, check: Check) -> None:
+    check(kind)
+
+
+@pytest.fixture
+def usual_algorithms() -> Iterator[None]:
+    """Select the usual algorithms again after the test."""
+    yield
+    select_algorithms(deterministic=False, fixed_sizes=False)
+
+
+def test_stopping_a_deterministic_run_changes_nothing(check: Check, usual_algorithms: None) -> None:
+    check("bf16", "--deterministic")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopping_a_deterministic_run_on_a_gpu_changes_nothing(kind: str, check: Check, usual_algorithms: None) -> None:
+    check(kind, "--deterministic", device="cuda")

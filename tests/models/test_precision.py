@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from models import create_model
+from models import create_model, training_step
 from models.base_model import MAX_SKIPS, BaseModel
 from tests.conftest import Options
 from tests.models.test_cycle_gan import TINY, batch
 from util.errors import TrainingDiverged
 from util.runs.checkpoint import Checkpoint
+from util.runtime import capabilities
+from util.runtime.precision import Precision
 
 
 def build(options: Options, *flags: object) -> BaseModel:
@@ -42,7 +45,7 @@ def test_first_losses_are_close_to_fp32(options: Options, precision: str, tolera
         assert losses[name] == pytest.approx(value, rel=tolerance, abs=tolerance), name
     assert all(parameter.dtype == torch.float32 for parameter in model.netG_A.parameters())
     assert all(visual.dtype == torch.float32 for visual in model.get_current_visuals().values())
-    assert f"note: --precision {precision} " in model.describe()
+    assert f"device cpu, precision {precision}" in model.describe()
 
 
 def make_gradients_overflow(model: BaseModel) -> Any:
@@ -129,3 +132,55 @@ def test_a_forward_pass_with_overflow_changes_no_state(options: Options, kind: s
             assert torch.equal(value, before[name][key]), (name, key)
     assert all(value.isfinite().all() for value in model.averages["G_A"].state_dict().values())
     assert all(image.isfinite().all() for image in model.fake_B_pool.images)
+
+
+def unhonored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a device whose fused optimizers ignore the skip flag."""
+    monkeypatch.setattr(training_step, "honors_skip_flag", lambda device: False)
+    step_of_adam = torch.optim.Adam.step
+
+    def ignoring(self: torch.optim.Adam, *args: Any) -> Any:
+        assert not hasattr(self, "found_inf")
+        return step_of_adam(self, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", ignoring)
+
+
+def test_steps_are_skipped_where_the_flag_is_not_honored(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = build(options, "--precision", "fp16")
+    for seed in range(3):  # the search of the loss scale skips the first steps
+        step(expected, seed)
+    unhonored(monkeypatch)
+    model = build(options, "--precision", "fp16")
+    for seed in range(3):
+        step(model, seed)
+    assert model.skipped_steps == expected.skipped_steps > 0
+    for name, network in model.networks().items():
+        for one, other in zip(network.parameters(), expected.networks()[name].parameters(), strict=True):
+            assert torch.equal(one, other), name
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_precision_auto_on_a_gpu(options: Options) -> None:
+    device = torch.device("cuda")
+    random = torch.Generator("cuda").manual_seed(0)
+    x, weight = (torch.randn(shape, device=device, generator=random) for shape in ((2, 64, 64, 64), (64, 64, 3, 3)))
+    exact = F.conv2d(x.double(), weight.double())
+
+    def errors(name: str) -> tuple[float, float]:
+        """The largest error of a convolution and of a matrix product."""
+        with Precision(name, device).autocast():
+            product = x[0, 0] @ x[0, 1]
+            error = (F.conv2d(x, weight).double() - exact).abs().max()
+        return float(error), float((product.double() - x[0, 0].double() @ x[0, 1].double()).abs().max())
+
+    strict, auto, tf32 = errors("fp32"), errors("auto"), errors("tf32")
+    assert Precision("auto", device).name == ("tf32_conv" if capabilities.has_tf32(device) else "fp32")
+    if capabilities.has_tf32(device):
+        assert auto[0] > 10 * strict[0] and auto[1] == strict[1] and tf32[1] > 10 * strict[1]
+    else:
+        assert auto == strict == tf32
+    model = build(options, "--device", "cuda")
+    step(model)
+    assert f"device cuda, precision {Precision('auto', device).name}" in model.describe()

@@ -43,7 +43,8 @@ BOTH: dict[str, Any] = {
         "feature_resize": "clean",
     },
     **{"cache": "none", "cache_dir": None},
-    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix", "precision": "fp32", "conv": "auto"},
+    **{"use_wandb": False, "wandb_project_name": "CycleGAN-and-pix2pix", "precision": "auto", "conv": "auto"},
+    **{"deterministic": False},
 }
 TRAIN = BOTH | {
     **{"model": "cycle_gan", "dataset_mode": "unaligned", "no_dropout": True, "load_size": 286, "phase": "train"},
@@ -399,6 +400,14 @@ def test_resuming_restores_everything_except_the_machine(run: Run, capsys: pytes
     assert capsys.readouterr().err == (
         "note: --n_epochs 9 overrides the run's 3 from here on: learning rates follow the new schedule\n"
     )
+
+
+def test_a_run_keeps_its_precision(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--precision", "fp32", "--deterministic")
+    opt = train("--continue_train")
+    assert (opt.precision, opt.deterministic) == ("fp32", True) and capsys.readouterr().err == ""
+    assert train("--continue_train", "--precision", "tf32_conv").precision == "tf32_conv"
+    assert "note: --precision tf32_conv overrides the run's fp32 from here on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

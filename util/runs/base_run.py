@@ -17,8 +17,9 @@ from util.command import script_command
 from util.monitors.base import print_line
 from util.runs.checkpoint import Checkpoint, Stateful
 from util.runs.progress import Progress
-from util.runtime import random_state
+from util.runtime.device import get_device
 from util.runtime.processes import processes
+from util.runtime.random_state import RandomState
 
 STATE = "latest_state.pt"
 BEST = "best"  # the name of the best weights: best_net_G_A.pth, --epoch best
@@ -124,7 +125,7 @@ class BaseRun(ABC):
     def _attach(self, model: Trained, dataset: Stateful) -> None:
         self.model = model
         # The dataset first: a changed dataset is an error that must come before any other object is changed.
-        objects = {"dataset": dataset, **model.state_objects(), "random": random_state.RandomState()}
+        objects = {"dataset": dataset, **model.state_objects(), "random": RandomState(get_device(self.opt.device))}
         objects |= {"progress": self.progress, "losses": self.log, "metrics": self.metrics_log}
         self.checkpoint = Checkpoint(self.folder / STATE, objects, keep=self.opt.keep_checkpoints)
 

@@ -15,12 +15,21 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "numpy", "Pillow")
 
 
-def provenance() -> dict[str, Any]:
-    """The command, the number of threads, and the versions of Python, of this code and of PACKAGES."""
+def provenance(device: str | None = None) -> dict[str, Any]:
+    """The command, the number of threads, and the versions of Python, of this code and of PACKAGES.
+
+    With the `device` of a job, such as auto, also its name and the number of processes, which have a GPU each.
+    """
     import torch  # here, so that --help does not import it
 
+    from util.runtime.device import device_name, get_device
+    from util.runtime.processes import processes
+
     versions = {"python": platform.python_version(), "code": code_version(), "threads": str(torch.get_num_threads())}
-    return {"versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES}, "command": sys.argv}
+    versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    if device is not None:
+        versions |= {"device": device_name(get_device(device)), "processes": str(processes().world_size)}
+    return {"versions": versions, "command": sys.argv}
 
 
 @cache
@@ -34,11 +43,11 @@ def code_version() -> str:
     return described.stdout.strip()
 
 
-def changed_versions(before: Mapping[str, str]) -> str:
-    """The versions that differ from a record, as text; empty if none differs."""
+def changed_versions(before: Mapping[str, str], device: str) -> str:
+    """The versions that differ from a record, as text, for a job on this device; empty if none differs."""
     if not before:
         return ""
-    now = provenance()["versions"]
+    now = provenance(device)["versions"]
     return ", ".join(
         f"{name} {before[name]} (now {now[name]})" for name in now if name in before and before[name] != now[name]
     )

@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cache
 
 import torch
 from torch import nn
@@ -76,9 +77,44 @@ def require_sync_batch_norm(device: torch.device, processes: int) -> None:
         )
 
 
+def copies_asynchronously(device: torch.device) -> bool:
+    """Whether a copy from pinned memory may still run when `to` returns and the device then waits for it: on CUDA.
+
+    Elsewhere an asynchronous copy can be read before it is complete.
+    """
+    return device.type == "cuda"
+
+
+@cache
+def honors_skip_flag(device: torch.device) -> bool:
+    """Whether fused optimizers on this device skip a step by their flag `found_inf`.
+
+    On CPUs and CUDA, they do. On Apple's MPS, they refuse or ignore the flag, depending on torch's version, so this is
+    tried out.
+    """
+    if device.type in ("cpu", "cuda"):
+        return True
+    parameter = nn.Parameter(torch.ones(1, device=device))
+    parameter.grad = torch.ones(1, device=device)
+    try:
+        optimizer = torch.optim.Adam([parameter], fused=True)
+        optimizer.found_inf = torch.ones((), device=device)  # type: ignore[attr-defined]
+        optimizer.step()
+        return float(parameter.detach()) == 1
+    except (AssertionError, RuntimeError):
+        return False
+
+
 def preserved_random_state(device: torch.device) -> AbstractContextManager[None]:
     """A context after which torch's random state, on the CPU and on this device, is as before."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    if device.type == "cpu":
+        return torch.random.fork_rng(devices=[])
+    return torch.random.fork_rng(devices=[device], device_type=device.type)
+
+
+def device_name(device: torch.device) -> str:
+    """The model of a GPU, or the type of another device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def uncompiled(wanted: bool) -> AbstractContextManager[None]:
