@@ -181,11 +181,8 @@ class Loader:
 
     def advise_if_slow(self) -> None:
         """Have advice printed after the first batches if training waits for them; not with a cache that is filling."""
-        if (
-            isinstance(self.dataset, BaseDataset)
-            and not self.dataset.cache
-            and DeviceWork.is_measurable(self.opt.device)
-        ):
+        has_no_cache = isinstance(self.dataset, BaseDataset) and not self.dataset.cache
+        if has_no_cache and DeviceWork.is_measurable(self.opt.device):
             self.wait_meter = WaitMeter(DeviceWork(self.opt.device), self._print_advice)
 
     def _print_advice(self, waiting: float, step: float) -> None:
