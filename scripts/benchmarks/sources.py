@@ -25,7 +25,7 @@ from scripts.benchmarks.workers import Figures, Plan
 WORKERS = (0, 1, 2, 4, 8, 16)
 RENDERED = 4  # different photographs of a size; the other files are links to them
 MOST_FILES = 1000
-GRAIN = 4  # gray levels: a JPEG of 4000x3000 pixels then has 3 MB, as from a camera
+GRAIN = 4  # gray levels: a JPEG of 4000x3000 pixels then has 2 MB
 
 
 def render_photograph(width: int, height: int, seed: int) -> Image.Image:
