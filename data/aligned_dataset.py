@@ -14,6 +14,8 @@ from data import image_folder
 from data.aligned_options import AlignedOptions
 from data.base_dataset import BaseDataset, Sample
 from data.formats import image_reader
+from data.formats.decoding import FACTORS
+from data.formats.image_reader import ReadImage
 from util.errors import UserError
 from util.stage import Stage
 
@@ -121,26 +123,42 @@ class AlignedDataset(AlignedOptions, BaseDataset):
             images = self._halves(paths["A"])
         else:
             images = {domain: self._read_side(domain, path) for domain, path in paths.items()}
-        sizes = [f"{image.shape[-1]}x{image.shape[-2]}" for image in images.values()]
+        sizes = ["{1}x{0}".format(*image.size) for image in images.values()]
         if len(set(sizes)) > 1:
             raise image_reader.UnreadableImage(
                 paths["B"], f"has {sizes[1]} pixels, but its pair {paths['A']} has {sizes[0]}"
             )
         first = self.domains[0]
-        self.check_size(paths[first], images[first])
-        scale, scale_labels = self.transform.scale, self.transform.scale_labels
-        return torch.cat([(scale_labels if self._is_label(key) else scale)(image) for key, image in images.items()])
+        self._check_target(paths[first], *images[first].size)
+        scale, scale_labels = self.transform.scale_read, self.transform.scale_labels
+        return torch.cat(
+            [scale_labels(image.pixels) if self._is_label(key) else scale(image) for key, image in images.items()]
+        )
 
-    def _read_side(self, domain: str, path: Path) -> Tensor:
+    def _read_side(self, domain: str, path: Path) -> ReadImage:
         if self._is_label(domain):
-            return image_reader.read_labels(path, self.opt.label_nc)
-        return self.decode(path, self.channels[domain])
+            return ReadImage.whole(image_reader.read_labels(path, self.opt.label_nc))
+        return self.decode_to_scale(path, self.channels[domain], self.transform.needed_size)
 
-    def _halves(self, path: Path) -> dict[str, Tensor]:
+    def _halves(self, path: Path) -> dict[str, ReadImage]:
         """A and B from an image with both, decoded once for each number of channels."""
-        both = {channels: self.decode(path, channels) for channels in set(self.channels.values())}
+        needed = self._needed_of_joined if self.transform.fast_decode else None
+        both = {channels: self.decode_to_scale(path, channels, needed) for channels in set(self.channels.values())}
         left, right = (both[self.channels[domain]] for domain in "AB")
-        width = left.shape[-1]
+        height, width = left.size
         if width % 2:
             raise image_reader.UnreadableImage(path, f"is {width} pixels wide: A and B side by side need an even width")
-        return {"A": left[..., : width // 2], "B": right[..., width // 2 :]}
+        middle = width // 2 // left.factor
+        parts = {"A": left.pixels[..., :middle], "B": right.pixels[..., middle:]}
+        return {domain: ReadImage(part, (height, width // 2), left.factor) for domain, part in parts.items()}
+
+    def _needed_of_joined(self, height: int, width: int) -> tuple[int, int]:
+        """The size to decode of A and B side by side: all of it if at reduced scale a pixel could lie on both."""
+        return (height, width) if width % (2 * max(FACTORS)) else self.scaled_size(height, width)
+
+    def scaled_size(self, height: int, width: int) -> tuple[int, int]:
+        """See BaseDataset; A and B of a file with both are scaled separately."""
+        if not self.is_joined:
+            return super().scaled_size(height, width)
+        height, width = self.transform.target_size(height, width // 2)
+        return height, 2 * width

@@ -15,6 +15,7 @@ from data import cache as image_cache
 from data import earlier_versions, image_folder, transforms
 from data.dataset_options import DatasetOptions
 from data.formats import image_reader
+from data.formats.decoding import Sizes
 from data.held_out import Selection
 from data.image_folder import IgnoredFiles, ImageFiles
 from util.image_sizes import ImageSizes
@@ -105,7 +106,7 @@ class BaseDataset(DatasetOptions, ABC):
         Raises UnreadableImage.
         """
         settings = f"{channels} channels, {self.transform.scaling}"
-        scaled = self.cached([path], settings, lambda: self.transform.scale(self._decode_checked(path, channels)))
+        scaled = self.cached([path], settings, lambda: self._scaled(path, channels))
         self.check_fit(path, scaled)
         return self.transform.finish(scaled, self.transform.choose(random))
 
@@ -139,6 +140,31 @@ class BaseDataset(DatasetOptions, ABC):
         self.check_size(path, image)
         return image
 
+    def _scaled(self, path: Any, channels: int) -> Any:
+        image = self.decode_to_scale(path, channels, self.transform.needed_size)
+        self._check_target(path, *image.size)
+        return self.transform.scale_read(image)
+
+    def decode_to_scale(self, path: Any, channels: int, needed: Sizes | None) -> image_reader.ReadImage:
+        """The decoded image for `Transform.scale_read`: with --fast_decode, a large JPEG is decoded at reduced scale.
+
+        `needed`: the function from height and width of the image to those that are needed, None without --fast_decode.
+        """
+        if needed is None:
+            return image_reader.ReadImage.whole(self.decode(path, channels))
+        return image_reader.read_reduced(
+            path,
+            channels,
+            needed,
+            on_transparency=self._record_transparency,
+            icc=self.icc,
+            on_profile=self._record_profile,
+        )
+
+    def scaled_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the scaled image, before any crop, of a file with an image of this size."""
+        return self.transform.target_size(height, width)
+
     def decode(self, path: Any, channels: int) -> Any:
         """The decoded image, neither cached nor checked; for images that are passed to `check_size` and `cached`."""
         return image_reader.read_image(
@@ -154,10 +180,13 @@ class BaseDataset(DatasetOptions, ABC):
 
         --preprocess would make it enormous, or it is too small for the model's networks.
         """
-        height, width = self.transform.target_size(image.shape[-2], image.shape[-1])
+        self._check_target(path, image.shape[-2], image.shape[-1])
+
+    def _check_target(self, path: Any, image_height: int, image_width: int) -> None:
+        height, width = self.transform.target_size(image_height, image_width)
         if height * width > image_reader.MAX_PIXELS:
             raise image_reader.UnreadableImage(path, f"would be resized to {width}x{height} pixels: too elongated")
-        resized = "" if (height, width) == tuple(image.shape[-2:]) else f" (of {image.shape[-1]}x{image.shape[-2]})"
+        resized = "" if (height, width) == (image_height, image_width) else f" (of {image_width}x{image_height})"
         self._check_sides(path, height, width, resized)
 
     def check_fit(self, path: Any, scaled: Any) -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from data.formats.image_reader import MAX_PIXELS, SIXTEEN_BIT, image_to_tensor, read_image, read_labels
+from data.formats.image_reader import MAX_PIXELS, SIXTEEN_BIT, image_to_tensor, read_labels, read_reduced
 from data.formats.writer import FLOAT32, UINT8, UINT16, Traits, to_picture, to_samples, traits
 from data.transforms import CENTRAL, Transform
 from util.arguments import with_values
@@ -54,9 +54,11 @@ class ImageConverter:
         """The input of the network, and the traits of the file. Raises UnreadableImage."""
         if self.label_nc:
             return self._from_ids(read_labels(path, self.label_nc)), Traits()
-        pixels = read_image(path, self.channels, icc=self.icc)
-        found = traits(path, pixels)
-        return self._transformed(pixels), found if self.icc == "ignore" else replace(found, profile=b"")
+        image = read_reduced(path, self.channels, self.transform.needed_size, icc=self.icc)
+        found = traits(path, image.pixels)
+        self._check_size(*image.size)
+        x = self.transform.finish(self.transform.scale_read(image), CENTRAL)
+        return x, found if self.icc == "ignore" else replace(found, profile=b"")
 
     def source(self, image: Any) -> Source:
         """An image of any of KINDS except lists and batches.
@@ -133,17 +135,17 @@ class ImageConverter:
         return torch.from_numpy(ids.astype(np.uint8))[None]
 
     def _transformed(self, pixels: Tensor) -> Tensor:
-        self._check_size(pixels)
+        self._check_size(*pixels.shape[-2:])
         return self.transform.apply(pixels, CENTRAL)
 
-    def _check_size(self, pixels: Tensor) -> None:
+    def _check_size(self, height: int, width: int) -> None:
         """Raise ValueError for an elongated image that the preprocessing of the run would make enormous."""
-        height, width = self.transform.target_size(pixels.shape[-2], pixels.shape[-1])
+        height, width = self.transform.target_size(height, width)
         if height * width > MAX_PIXELS:
             raise ValueError(f"an image that would be resized to {width}x{height} pixels: too elongated")
 
     def _from_ids(self, ids: Tensor) -> Tensor:
-        self._check_size(ids)
+        self._check_size(*ids.shape[-2:])
         return self.transform.apply_to_labels(ids, CENTRAL)
 
     def _require_channels(self, what: str, shape: tuple[int, ...], found: int, wanted: str) -> None:

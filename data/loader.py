@@ -15,14 +15,18 @@ from torch.utils.data import DataLoader
 
 from data import workers
 from data.base_dataset import MAX_DRAWS, BaseDataset
-from data.cache import ImageCache, create_cache
+from data.cache import ImageCache, available_memory, create_cache
 from data.collate import collate
 from data.file_rules import explain_new_rules
 from data.fingerprint import Fingerprint, difference, fingerprint
 from data.fixed_images import fixed_batches, load_batches
+from data.loader_advice import Conditions, advise, sample_images
 from data.sampler import create_sampler
+from data.wait_meter import WaitMeter
 from util.errors import UserError
 from util.image_sizes import ImageSizes
+from util.runtime.device import get_device
+from util.runtime.device_work import DeviceWork
 from util.runtime.processes import processes
 from util.stage import Stage
 
@@ -49,6 +53,7 @@ class Loader:
         self.transparent = False
         self.is_cache_reported = False
         self.is_profile_reported = False
+        self.wait_meter: WaitMeter | None = None
         self.reports: Counter[str] = Counter()  # how often a path was unreadable in this epoch
         if dataset.cache is None and opt.cache != "none":
             dataset.cache = self._create_cache()
@@ -140,7 +145,10 @@ class Loader:
             self.set_epoch(self.batches.epoch)  # each pass is complete and reports anew
         reports, any_read, skipped = self.reports, self.batches.start > 0, 0
         spares = [self.batches.is_spare(number) for number in range(len(self.batches))]
-        for batch, is_spare in zip(self._load_batches(), spares, strict=True):
+        batches = self._load_batches()
+        if self.wait_meter:
+            batches = self.wait_meter.measure(batches)
+        for batch, is_spare in zip(batches, spares, strict=True):
             self._report(batch, reports)
             missing = batch.pop("missing")
             skipped += missing
@@ -170,6 +178,26 @@ class Loader:
             self.loader = self._create_loader(num_workers=0)
             self.batches.start += done * self.batches.batch_size
             yield from self.loader
+
+    def advise_if_slow(self) -> None:
+        """Have advice printed after the first batches if training waits for them; not with a cache that is filling."""
+        has_no_cache = isinstance(self.dataset, BaseDataset) and not self.dataset.cache
+        if has_no_cache and DeviceWork.is_measurable(self.opt.device):
+            self.wait_meter = WaitMeter(DeviceWork(self.opt.device), self._print_advice)
+
+    def _print_advice(self, waiting: float, step: float) -> None:
+        sharing = processes().local_world_size
+        is_cpu = get_device(self.opt.device).type == "cpu"
+        now = Conditions(
+            waiting=waiting,
+            step=step,
+            workers=self.loader.num_workers,
+            cores=0 if is_cpu else workers.available_cores() // sharing,
+            memory=available_memory() * 3 // 4 // sharing,
+            images=sample_images(self.dataset),
+        )
+        if advice := advise(now):
+            self.print_message(advice)
 
     def _example(self) -> str:
         return "{}: {}".format(*next(iter(self.unreadable.items())))

@@ -6,15 +6,18 @@ The random choices are drawn separately from the pixels, so that the two images 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from data import earlier_versions
+from data.formats.image_reader import ReadImage
 from util.stage import Stage
 
 MULTIPLE = 4  # of sides of uncropped images, so that a ResNet generator's output has the same size
@@ -49,6 +52,7 @@ class Transform:
         self.load_size: int = opt.crop_size if stage is Stage.VALIDATE else opt.load_size
         self.crop_size: int = opt.crop_size
         self.may_flip: bool = not opt.no_flip
+        self.fast_decode: bool = getattr(opt, "fast_decode", False)
         self.keeps_size = False  # whether --preprocess none keeps every size, because the model pads images
         # Models without discriminators have no --augment: their images are always augmented.
         self.is_random: bool = stage is Stage.TRAIN and getattr(opt, "augment", "basic") != "none"
@@ -72,6 +76,10 @@ class Transform:
     def scale(self, image: Tensor) -> Tensor:
         """The first part of `apply`, which has no random choices, so that its result can be cached."""
         return resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
+
+    def scale_read(self, image: ReadImage) -> Tensor:
+        """`scale` for an image that may have been decoded at reduced scale: the size is the same."""
+        return resize_read(image, *self.target_size(*image.size))
 
     def scale_labels(self, ids: Tensor) -> Tensor:
         """The first part of `apply_to_labels`."""
@@ -105,10 +113,22 @@ class Transform:
         load, crop = f" load_size {self.load_size}", f" crop_size {self.crop_size}"
         none = " original size" if self.keeps_size else ""
         used = {"resize_and_crop": load, "crop": crop, "none": none}.get(self.preprocess, load + crop)
-        return self.preprocess + used
+        return self.preprocess + used + (" fast_decode" if self.fast_decode and self.scales_down else "")
+
+    @property
+    def scales_down(self) -> bool:
+        """Whether large images become smaller, so that --fast_decode has an effect."""
+        return self.preprocess not in ("crop", "none")
+
+    @property
+    def needed_size(self) -> Callable[[int, int], tuple[int, int]] | None:
+        """With --fast_decode, the function from the height and width of an image to those that must be decoded."""
+        return self.target_size if self.fast_decode else None
 
     def notes(self) -> list[str]:
         """Sentences for the console about sizes that differ from the options."""
+        if self.fast_decode and not self.scales_down:
+            return [f"note: --fast_decode has no effect with --preprocess {self.preprocess}, which needs every pixel"]
         if self.preprocess == "scale_width" and _rounded(self.load_size) != self.load_size:
             return [
                 f"note: --load_size {self.load_size} becomes a width of {_rounded(self.load_size)}: --preprocess "
@@ -144,6 +164,22 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     resized = F.resize(image, [height, width], InterpolationMode.BICUBIC, antialias=True)
     # Bicubic interpolation overshoots; uint8 saturates.
     return resized if image.dtype == torch.uint8 else resized.clamp_(0, 255)
+
+
+def resize_read(image: ReadImage, height: int, width: int) -> Tensor:
+    """`resize` for an image that may have been decoded at reduced scale.
+
+    If the factor does not divide a side, the last row or column of the pixels lies partly outside the image. Its exact
+    sides determine the scale, so that no point moves.
+    """
+    full = [side / image.factor for side in image.size]  # of the image, in reduced pixels
+    if tuple(full) == tuple(image.pixels.shape[-2:]):
+        return resize(image.pixels, height, width)
+    # torch rounds the size of the result down: 1e-4 pixels more, so that it never is a pixel too small.
+    scales = [(side + 1e-4) / exact for side, exact in zip((height, width), full, strict=True)]
+    pixels = image.pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)[None]
+    resized = interpolate(pixels, scale_factor=scales, mode="bicubic", antialias=True)[0, :, :height, :width]
+    return resized if resized.dtype == torch.uint8 else resized.clamp_(0, 255)
 
 
 def resize_labels(ids: Tensor, height: int, width: int) -> Tensor:

@@ -59,6 +59,9 @@ SECTIONS = {
     ),
     "forward": Section("Seconds of a generator alone", "steps", "measure_forward", _plan),
     "loader": Section("Images per second of the loader, on one core", "data", "measure_loader", _repeats),
+    "sources": Section(
+        "Images per second of the loader, by source size and workers", "sources", "measure_sources", _plan
+    ),
     "test": Section("Images per second of test.py", "data", "measure_test", _repeats),
     "overheads": Section("A training loop around bare steps", "overheads", "measure_overheads", lambda plan: {}),
     "processes": Section("Images per second of one process and of two", "processes", "measure_processes", _plan),
@@ -68,7 +71,15 @@ SECTIONS = {
 }
 
 TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4"]
-QUICK = Plan(sizes=(32,), inference_sizes=(32,), batches=(1,), repeats=1, networks=TINY)
+QUICK = Plan(
+    sizes=(32,),
+    inference_sizes=(32,),
+    sources=((640, 600),),
+    source_pixels=4e6,
+    batches=(1,),
+    repeats=1,
+    networks=TINY,
+)
 
 
 def machine(device: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,11 +27,17 @@ _UPRIGHT = {  # the transposition that turns an image upright, by EXIF orientati
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SWAPPING = tuple(_UPRIGHT[number] for number in (5, 6, 7, 8))  # transpositions that swap height and width
 Decoded = Image.Image | Samples
+Sizes = Callable[[int, int], tuple[int, int]]  # from the height and width of an image to a height and width
+REDUCTION = "reduction"  # in `info` of an image that was decoded at reduced scale: the factor, and height and width
+FACTORS = (8, 4, 2)  # by which libjpeg can reduce an image before the costly part of decoding
 
 
-def decode(path: Path | str, every_page: bool = False) -> list[Decoded]:
+def decode(path: Path | str, every_page: bool = False, needed: Sizes | None = None) -> list[Decoded]:
     """The image of a file, upright; or all its pages. An image of Pillow has its color profile in `info`.
+
+    `needed`: decode a JPEG at reduced scale, if its sides are then at least those that `needed` returns.
 
     Raises ValueError with a reason, or any error of Pillow's decoders, for a file that can't be decoded.
     """
@@ -44,17 +51,17 @@ def decode(path: Path | str, every_page: bool = False) -> list[Decoded]:
     if head.startswith(b"BM") and (samples := _decode_bmp(content)) is not None:
         return [samples]
     try:
-        return _decode_plain(content, every_page)
+        return _decode_plain(content, every_page, needed)
     except Image.DecompressionBombError:
         raise
     except Exception:
         repaired = jpeg.without_metadata(content)
         if repaired is None:
             raise
-        return _decode_plain(repaired, every_page)
+        return _decode_plain(repaired, every_page, needed)
 
 
-def _decode_plain(content: bytes, every_page: bool) -> list[Decoded]:
+def _decode_plain(content: bytes, every_page: bool, needed: Sizes | None) -> list[Decoded]:
     with open_image(io.BytesIO(content)) as image:
         ratio = MAX_RATIOS.get(image.format or "")
         if ratio and image.width * image.height > ratio * len(content):
@@ -62,8 +69,27 @@ def _decode_plain(content: bytes, every_page: bool) -> list[Decoded]:
             raise ValueError(f"can't be decoded (cut off: {len(content)} bytes can't contain {size} pixels)")
         if every_page:
             return [upright(frame.copy()) for frame in ImageSequence.Iterator(image)]
+        if needed and image.format in ("JPEG", "MPO"):
+            _reduce(image, needed)
         image.load()
         return [_drop_empty_alpha(upright(image))]
+
+
+def _reduce(image: Image.Image, needed: Sizes) -> None:
+    """Have a JPEG decoded at the smallest of the scales 1/8, 1/4 and 1/2 that is large enough, if any is.
+
+    Where the factor does not divide a side, the last row or column lies partly outside the image. In an image that is
+    turned upright it may become the first one, so then the factor must divide both sides.
+    """
+    turn = _UPRIGHT.get(orientation(image))  # type: ignore[arg-type]
+    size = (image.width, image.height) if turn in _SWAPPING else (image.height, image.width)
+    least = needed(*size)
+    for factor in FACTORS:
+        is_large = all(side // factor >= wanted for side, wanted in zip(size, least, strict=True))
+        if is_large and (turn is None or not any(side % factor for side in size)):
+            image.draft(None, (image.width // factor, image.height // factor))
+            image.info[REDUCTION] = (factor, *size)
+            return
 
 
 def _drop_empty_alpha(image: Image.Image) -> Image.Image:

@@ -6,8 +6,9 @@ import os
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +16,22 @@ from PIL import Image
 from torch import Tensor
 
 from data.formats import color_profile
-from data.formats.decoding import TOO_MANY_PIXELS, Decoded, class_ids, decode, upright
+from data.formats.decoding import REDUCTION, TOO_MANY_PIXELS, Decoded, Sizes, class_ids, decode, upright
 from data.formats.opening import IMAGE_EXTENSIONS, MAX_PIXELS
 from data.formats.samples import TRANSPARENT, Samples
 
-__all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "UnreadableImage", "read_image", "read_labels"]
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "MAX_PIXELS",
+    "ReadImage",
+    "UnreadableImage",
+    "read_image",
+    "read_labels",
+    "read_reduced",
+]
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+T = TypeVar("T")
 
 
 class UnreadableImage(Exception):
@@ -33,6 +43,22 @@ class UnreadableImage(Exception):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """The pixels of a file (C, H, W), all of them or decoded at reduced scale."""
+
+    pixels: Tensor
+    size: tuple[int, int]
+    """Height and width of the image in the file."""
+    factor: int = 1
+    """How many times smaller the sides of `pixels` are, rounded up."""
+
+    @classmethod
+    def whole(cls, pixels: Tensor) -> ReadImage:
+        """An image that was decoded as it is."""
+        return cls(pixels, (pixels.shape[-2], pixels.shape[-1]))
 
 
 def __getattr__(name: str) -> Any:
@@ -73,6 +99,38 @@ def read_image(
         if len(pages) == 1 and isinstance(pages[0], Samples):
             return convert(pages[0], channels)
         return _stack_pages(pages, channels, convert)
+
+    return _guard(path, read)
+
+
+def read_reduced(
+    path: Path | str,
+    channels: int,
+    needed: Sizes | None,
+    *,
+    on_transparency: Callable[[], None] = lambda: None,
+    icc: str = "ignore",
+    on_profile: Callable[[str], None] = lambda name: None,
+) -> ReadImage:
+    """The image as `read_image` returns it; of a JPEG whose sides are at least twice the needed ones, a reduced one.
+
+    It is decoded at 1/2, 1/4 or 1/8 of its size, the smallest that is at least `needed(height, width)`. libjpeg then
+    computes the inverse cosine transform at that size, which averages pixels. If `needed` is None, nothing is reduced.
+
+    Raises UnreadableImage, see `read_image`.
+    """
+    if needed is None or channels not in (1, 2, 3, 4):
+        return ReadImage.whole(
+            read_image(path, channels, on_transparency=on_transparency, icc=icc, on_profile=on_profile)
+        )
+
+    def read() -> ReadImage:
+        decoded = decode(path, needed=needed)[0]
+        pixels = _convert_decoded(decoded, channels, on_transparency, icc, on_profile)
+        if isinstance(decoded, Samples) or REDUCTION not in decoded.info:
+            return ReadImage.whole(pixels)
+        factor, *size = decoded.info[REDUCTION]
+        return ReadImage(pixels, (size[0], size[1]), factor)
 
     return _guard(path, read)
 
@@ -128,7 +186,7 @@ def read_labels(path: Path | str, count: int) -> Tensor:
     return _guard(path, read)
 
 
-def _guard(path: Path | str, read: Callable[[], Tensor]) -> Tensor:
+def _guard(path: Path | str, read: Callable[[], T]) -> T:
     """The result of `read` for the file. Raises UnreadableImage, with a reason, for any failure."""
     if not os.path.isfile(path) and os.path.exists(path):
         raise UnreadableImage(path, "is not a regular file")  # opening a pipe would block

@@ -50,6 +50,8 @@ class Plan:
 
     sizes: Sequence[int] = (128, 256)
     inference_sizes: Sequence[int] = (256, 512)
+    sources: Sequence[tuple[int, int]] = ((256, 256), (1024, 683), (2048, 1365), (4000, 3000))  # width and height
+    source_pixels: float = 2e8  # of an epoch of large files, about three seconds on one core
     batches: Sequence[int] = (1, 4)
     repeats: int = 5
     device: str = "cpu"

@@ -38,6 +38,7 @@ BOTH: dict[str, Any] = {
         "no_flip": False,
         "on_bad_image": "skip",
         "icc": "ignore",
+        "fast_decode": False,
         "metrics": None,
         "inception_weights": None,
         "feature_resize": "clean",

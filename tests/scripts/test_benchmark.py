@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 import torch
 
+from data.workers import available_cores
 from scripts import benchmark
 from scripts.benchmarks import inference, processes, profiles, report, worker
 from scripts.benchmarks.memory import peak_bytes
@@ -37,6 +38,16 @@ def test_quick_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert step["32 px"]["losses"] <= 1e-4  # the same mathematics and the same weights
     shown = capsys.readouterr().out
     assert f"\n### {benchmark.SECTIONS['step'].title}\n\n| | plain | ours | ratio | losses |\n" in shown
+
+
+def test_the_loader_is_measured_by_source_and_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "figures.json"
+    run(monkeypatch, "--sections", "sources", "--json", file)
+    whole, fast = (row := json.loads(file.read_text())["sections"]["sources"]).values()
+    assert list(row) == ["640x600", "640x600 --fast_decode"]
+    assert whole.keys() == {"MB", *(f"{count} workers" for count in (0, 1, 2, 4, 8, 16) if count <= available_cores())}
+    assert fast["ratio"] == pytest.approx(fast["0 workers"] / whole["0 workers"])
+    assert 1 < fast["ratio"] < 20  # half as wide and high, which is still at least 286 pixels
 
 
 @pytest.mark.parametrize("conv", ["direct", "auto", "winograd"])

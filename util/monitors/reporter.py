@@ -54,6 +54,8 @@ class ShownDataset(Protocol):
 
     def summary(self) -> str: ...
 
+    def advise_if_slow(self) -> None: ...
+
     def fixed_batches(self, count: int, sizes: ImageSizes, /) -> Sequence[Mapping[str, Any]]: ...
 
 
@@ -118,6 +120,7 @@ class Reporter:
         images_left = max(0, run.last_epoch - progress.epoch + 1) * len(dataset) - progress.images_in_epoch
         self.console = Console(progress.images + images_left, progress.images)
         self.print_message = run.print_message = dataset.print_message = self.console.print_message
+        dataset.advise_if_slow()
         self._page_failed = False
         self.page = None if opt.no_html else self._create_page(run)
         self.fixed = self._create_fixed(dataset) if self.page else None

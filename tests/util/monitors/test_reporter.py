@@ -67,6 +67,9 @@ class Dataset:
     def summary(self) -> str:
         return "6 images"
 
+    def advise_if_slow(self) -> None:
+        pass
+
     def fixed_batches(self, count: int, sizes: ImageSizes) -> list[dict[str, Any]]:
         return [{"A_paths": [f"folder/{number}.png"]} for number in range(count)]
 
