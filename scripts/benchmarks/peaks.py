@@ -1,34 +1,40 @@
-"""Peak rates of a machine: float32 operations per second of matrix products and convolutions."""
+"""Peak rates of a machine: operations per second of matrix products and convolutions."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 2048  # of the matrices
+from scripts.benchmarks import device_time
+
+SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices
 CHANNELS, PIXELS = 256, 64  # of the convolution: a residual block for images of 256 pixels
 REPEATS = 5
+RUNS = {"cpu": 1, "cuda": 20}  # for one measurement
 
 
-def gigaflops(device: torch.device) -> dict[str, float]:
-    """The best of REPEATS measurements, in 10^9 operations per second, by name."""
-    a, b = (torch.randn(SIDE, SIDE, device=device) for _ in range(2))
-    products: dict[str, tuple[Callable[[], object], float]] = {"matrix product": (lambda: a @ b, 2 * SIDE**3)}
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+def gigaflops(device: torch.device, dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """The best of REPEATS measurements, in 10^9 operations per second, by name.
+
+    float32 products are rounded to TF32 where the process is set so.
+    """
+    side, settings = SIDE[device.type], {"device": device, "dtype": dtype}
+    a, b = (torch.randn(side, side, **settings) for _ in range(2))  # type: ignore[call-overload]
+    products: dict[str, tuple[Callable[[], object], float]] = {"matrix product": (lambda: a @ b, 2 * side**3)}
+    if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():
         onednn = torch.ops.mkldnn._linear_pointwise
-        products["matrix product, oneDNN"] = (lambda: onednn(a, b, None, "none", [], ""), 2 * SIDE**3)
+        products["matrix product, oneDNN"] = (lambda: onednn(a, b, None, "none", [], ""), 2 * side**3)
     operations = 2 * 9 * CHANNELS**2 * PIXELS**2
     forward, both = [], []
     for layout in (torch.contiguous_format, torch.channels_last):
-        x = torch.randn(1, CHANNELS, PIXELS + 2, PIXELS + 2, device=device).to(memory_format=layout)
-        weight = torch.randn(CHANNELS, CHANNELS, 3, 3, device=device).to(memory_format=layout)
+        x = torch.randn(1, CHANNELS, PIXELS + 2, PIXELS + 2, **settings).to(memory_format=layout)
+        weight = torch.randn(CHANNELS, CHANNELS, 3, 3, **settings).to(memory_format=layout)
         forward.append(_rate(lambda x=x, weight=weight: F.conv2d(x, weight), operations, device))  # type: ignore[misc]
         x, weight = x.requires_grad_(), weight.requires_grad_()
-        gradient = torch.randn(1, CHANNELS, PIXELS, PIXELS, device=device).to(memory_format=layout)
+        gradient = torch.randn(1, CHANNELS, PIXELS, PIXELS, **settings).to(memory_format=layout)
         both.append(_rate(lambda x=x, w=weight, g=gradient: _forward_and_backward(x, w, g), 3 * operations, device))  # type: ignore[misc]
     rates = {name: _rate(product, operations, device) for name, (product, operations) in products.items()}
     return rates | {"convolution": max(forward), "convolution, forward and backward": max(both)}
@@ -40,11 +46,4 @@ def _forward_and_backward(x: Tensor, weight: Tensor, gradient: Tensor) -> None:
 
 def _rate(run: Callable[[], object], operations: float, device: torch.device) -> float:
     run()
-    best = float("inf")
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - start)
-    return operations / best / 1e9
+    return operations / min(device_time.seconds(run, device, RUNS[device.type]) for _ in range(REPEATS)) / 1e9

@@ -1,14 +1,16 @@
 """A textbook training step of CycleGAN (Zhu et al. 2017): the baseline of all benchmarks.
 
 The same networks and losses as models/cycle_gan_model.py, but one graph for the whole objective of the generators,
-direct convolution, torch's defaults, and every loss read after every step. This module does not use util/runtime, which
-would change how the process allocates memory.
+direct convolution and torch's defaults. This module does not use util/runtime, which would change how the process
+allocates memory. On a GPU it has what is usual there: autocast for --precision bf16, TF32 as in that --precision,
+cuDNN's fastest algorithms for images of one size, and no losses read from the GPU but those that are asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ class PlainCycleGAN:
     def __init__(self, opt: argparse.Namespace) -> None:
         self.opt = opt
         device = torch.device(opt.device)
+        select_products(opt.precision)
         torch.manual_seed(opt.seed)
         # Initialized in the order of models/cycle_gan_model.py, so that one seed gives both the same weights.
         self.netG_A, self.netG_B = (self._generator().to(device) for _ in range(2))
@@ -47,19 +50,38 @@ class PlainCycleGAN:
         parameters = itertools.chain(*(network.parameters() for network in networks))
         return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999))
 
+    def autocast(self) -> AbstractContextManager[None]:
+        """A context for forward passes; other precisions than bf16 need none."""
+        return torch.autocast(self.opt.device.split(":")[0], torch.bfloat16, enabled=self.opt.precision == "bf16")
+
     def gan(self, logits: Tensor, real: bool) -> Tensor:
         return self.mse(logits, torch.full_like(logits, float(real)))
 
-    def step(self, real_A: Tensor, real_B: Tensor) -> dict[str, float]:
+    def step(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
         """One training step on images (N, 3, H, W) in [-1, 1]. Returns the weighted losses by name."""
+        discriminators = nn.ModuleList([self.netD_A, self.netD_B]).requires_grad_(False)
+        self.optimizer_G.zero_grad()
+        with self.autocast():
+            losses, fake_A, fake_B = self.generator_losses(real_A, real_B)
+        sum(losses.values(), torch.zeros((), device=real_A.device)).backward()
+        self.optimizer_G.step()
+
+        discriminators.requires_grad_(True)
+        self.optimizer_D.zero_grad()
+        for name, netD, real, fake in (("D_A", self.netD_A, real_B, fake_B), ("D_B", self.netD_B, real_A, fake_A)):
+            with self.autocast():
+                losses[name] = 0.5 * (self.gan(netD(real), True) + self.gan(netD(fake.detach()), False))
+            losses[name].backward()
+        self.optimizer_D.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def generator_losses(self, real_A: Tensor, real_B: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The losses of the generators by name, and the generated images of A and B."""
         opt = self.opt
         fake_B = self.netG_A(real_A)
         rec_A = self.netG_B(fake_B)
         fake_A = self.netG_B(real_B)
         rec_B = self.netG_A(fake_A)
-
-        discriminators = nn.ModuleList([self.netD_A, self.netD_B]).requires_grad_(False)
-        self.optimizer_G.zero_grad()
         losses = {
             "G_A": self.gan(self.netD_A(fake_B), True),
             "G_B": self.gan(self.netD_B(fake_A), True),
@@ -68,13 +90,11 @@ class PlainCycleGAN:
             "idt_A": opt.lambda_identity * opt.lambda_B * self.l1(self.netG_A(real_B), real_B),
             "idt_B": opt.lambda_identity * opt.lambda_A * self.l1(self.netG_B(real_A), real_A),
         }
-        sum(losses.values(), torch.zeros((), device=real_A.device)).backward()
-        self.optimizer_G.step()
+        return losses, fake_A, fake_B
 
-        discriminators.requires_grad_(True)
-        self.optimizer_D.zero_grad()
-        for name, netD, real, fake in (("D_A", self.netD_A, real_B, fake_B), ("D_B", self.netD_B, real_A, fake_A)):
-            losses[name] = 0.5 * (self.gan(netD(real), True) + self.gan(netD(fake.detach()), False))
-            losses[name].backward()
-        self.optimizer_D.step()
-        return {name: loss.item() for name, loss in losses.items()}
+
+def select_products(precision: str) -> None:
+    """Let a GPU round float32 products to TF32 as --precision says, and choose its fastest convolutions."""
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    torch.backends.cudnn.benchmark = True

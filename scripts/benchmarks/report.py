@@ -22,6 +22,7 @@ class Goal:
 GOALS = [
     Goal("step at 256 px, batch 1", "step", "256 px", 1.6),
     Goal("step at 128 px, batch 1", "step", "128 px", 1.35),
+    Goal("bf16 with graphs on a GPU, 256 px, batch 1, against plain bf16", "gpu", "256 px bf16 graph", 2),
     Goal("generator alone at 256 px", "forward", "256 px", 1.5),
     Goal("memory of a step at 256 px", "memory", "256 px", 0.42, at_most=True),
     Goal("the same with recomputation", "memory", "256 px --grad_checkpoint", 0.2, at_most=True),

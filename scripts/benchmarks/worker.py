@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,21 +22,29 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from models import create_model
 from options import TrainOptions
-from scripts.benchmarks import peaks, profiles
+from scripts.benchmarks import device_time, peaks, profiles
 from scripts.benchmarks.memory import peak_bytes
 from scripts.benchmarks.plain import PlainCycleGAN
 from util.errors import run_main
 from util.runtime.start import prepare
 
 
+# Runs for one measurement of time: on a GPU several, since the host queues one while the GPU computes the one before.
+RUNS = {"cpu": 1, "cuda": 10}
+
+
 class Job(ABC):
-    """A computation to repeat on fixed images (batch, 3, crop_size, crop_size)."""
+    """A computation to repeat on fixed images (batch, 3, crop_size, crop_size), in pinned memory for a GPU."""
+
+    dtype = torch.float32  # in which the convolutions compute
 
     def __init__(self, opt: argparse.Namespace) -> None:
         self.device = torch.device(opt.device)
         random = torch.Generator().manual_seed(1)
         shape = (opt.batch_size, 3, opt.crop_size, opt.crop_size)
         self.real_A, self.real_B = (torch.rand(shape, generator=random) * 2 - 1 for _ in range(2))
+        if self.device.type == "cuda":
+            self.real_A, self.real_B = self.real_A.pin_memory(), self.real_B.pin_memory()
 
     @abstractmethod
     def run(self) -> None: ...
@@ -63,12 +70,14 @@ class PlainStep(Job):
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.model = PlainCycleGAN(opt)
+        self.dtype = torch.bfloat16 if opt.precision == "bf16" else torch.float32
 
     def run(self) -> None:
-        self.last_losses = self.model.step(self.real_A.to(self.device), self.real_B.to(self.device))
+        images = (x.to(self.device, non_blocking=True) for x in (self.real_A, self.real_B))
+        self.last_losses = self.model.step(*images)
 
     def losses(self) -> dict[str, float]:
-        return self.last_losses
+        return {name: loss.item() for name, loss in self.last_losses.items()}
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         return [self.model.optimizer_G, self.model.optimizer_D]
@@ -131,11 +140,19 @@ JOBS: dict[str, Callable[[argparse.Namespace], Job]] = {
 
 def timed(job: Job) -> dict[str, float]:
     """Seconds of one run."""
-    start = time.perf_counter()
+    return {"seconds": device_time.seconds(job.run, job.device, RUNS[job.device.type])}
+
+
+def first_losses(job: Job) -> dict[str, float]:
+    """The losses of one run."""
     job.run()
-    if job.device.type == "cuda":
-        torch.cuda.synchronize(job.device)
-    return {"seconds": time.perf_counter() - start}
+    return job.losses()
+
+
+def launched(job: Job) -> dict[str, float]:
+    """What a GPU runs: "kernels" and "busy", see device_time; and the seconds in which the host launches it: "host"."""
+    found = device_time.kernels(job.run, job.device)
+    return found | ({"host": device_time.host_seconds(job.run, job.device, RUNS["cuda"])} if found else {})
 
 
 def counted(job: Job) -> dict[str, float]:
@@ -148,10 +165,12 @@ def counted(job: Job) -> dict[str, float]:
 COMMANDS: dict[str, Callable[[Job], dict[str, float]]] = {
     "time": timed,
     "losses": lambda job: job.losses(),
+    "first losses": first_losses,
     "memory": lambda job: {"bytes": peak_bytes(job.run, job.kept, job.device)},
     "flop": counted,
     "profile": lambda job: profiles.seconds_by_kind(job.run),
-    "peaks": lambda job: peaks.gigaflops(job.device),
+    "launches": launched,
+    "peaks": lambda job: peaks.gigaflops(job.device, job.dtype),
 }
 
 

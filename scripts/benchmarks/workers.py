@@ -20,28 +20,19 @@ QUIET = os.environ | {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"} 
 Figures = dict[str, dict[str, float]]
 
 # Flags to compare with the plain implementation; the first variant has the defaults.
-VARIANTS: dict[str, list[list[str]]] = {
-    "cpu": [
-        [],
-        ["--conv", "direct"],
-        ["--conv", "winograd"],
-        ["--channels_last"],
-        ["--compile"],
-        ["--grad_checkpoint"],
-        ["--precision", "bf16"],
-    ],
-    "cuda": [
-        [],
-        ["--channels_last"],
-        ["--compile"],
-        ["--grad_checkpoint"],
-        ["--precision", "fp32"],
-        ["--precision", "tf32"],
-        ["--precision", "bf16"],
-        ["--precision", "bf16", "--channels_last", "--compile"],
-        ["--precision", "fp16"],
-    ],
-}
+VARIANTS = [
+    [],
+    ["--conv", "direct"],
+    ["--conv", "winograd"],
+    ["--channels_last"],
+    ["--compile"],
+    ["--grad_checkpoint"],
+    ["--precision", "bf16"],
+]
+
+
+class WorkerFailed(UserError):
+    """A process of a benchmark has ended."""
 
 
 @dataclass
@@ -55,7 +46,8 @@ class Plan:
     batches: Sequence[int] = (1, 4)
     repeats: int = 5
     device: str = "cpu"
-    variants: Sequence[Sequence[str]] | None = None  # None: VARIANTS of the device
+    variants: Sequence[Sequence[str]] | None = None  # None: the usual ones of the section
+    precisions: Sequence[str] = ("fp32", "tf32_conv", "bf16")  # of the section gpu
     networks: Sequence[str] = ()  # network flags, also for the plain step
 
     def cases(self) -> Iterator[tuple[int, int, Sequence[Sequence[str]]]]:
@@ -68,7 +60,7 @@ class Plan:
         """The flags to compare with the plain implementation."""
         if self.variants is not None:
             return self.variants
-        return VARIANTS[self.device] if batch == 1 else [[], ["--accumulate", str(batch)]]
+        return VARIANTS if batch == 1 else [[], ["--accumulate", str(batch)]]
 
 
 def name_of(size: int, batch: int = 1, flags: Sequence[str] = ()) -> str:
@@ -93,7 +85,7 @@ class Worker:
             pass  # readline below returns nothing
         answer = self.process.stdout.readline()
         if not answer:
-            raise UserError(f"{self.title}: failed with exit code {self.process.wait()}, see above")
+            raise WorkerFailed(f"{self.title}: failed with exit code {self.process.wait()}, see above")
         return json.loads(answer)
 
     def close(self) -> None:

@@ -1,0 +1,96 @@
+"""Training steps on a GPU, by precision: each variant against the plain implementation in the same precision.
+
+Each implementation is measured alone, in a process of its own, as several would not fit into the memory of the GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from scripts.benchmarks.steps import largest_difference
+from scripts.benchmarks.workers import Figures, Plan, Worker, WorkerFailed, name_of, workers
+
+# What takes the place of launching every operation from Python, one after another.
+METHODS: dict[str, list[str]] = {
+    "eager": ["--joint_passes", "off", "--cuda_graph", "off"],
+    "joint": ["--joint_passes", "on", "--cuda_graph", "off"],
+    "graph": ["--joint_passes", "on", "--cuda_graph", "on"],
+    "compile": ["--joint_passes", "on", "--cuda_graph", "off", "--compile"],
+}
+PEAK = "convolution, forward and backward"
+
+
+def measure_gpu(plan: Plan) -> Figures:
+    """A row for every size, batch and precision, and in these for the plain implementation and each method.
+
+    Columns: "ms" of a step; "ratio": speedup against the plain step; "host ms": what the host takes to launch the step;
+    "kernels", and "busy ms" in which the GPU runs them; "MB" beyond weights, gradients and optimizer states; "losses":
+    largest relative difference of the losses of the first step from the plain ones; "roofline": the share of the step
+    that its operations would take at the rate of a lone convolution of a residual block. What does not fit into the
+    memory of the GPU has no figures.
+    """
+    figures: Figures = {}
+    for size in plan.sizes:
+        for batch in plan.batches:
+            for precision in plan.precisions:
+                figures |= _measure_precision(plan, size, batch, precision)
+    return figures
+
+
+def methods_of(plan: Plan) -> dict[str, Sequence[str]]:
+    """The flags of each method by name: METHODS, or those of --flags."""
+    if plan.variants is None:
+        return dict(METHODS)
+    return {" ".join(flags) or "defaults": flags for flags in plan.variants}
+
+
+@dataclass
+class Measured:
+    """The figures of one implementation, and the losses of its first step."""
+
+    row: dict[str, float]
+    losses: dict[str, float]
+    least: float = 0.0  # seconds of the operations of a step at the rate of convolutions; of the plain step only
+
+
+def _measure_precision(plan: Plan, size: int, batch: int, precision: str) -> Figures:
+    flags = ["--precision", precision]
+    jobs = {"plain": ("plain step", flags)}
+    jobs |= {name: ("step", [*flags, *method]) for name, method in methods_of(plan).items()}
+    figures: Figures = {}
+    plain: Measured | None = None
+    for name, job in jobs.items():
+        title = name_of(size, batch, [precision, name])
+        try:
+            with workers(plan, size, batch, {name: job}) as asked:
+                measured = _measure(asked[name], plan.repeats, is_plain=name == "plain")
+        except WorkerFailed as error:
+            print(f"note: {title} has no figures: {error}", flush=True)
+            figures[title] = {}
+            continue
+        plain = measured if name == "plain" else plain
+        figures[title] = measured.row | (_compare(measured, plain) if plain else {})
+    return figures
+
+
+def _measure(worker: Worker, repeats: int, *, is_plain: bool) -> Measured:
+    losses = worker.ask("first losses")
+    worker.ask("time")  # allocates, compiles, captures
+    row = {"ms": 1e3 * median(worker.ask("time")["seconds"] for _ in range(repeats))}
+    if launches := worker.ask("launches"):
+        row |= {"host ms": 1e3 * launches["host"], "busy ms": 1e3 * launches["busy"], "kernels": launches["kernels"]}
+    row["MB"] = worker.ask("memory")["bytes"] / 1e6
+    if not is_plain:
+        return Measured(row, losses)
+    return Measured(row, losses, worker.ask("flop")["flop"] / (worker.ask("peaks")[PEAK] * 1e9))
+
+
+def _compare(measured: Measured, plain: Measured) -> dict[str, float]:
+    """The columns that compare an implementation with the plain one, and with the peak rate."""
+    return {
+        "ratio": plain.row["ms"] / measured.row["ms"],
+        "losses": largest_difference(plain.losses, measured.losses),
+        "roofline": 1e3 * plain.least / measured.row["ms"],
+    }

@@ -1,0 +1,119 @@
+"""scripts/benchmark.py --sections gpu, on a CPU: fair comparisons, and figures that are correct."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts import benchmark
+from scripts.benchmarks import device_time, gpu_steps, peaks, workers
+from scripts.benchmarks.plain import PlainCycleGAN
+from scripts.benchmarks.workers import Plan
+from tests.conftest import Options
+
+
+def test_steps_by_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "figures.json"
+    arguments = ["--quick", "--device", "cpu", "--sections", "gpu", "--precision", "bf16", "--flags=", "--json", file]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *map(str, arguments)])
+    benchmark.main()
+    figures = json.loads(file.read_text())["sections"]["gpu"]
+    plain, ours = figures.values()
+    assert list(figures) == ["32 px bf16 plain", "32 px bf16 defaults"]
+    assert ours.keys() == {"ms", "MB", "ratio", "losses", "roofline"}
+    assert ours["ratio"] == pytest.approx(plain["ms"] / ours["ms"]) and plain["ratio"] == 1
+    assert 0 < ours["losses"] < 1e-2  # both in bf16, so much closer than bf16 and fp32
+    assert plain["roofline"] == pytest.approx(ours["roofline"] * ours["ms"] / plain["ms"]) and ours["roofline"] > 0
+
+
+def test_what_fails_has_no_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a step that does not fit into the memory of the GPU."""
+    plan = Plan(sizes=(32,), batches=(2,), precisions=("fp32",), repeats=1, networks=benchmark.TINY, variants=[["--x"]])
+    figures = gpu_steps.measure_gpu(plan)
+    assert list(figures) == ["32 px batch 2 fp32 plain", "32 px batch 2 fp32 --x"]
+    assert figures["32 px batch 2 fp32 --x"] == {} and figures["32 px batch 2 fp32 plain"]["ratio"] == 1
+    assert "note: 32 px batch 2 fp32 --x has no figures: step " in capsys.readouterr().out
+
+
+def test_methods() -> None:
+    assert [*gpu_steps.methods_of(Plan())] == ["eager", "joint", "graph", "compile"]
+    variants = [[], ["--compile"]]
+    assert gpu_steps.methods_of(Plan(variants=variants)) == {"defaults": [], "--compile": ["--compile"]}
+
+
+def test_sections_of_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, steps are only compared with a plain implementation in the same precision."""
+    measured: list[tuple[str, Plan]] = []
+    monkeypatch.setattr(benchmark.Section, "measure", lambda self, plan: measured.append((self.module, plan)) or {})
+    monkeypatch.setattr(benchmark, "machine", lambda device: {})
+    for device, sizes in (("cpu", (128, 256)), ("cuda", (128, 256, 512))):
+        monkeypatch.setattr(sys, "argv", ["benchmark.py", "--device", device])
+        measured.clear()
+        benchmark.main()
+        modules = [module for module, _ in measured]
+        assert ("gpu_steps" in modules) == (device == "cuda") and ("steps" in modules) == (device == "cpu")
+        assert measured[0][1].sizes == sizes
+
+
+@pytest.mark.parametrize(
+    ("precision", "convolutions", "products"),
+    [("fp32", False, False), ("tf32_conv", True, False), ("tf32", True, True), ("auto", True, False)],
+)
+def test_the_plain_step_has_the_same_precision(
+    options: Options, monkeypatch: pytest.MonkeyPatch, precision: str, convolutions: bool, products: bool
+) -> None:
+    for owner, name in ((torch.backends.cudnn, "allow_tf32"), (torch.backends.cudnn, "benchmark")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # restored after the test
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", torch.backends.cuda.matmul.allow_tf32)
+    PlainCycleGAN(options("--precision", precision))
+    assert torch.backends.cudnn.allow_tf32 == convolutions and torch.backends.cudnn.benchmark
+    assert torch.backends.cuda.matmul.allow_tf32 == products
+
+
+def test_the_plain_step_computes_convolutions_in_bf16(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    images = [torch.rand(1, 3, 32, 32) for _ in range(2)]
+    for precision, expected in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        model = PlainCycleGAN(options("--precision", precision))
+        seen = set()
+        for module in model.netG_A.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.register_forward_hook(lambda module, inputs, output, seen=seen: seen.add(output.dtype))
+        losses = model.step(*images)
+        assert seen == {expected} and {loss.dtype for loss in losses.values()} == {torch.float32}
+
+
+def test_peak_rates_of_bf16() -> None:
+    rates = peaks.gigaflops(torch.device("cpu"), torch.bfloat16)
+    assert rates.keys() == {"matrix product", "convolution", "convolution, forward and backward"}
+    assert all(rate > 0 for rate in rates.values())
+
+
+def test_busy_time_is_the_union_of_spans() -> None:
+    assert device_time.covered([(5, 7), (0, 2), (1, 3), (1, 2), (6, 6.5)]) == 3 + 2
+    assert device_time.covered([]) == 0
+
+
+def test_times_of_repeated_runs() -> None:
+    runs: list[int] = []
+    cpu = torch.device("cpu")
+    assert device_time.seconds(lambda: runs.append(1), cpu, 3) > 0 and len(runs) == 3
+    assert device_time.host_seconds(lambda: runs.append(1), cpu, 2) > 0 and len(runs) == 5
+    assert device_time.kernels(lambda: runs.append(1), cpu) == {} and device_time.waits(runs.clear, cpu) == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_kernels_and_waits_of_a_gpu() -> None:
+    device = torch.device("cuda")
+    x = torch.ones(2000, 2000, device=device)
+    found = device_time.kernels(lambda: [x.add(1), x.mul(2), x.sub(3)], device)
+    assert found["kernels"] == 3 and 0 < found["busy"] < 0.1
+    assert device_time.waits(lambda: x.add(1), device) == 0
+    assert device_time.waits(lambda: [x.sum().item(), x.sum().item()], device) == 2
+    seconds = device_time.seconds(lambda: torch.cuda._sleep(20_000_000), device, 3)  # clock cycles: some 10 ms
+    assert seconds > 2 * device_time.host_seconds(lambda: torch.cuda._sleep(20_000_000), device, 3)
