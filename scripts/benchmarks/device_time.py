@@ -58,7 +58,7 @@ def waits(run: Run, device: torch.device) -> int:
             run()
         finally:
             torch.cuda.set_sync_debug_mode(mode)
-    return sum("synchroniz" in str(warning.message) for warning in caught)
+    return sum("called a synchronizing" in str(warning.message) for warning in caught)
 
 
 def kernels(run: Run, device: torch.device) -> dict[str, float]:
