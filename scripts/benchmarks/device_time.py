@@ -1,4 +1,4 @@
-"""How the time of a repeated computation is divided between the host and the GPU.
+"""What a repeated computation needs: seconds of the host and of the GPU, kernels, waits and memory.
 
 On a CPU, only the seconds are measured: the host itself computes.
 """
@@ -74,6 +74,19 @@ def kernels(run: Run, device: torch.device) -> dict[str, float]:
         wait_for(device)
     found = [event.time_range for event in record.events() if is_kernel(event)]
     return {"kernels": len(found), "busy": covered((span.start, span.end) for span in found) / 1e6}
+
+
+def reserved_bytes(run: Run, device: torch.device) -> int:
+    """The memory that the process needs on a GPU for a run, with all that it keeps: weights, graphs and their memory.
+
+    Memory that torch holds for graphs is not counted as allocated, so this is what torch has reserved.
+    """
+    wait_for(device)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    wait_for(device)
+    return torch.cuda.max_memory_reserved(device)
 
 
 def is_kernel(event: Any) -> bool:

@@ -26,7 +26,7 @@ def measure_gpu(plan: Plan) -> Figures:
     """A row for every size, batch and precision, and in these for the plain implementation and each method.
 
     Columns: "ms" of a step; "ratio": speedup against the plain step; "host ms": what the host takes to launch the step;
-    "kernels", and "busy ms" in which the GPU runs them; "MB" beyond weights, gradients and optimizer states; "losses":
+    "kernels", and "busy ms" in which the GPU runs them; "GiB" that the process has reserved; "losses":
     largest relative difference of the losses of the first step from the plain ones; "roofline": the share of the step
     that its operations would take at the rate of a lone convolution of a residual block. What does not fit into the
     memory of the GPU has no figures.
@@ -79,9 +79,9 @@ def _measure(worker: Worker, repeats: int, *, is_plain: bool) -> Measured:
     losses = worker.ask("first losses")
     worker.ask("time")  # allocates, compiles, captures
     row = {"ms": 1e3 * median(worker.ask("time")["seconds"] for _ in range(repeats))}
-    if launches := worker.ask("launches"):
+    if launches := worker.ask("launches"):  # empty on a CPU
         row |= {"host ms": 1e3 * launches["host"], "busy ms": 1e3 * launches["busy"], "kernels": launches["kernels"]}
-    row["MB"] = worker.ask("memory")["bytes"] / 1e6
+        row["GiB"] = launches["reserved"] / 2**30
     if not is_plain:
         return Measured(row, losses)
     return Measured(row, losses, worker.ask("flop")["flop"] / (worker.ask("peaks")[PEAK] * 1e9))

@@ -28,7 +28,6 @@ from scripts.benchmarks.plain import PlainCycleGAN
 from util.errors import run_main
 from util.runtime.start import prepare
 
-
 # Runs for one measurement of time: on a GPU several, since the host queues one while the GPU computes the one before.
 RUNS = {"cpu": 1, "cuda": 10}
 
@@ -150,9 +149,12 @@ def first_losses(job: Job) -> dict[str, float]:
 
 
 def launched(job: Job) -> dict[str, float]:
-    """What a GPU runs: "kernels" and "busy", see device_time; and the seconds in which the host launches it: "host"."""
-    found = device_time.kernels(job.run, job.device)
-    return found | ({"host": device_time.host_seconds(job.run, job.device, RUNS["cuda"])} if found else {})
+    """What a GPU runs and needs: "kernels", "busy", "reserved" bytes, and "host", the seconds to launch it."""
+    if job.device.type != "cuda":
+        return {}
+    measured = device_time.kernels(job.run, job.device)
+    measured["host"] = device_time.host_seconds(job.run, job.device, RUNS["cuda"])
+    return measured | {"reserved": device_time.reserved_bytes(job.run, job.device)}
 
 
 def counted(job: Job) -> dict[str, float]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-import torch
-
 from scripts.benchmarks import device_time
 from scripts.gpu_checks.setting import CheckFailed, Setting, largest_difference, take_step
 
@@ -24,17 +22,19 @@ def step_check(*flags: str, compared: bool = True) -> Callable[[Setting], str]:
     """
 
     def check(setting: Setting) -> str:
+        # First, as the settings of the process are those of the model that was built last.
+        expected = losses_on_cpu(setting, reference_flags(flags)) if compared else None
         model = setting.build(*flags)
         losses = setting.step(model)
-        said = [compare_with_cpu(setting, flags, model.precision.name, losses)] if compared else []
+        said = [compare(losses, expected, model.precision.name)] if expected is not None else []
         return ", ".join([*said, *measure(setting, model)])
 
     return check
 
 
-def compare_with_cpu(setting: Setting, flags: tuple[str, ...], precision: str, losses: dict[str, float]) -> str:
-    """Raises CheckFailed if the losses of the first step differ from those of the CPU in float32."""
-    difference, bound = largest_difference(losses, losses_on_cpu(setting, reference_flags(flags))), TOLERANCES[precision]
+def compare(losses: dict[str, float], expected: dict[str, float], precision: str) -> str:
+    """Raises CheckFailed if the losses differ from the expected ones more than their precision allows."""
+    difference, bound = largest_difference(losses, expected), TOLERANCES[precision]
     if difference > bound:
         raise CheckFailed(f"the first losses differ from those of the CPU by {difference:.1e}, more than {bound:g}")
     return f"first losses within {difference:.0e} of the CPU's"
@@ -70,13 +70,10 @@ def measure(setting: Setting, model: object) -> list[str]:
         run()
     if waits := device_time.waits(run, device):
         raise CheckFailed(f"the host waits {waits} times for the GPU in a step")
-    if setting.is_gpu:
-        torch.cuda.reset_peak_memory_stats(device)
     said = [f"{1e3 * device_time.seconds(run, device, setting.steps):.1f} ms a step"]
     setting.step(model)  # raises TrainingDiverged if any number was not finite
     if not setting.is_gpu:
         return said
-    memory = torch.cuda.max_memory_allocated(device) / 2**30
-    found = device_time.kernels(run, device)
+    found, memory = device_time.kernels(run, device), device_time.reserved_bytes(run, device) / 2**30
     said += [f"host {1e3 * device_time.host_seconds(run, device, 3):.1f} ms", "0 waits", f"{memory:.2f} GiB"]
     return [*said, f"{found['kernels']:.0f} kernels", f"GPU busy {1e3 * found['busy']:.1f} ms"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -34,10 +32,12 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_checks_on_a_cpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, "--only", "step bf16", "translation bf16") == 0
+    assert run(monkeypatch, "--only", "step bf16, channels", "translation bf16") == 0
     title, *lines, end = capsys.readouterr().out.splitlines()
-    assert title == f"torch {torch.__version__}, cpu" and end.startswith(f"{len(lines)} of {len(lines)} checks passed in ")
-    assert lines[0].startswith("OK   step bf16: first losses within ") and " ms a step [" in lines[0]
+    assert title == f"torch {torch.__version__}, cpu" and end.startswith(
+        f"{len(lines)} of {len(lines)} checks passed in "
+    )
+    assert lines[0].startswith("OK   step bf16, channels last: first losses within ") and " ms a step [" in lines[0]
     assert lines[-1].startswith("OK   translation bf16: differs from the CPU by at most ")
 
 
@@ -46,9 +46,9 @@ def test_a_failed_check_is_shown_and_the_others_run(
 ) -> None:
     monkeypatch.setitem(training.TOLERANCES, "bf16", 1e-9)
     monkeypatch.setitem(translating.TOLERANCES, "bf16", (1e-9, 1))
-    assert run(monkeypatch, "--only", "step bf16", "translation") == 1
+    assert run(monkeypatch, "--only", "step bf16, channels", "translation bf16", "translation fp32") == 1
     printed = capsys.readouterr().out
-    assert "FAIL step bf16: CheckFailed: the first losses differ from those of the CPU by " in printed
+    assert "FAIL step bf16, channels last: CheckFailed: the first losses differ from those of the CPU by " in printed
     assert "FAIL translation bf16: CheckFailed: differs from the CPU by at most " in printed
     assert "OK   translation fp32: " in printed and "translation bf16" in printed.splitlines()[-1]
 
@@ -100,15 +100,16 @@ def test_waits_fail_a_check(setting: Setting, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_resumed_training_is_compared(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    check: Callable[..., Any] = resume_check
-    assert check(required=True)(setting) == "repeated: same bits, resumed: same bits"
+    monkeypatch.setattr(resuming, "STEPS", 2)
+    monkeypatch.setattr(resuming, "STOP", 1)
+    assert resume_check(required=True)(setting) == "repeated: same bits, resumed: same bits"
     states = resuming.states_of
     monkeypatch.setattr(  # as if checkpoints lacked the random state, which dropout needs
         resuming, "states_of", lambda *given: {k: v for k, v in states(*given).items() if k != "random"}
     )
-    assert check(required=False)(setting) == "repeated: same bits, resumed: other bits"
+    assert resume_check(required=False)(setting) == "repeated: same bits, resumed: other bits"
     with pytest.raises(CheckFailed, match="repeated: same bits, resumed: other bits"):
-        check(required=True)(setting)
+        resume_check(required=True)(setting)
 
 
 def test_translations_without_contrast_prove_nothing(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
