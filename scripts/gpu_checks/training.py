@@ -41,12 +41,12 @@ def compare(losses: dict[str, float], expected: dict[str, float], precision: str
 
 
 def reference_flags(flags: tuple[str, ...]) -> tuple[str, ...]:
-    """The flags of the same computation, in float32 and as simple as possible."""
+    """The flags of a first step with the same losses, in float32 and as simple as possible."""
     found, kept = list(flags), []
     while found:
         flag = found.pop(0)
-        if flag in ("--precision", "--joint_passes", "--cuda_graph"):
-            found.pop(0)
+        if flag in ("--precision", "--joint_passes", "--cuda_graph", "--ema_decay"):
+            found.pop(0)  # its value
         elif flag not in ("--compile", "--channels_last", "--grad_checkpoint", "--deterministic"):
             kept.append(flag)
     return (*kept, "--precision", "fp32")

@@ -89,8 +89,19 @@ def test_names_are_unique_and_the_checks_with_deterministic_come_first() -> None
 
 
 def test_the_reference_has_none_of_the_ways_to_compute() -> None:
-    flags = ("--precision", "bf16", "--model", "cut", "--cuda_graph", "on", "--compile", "--ema_decay", "0.9")
-    assert training.reference_flags(flags) == ("--model", "cut", "--ema_decay", "0.9", "--precision", "fp32")
+    flags = (
+        "--precision",
+        "bf16",
+        "--model",
+        "cut",
+        "--cuda_graph",
+        "on",
+        "--compile",
+        "--ema_decay",
+        "0.9",
+        "--dropout",
+    )
+    assert training.reference_flags(flags) == ("--model", "cut", "--dropout", "--precision", "fp32")
 
 
 def test_waits_fail_a_check(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
