@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,9 @@ def gigaflops(device: torch.device, dtype: torch.dtype = torch.float32) -> dict[
 
     float32 products are rounded to TF32 where the process is set so.
     """
-    side, settings = SIDE[device.type], {"device": device, "dtype": dtype}
-    a, b = (torch.randn(side, side, **settings) for _ in range(2))  # type: ignore[call-overload]
+    side = SIDE[device.type]
+    settings: dict[str, Any] = {"device": device, "dtype": dtype}
+    a, b = (torch.randn(side, side, **settings) for _ in range(2))
     products: dict[str, tuple[Callable[[], object], float]] = {"matrix product": (lambda: a @ b, 2 * side**3)}
     if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():
         onednn = torch.ops.mkldnn._linear_pointwise
