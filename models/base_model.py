@@ -256,7 +256,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         self.show_step()  # of the whole batch
         self.processes.seed_step(self.opt.seed, self.guard.step)
         for name, average in self.averages.items():
-            average.update_parameters(getattr(self, f"net{name}"))
+            average.update(getattr(self, f"net{name}"))
 
     def query_pool(self, pool: Any, images: Tensor) -> Tensor:
         """The images (N, C, H, W) that an image pool returns for `images`. Every rank has the same copy of the pool.

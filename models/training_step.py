@@ -52,6 +52,8 @@ class TrainingStep:
         self.epoch_loss = RunningMean()  # loss of `measured_phase`, for --lr_policy plateau
         self.counts: list[int] = [0]  # number of images of this step on each rank
         require_registered(phases, networks)
+        self._parameters = {phase.name: _parameters(phase.networks) for phase in phases}
+        self._all_parameters = _parameters([*networks.values()])
 
     @property
     def measured_phase(self) -> Phase:
@@ -83,8 +85,7 @@ class TrainingStep:
         use_data: Callable[[StepData], AbstractContextManager[None]],
     ) -> Tensor:
         """Accumulate the gradients of all micro-batches, then step; returns 1.0 if the step was skipped, else 0.0."""
-        for network in self.networks.values():
-            network.requires_grad_(any(network is trained for trained in phase.networks))
+        self._freeze_others(phase)
         phase.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, Tensor] = {}
         for micro_batch in micro_batches:
@@ -100,6 +101,13 @@ class TrainingStep:
             self.epoch_loss.add(torch.stack([*losses.values()]).sum(), skip == 0)
         return skip
 
+    def _freeze_others(self, phase: Phase) -> None:
+        """Let gradients be computed for the parameters that this phase trains, and for no others."""
+        for parameter in self._all_parameters:
+            parameter.requires_grad_(False)
+        for parameter in self._parameters[phase.name]:
+            parameter.requires_grad_(True)
+
     def _backward(self, phase: Phase, fraction: float) -> dict[str, Tensor]:
         """Run the forward and backward pass of each path of a phase; returns its loss terms, times `fraction`."""
         losses: dict[str, Tensor] = {}
@@ -112,16 +120,15 @@ class TrainingStep:
 
     def _all_reduce(self, phase: Phase, losses: Mapping[str, Tensor]) -> None:
         """Average gradients and losses over all ranks, weighted by their numbers of images."""
-        gradients = [p.grad for network in phase.networks for p in network.parameters() if p.grad is not None]
+        gradients = [parameter.grad for parameter in self._parameters[phase.name] if parameter.grad is not None]
         own, total = self.counts[self.world.rank], sum(self.counts)
         self.world.all_reduce_mean([*gradients, *losses.values()], own, total)
 
     def _step_optimizer(self, phase: Phase, losses: Mapping[str, Tensor]) -> Tensor:
         """Step unless a loss or gradient is non-finite; returns 1.0 if skipped, else 0.0, on the device."""
         optimizer = phase.optimizer
-        parameters = (parameter for network in phase.networks for parameter in network.parameters())
         self.precision.unscale(optimizer)
-        skip = self.guard.check(phase.name, losses, (parameter.grad for parameter in parameters))
+        skip = self.guard.check(phase.name, losses, (parameter.grad for parameter in self._parameters[phase.name]))
         # A fused optimizer reads this flag on the device, and does not step if it is 1: no synchronization.
         if getattr(optimizer, "_step_supports_amp_scaling", False):
             optimizer.found_inf = skip  # type: ignore[attr-defined]
@@ -132,6 +139,10 @@ class TrainingStep:
 
     def _buffers(self) -> list[Tensor]:
         return [buffer for network in self.networks.values() for buffer in network.buffers()]
+
+
+def _parameters(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for network in networks for parameter in network.parameters()]
 
 
 def require_registered(phases: Sequence[Phase], networks: Mapping[str, nn.Module]) -> None:
