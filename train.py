@@ -27,7 +27,7 @@ def main() -> int:
 
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
     from data import create_dataset, create_validation_dataset
-    from models import create_model
+    from models import choose_automatically, create_model
     from util.evaluation.create_validation import create_validation
     from util.monitors.reporter import create_reporter
     from util.runs.init_from import load_initial_weights
@@ -35,7 +35,7 @@ def main() -> int:
     from util.runtime import random_state
     from util.runtime.processes import processes
 
-    opt = with_values(opt, seed=processes().broadcast(opt.seed))
+    opt = choose_automatically(with_values(opt, seed=processes().broadcast(opt.seed)))
     random_state.seed_everything(opt.seed)
     dataset = create_dataset(opt)
     options.print_notes(opt, dataset.fingerprint)
