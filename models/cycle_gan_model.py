@@ -25,6 +25,8 @@ class CycleGANModel(CycleGANOptions, BaseModel):
     with --lambda_identity, the identity losses |G_A(B) - B| and |G_B(A) - A|.
     """
 
+    can_use_graphs = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A"]
@@ -59,7 +61,8 @@ class CycleGANModel(CycleGANOptions, BaseModel):
         self.fake_A_pool = self.add_state("fake_A_pool", ImagePool(opt.pool_size, seed=opt.seed))
         self.fake_B_pool = self.add_state("fake_B_pool", ImagePool(opt.pool_size, seed=opt.seed + 1))
         networks = [self.netD_A, self.netD_B]
-        self.phases.append(Phase("D", networks, self.adam(*networks), [self.loss_D_A, self.loss_D_B]))
+        queries = [(self.fake_B_pool, lambda: self.fake_B), (self.fake_A_pool, lambda: self.fake_A)]
+        self.phases.append(Phase("D", networks, self.adam(*networks), [self.loss_D_A, self.loss_D_B], queries))
 
     def notes(self) -> list[str]:
         notes = super().notes()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.image_pool import ImagePool
 from models.non_finite_guard import NonFiniteGuard
 from models.running_mean import RunningMean
 from models.step_data import StepData
@@ -31,6 +32,8 @@ class Phase:
     networks: Sequence[nn.Module]  # trained in this phase; all other networks are frozen
     optimizer: Optimizer
     paths: Sequence[Callable[[], Mapping[str, Tensor]]]
+    queries: Sequence[tuple[ImagePool, Callable[[], Tensor]]] = ()
+    """The image pools that its paths query, and what with: with --cuda_graph, this is done before the phase."""
 
 
 class TrainingStep:
@@ -84,7 +87,22 @@ class TrainingStep:
         micro_batches: Sequence[StepData],
         use_data: Callable[[StepData], AbstractContextManager[None]],
     ) -> Tensor:
-        """Accumulate the gradients of all micro-batches, then step; returns 1.0 if the step was skipped, else 0.0."""
+        """Compute gradients, then step; returns 1.0 if the step was skipped, else 0.0."""
+        losses = self._accumulate(phase, micro_batches, use_data)
+        self._all_reduce(phase, losses)
+        data.losses |= losses
+        skip = self._step_optimizer(phase, losses)
+        if phase is self.measured_phase:
+            self.epoch_loss.add(torch.stack([*losses.values()]).sum(), skip == 0)
+        return skip
+
+    def _accumulate(
+        self,
+        phase: Phase,
+        micro_batches: Sequence[StepData],
+        use_data: Callable[[StepData], AbstractContextManager[None]],
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a phase, and accumulate the gradients of all micro-batches."""
         self._freeze_others(phase)
         phase.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, Tensor] = {}
@@ -94,12 +112,11 @@ class TrainingStep:
                     losses[name] = losses[name] + loss if name in losses else loss
             if len(micro_batches) > 1:
                 micro_batch.detach()
-        self._all_reduce(phase, losses)
-        data.losses |= losses
-        skip = self._step_optimizer(phase, losses)
-        if phase is self.measured_phase:
-            self.epoch_loss.add(torch.stack([*losses.values()]).sum(), skip == 0)
-        return skip
+        return losses
+
+    def queried_images(self, pool: ImagePool) -> Tensor | None:
+        """The images that were queried before the phase; None if its paths query the pool themselves."""
+        return None
 
     def _freeze_others(self, phase: Phase) -> None:
         """Let gradients be computed for the parameters that this phase trains, and for no others."""

@@ -86,7 +86,7 @@ def move(network: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
                 module._parameters[name] = nn.Parameter(parameter.detach().to(*args, **kwargs), parameter.requires_grad)
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                module._buffers[name] = torch.empty_like(buffer).to(*args, **kwargs)
+                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype).to(*args, **kwargs)
     return network
 
 
