@@ -26,7 +26,7 @@ def main() -> int:
 
     # Imported only now: these need torch, and neither --help nor a mistake in the options should wait for it.
     from data import create_dataset, create_validation_dataset
-    from models import create_model
+    from models import choose_automatically, create_model
     from util.evaluation.create_validation import create_validation
     from util.monitors.reporter import create_reporter
     from util.runs.init_from import load_initial_weights
@@ -34,7 +34,7 @@ def main() -> int:
     from util.runtime.processes import processes
     from util.runtime.start import prepare
 
-    opt = prepare(opt, trains=True)
+    opt = choose_automatically(prepare(opt, trains=True))
     dataset = create_dataset(opt)
     options.print_notes(opt, dataset.fingerprint)
     model = create_model(opt)

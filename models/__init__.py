@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from models.automatic import automatic_values
 from util.arguments import with_values
 from util.registry import Registry
 from util.stage import Stage
@@ -23,6 +24,15 @@ def create_model(opt: argparse.Namespace, stage: Stage | None = None) -> BaseMod
     """
     if stage is not None:
         opt = with_values(opt, is_train=stage is Stage.TRAIN)
+    opt = with_values(opt, **automatic_values(opt, MODELS.options(opt.model)))
     model: BaseModel = MODELS.find(opt.model)(opt)
     model.check_registered()
     return model
+
+
+def choose_automatically(opt: argparse.Namespace) -> argparse.Namespace:
+    """The options with a value for each that is auto on this device; prints these, so that a log has them."""
+    values = automatic_values(opt, MODELS.options(opt.model))
+    if values:
+        print("auto: " + ", ".join(f"--{name} {value}" for name, value in sorted(values.items())))
+    return with_values(opt, **values)

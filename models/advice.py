@@ -30,6 +30,23 @@ def determinism_notes(opt: argparse.Namespace, *, on_cpu: bool) -> list[str]:
     return []
 
 
+def graphs_obstacle(opt: argparse.Namespace, device_type: str, *, is_known: bool) -> str:
+    """What keeps a training step from being replayed from CUDA graphs; empty if nothing does.
+
+    `is_known`: whether the model's class declares that its steps can be captured.
+    """
+    obstacles = {
+        f"on this device ({device_type})": device_type != "cuda",
+        f"with --model {opt.model}, which does not set can_use_graphs": not is_known,
+        "with --precision fp16, whose loss scale is adapted by the host": opt.precision == "fp16",
+        f"with --accumulate {opt.accumulate}": opt.accumulate > 1,
+        "with --grad_checkpoint, which saves random states": opt.grad_checkpoint,
+        "with --compile": opt.compile,
+        "with --norm syncbatch, whose layers exchange statistics": "syncbatch" in (opt.norm, opt.norm_D),
+    }
+    return next((text for text, is_true in obstacles.items() if is_true), "")
+
+
 def training_notes(
     opt: argparse.Namespace, networks: Collection[nn.Module], *, on_cpu: bool, has_micro_batches: bool
 ) -> list[str]:

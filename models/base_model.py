@@ -7,7 +7,7 @@ import functools
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.advice import inference_notes, training_notes
+from models.advice import graphs_obstacle, inference_notes, training_notes
 from models.averages import create_averages
+from models.graphed_step import GraphedStep
 from models.model_options import ModelOptions
 from models.networks import sizes
 from models.networks.layers import initialize, uses_batch_statistics
@@ -33,6 +34,7 @@ from util.errors import UserError
 from util.image_sizes import ImageSizes
 from util.runs import checkpoint, weights
 from util.runtime import device
+from util.runtime.graphs import CudaGraphs
 from util.runtime.precision import Precision
 from util.runtime.processes import processes
 from util.stage import Stage
@@ -75,6 +77,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     has_fixed_samples = False
     """Whether the visuals already show samples that are the same in every epoch."""
+    can_use_graphs = False
+    """Whether the paths of exactly this class can be captured in CUDA graphs: what they do depends on the shapes of
+    their inputs and on `host_decisions` alone. Subclasses have to declare it again."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -185,7 +190,47 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         It is fused, so that a flag on the device can skip a step without a synchronization.
         """
         parameters = [parameter for network in networks for parameter in network.parameters()]
-        return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999), fused=True)
+        rate: float | Tensor = self.opt.lr
+        if self.uses_graphs:  # a graph reads the learning rate from the device
+            rate = torch.tensor(self.opt.lr, device=self.device)
+        return torch.optim.Adam(
+            parameters, lr=rate, betas=(self.opt.beta1, 0.999), fused=True, capturable=self.uses_graphs
+        )
+
+    @property
+    def uses_graphs(self) -> bool:
+        """Whether training steps are replayed from CUDA graphs (--cuda_graph)."""
+        return self.wants_graphs and not self.why_no_graphs()
+
+    @property
+    def wants_graphs(self) -> bool:
+        return getattr(self.opt, "cuda_graph", "off") == "on"
+
+    def why_no_graphs(self) -> str:
+        """Why --cuda_graph on has no effect; empty if it has."""
+        return graphs_obstacle(self.opt, self.device.type, is_known=vars(type(self)).get("can_use_graphs", False))
+
+    def host_decisions(self) -> Hashable:
+        """What the operations of the next step depend on besides shapes, for models with `can_use_graphs`."""
+        return None
+
+    def _create_step(self) -> TrainingStep:
+        settings: dict[str, Any] = {
+            "precision": self.precision,
+            "world": self.processes,
+            "guard": self.guard,
+            "accumulate": self.opt.accumulate,
+        }
+        if not self.uses_graphs:
+            return TrainingStep(self.phases, self.networks(), **settings)
+        return GraphedStep(
+            self.phases,
+            self.networks(),
+            graphs=CudaGraphs(self.device),
+            query=self.query_pool,
+            state=self.host_decisions,
+            **settings,
+        )
 
     def setup(self, opt: argparse.Namespace) -> None:
         """Create schedules and moving averages (training), or load the weights of --epoch (testing)."""
@@ -196,14 +241,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         self.schedules = {name: Schedule(optimizer, opt) for name, optimizer in self.optimizers.items()}
         self.guard = NonFiniteGuard(self.device, max_skips=MAX_SKIPS if self.precision.may_skip else 0)
         self.averages = create_averages(self.networks(), self.averaged_names, opt.ema_decay)
-        self.training_step = TrainingStep(
-            self.phases,
-            self.networks(),
-            precision=self.precision,
-            world=self.processes,
-            guard=self.guard,
-            accumulate=opt.accumulate,
-        )
+        self.training_step = self._create_step()
         self.epoch_loss = self.training_step.epoch_loss
 
     def check_registered(self) -> None:
@@ -256,13 +294,15 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         self.show_step()  # of the whole batch
         self.processes.seed_step(self.opt.seed, self.guard.step)
         for name, average in self.averages.items():
-            average.update_parameters(getattr(self, f"net{name}"))
+            average.update(getattr(self, f"net{name}"))
 
     def query_pool(self, pool: Any, images: Tensor) -> Tensor:
         """The images (N, C, H, W) that an image pool returns for `images`. Every rank has the same copy of the pool.
 
         Raises UserError if ranks have images of different sizes.
         """
+        if (queried := self.training_step.queried_images(pool)) is not None:
+            return queried
         if self.processes.world_size == 1 or pool.size == 0:
             return pool.query(images)
         if not self.training_step.same_shapes:
@@ -401,7 +441,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """The images of the last step by name, detached, in `visual_names` order; without those not computed."""
-        return {name: upcast(getattr(self, name).detach()) for name in self.visual_names if hasattr(self, name)}
+        visuals = {name: upcast(getattr(self, name).detach()) for name in self.visual_names if hasattr(self, name)}
+        # The next replay of a graph overwrites its outputs.
+        return {name: visual.clone() for name, visual in visuals.items()} if self.uses_graphs else visuals
 
     def get_current_losses(self) -> dict[str, float]:
         """The weighted losses of the last step by name; without non-finite ones of a step that fp16 skipped.
@@ -433,6 +475,8 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         if self.is_training_stage:
             notes += [self.precision.advice] if self.precision.advice else []
             networks = self.networks().values()
+            if self.wants_graphs and (why := self.why_no_graphs()):
+                notes.append(f"note: --cuda_graph on has no effect {why}")
             notes += training_notes(self.opt, networks, on_cpu=on_cpu, has_micro_batches=self.has_micro_batches)
         return notes
 

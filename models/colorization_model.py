@@ -18,6 +18,8 @@ from util import lab
 class ColorizationModel(ColorizationOptions, Pix2PixModel):
     """pix2pix whose generator predicts the two color channels (ab) from lightness (L). Visuals are RGB images."""
 
+    can_use_graphs = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["real_A", "real_B_rgb", "fake_B_rgb"]

@@ -27,6 +27,8 @@ class CUTModel(CUTOptions, BaseModel):
     generator's input horizontally in half of the steps (flip equivariance).
     """
 
+    can_use_graphs = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["real_A", "fake_B"]
@@ -67,6 +69,9 @@ class CUTModel(CUTOptions, BaseModel):
             self.real_B = self.to_device(batch[B])
             self.is_flipped = self.opt.flip_equivariance and bool(torch.rand(()) < 0.5)
             self.cached: tuple[Tensor, Tensor, contrastive.Features] | None = None  # real_A, its fake, features
+
+    def host_decisions(self) -> bool:
+        return bool(self.is_flipped)
 
     def translations(self, batch: Mapping[str, Any]) -> list[Translation]:
         """One for each source image, with its ground truth if the batch has it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.base_model import BaseModel, Phase, RealImage, Translation
 from models.cycle_gan_options import CycleGANOptions
 from models.image_pool import ImagePool
+from models.joint_passes import JointPass
 from models.networks import discriminators, generators
 from models.objectives import augmentation, losses
 from util.errors import UserError
@@ -24,6 +25,8 @@ class CycleGANModel(CycleGANOptions, BaseModel):
     with --lambda_identity, the identity losses |G_A(B) - B| and |G_B(A) - A|.
     """
 
+    can_use_graphs = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A"]
@@ -33,7 +36,15 @@ class CycleGANModel(CycleGANOptions, BaseModel):
             self._prepare_training(opt)
 
     def _prepare_training(self, opt: argparse.Namespace) -> None:
-        # Each path with the weights of its terms; a path whose weights are all 0 is not computed.
+        self.pass_A, self.pass_B = JointPass(self.netG_A), JointPass(self.netG_B)
+        paths = [self.loss_A, self.loss_B] if getattr(opt, "joint_passes", "off") == "on" else self._paths(opt)
+        networks = [self.netG_A, self.netG_B]
+        self.phases = [Phase("G", networks, self.adam(*networks), paths)]
+        if opt.lambda_GAN > 0:
+            self._prepare_discriminators(opt)
+
+    def _paths(self, opt: argparse.Namespace) -> list[Callable[[], dict[str, Tensor]]]:
+        """The paths of the generators; without those whose weights are all 0."""
         weights_of_paths = {
             self.loss_G_A: (opt.lambda_GAN, opt.lambda_color, opt.lambda_A),
             self.loss_G_B: (opt.lambda_GAN, opt.lambda_color, opt.lambda_B),
@@ -41,18 +52,17 @@ class CycleGANModel(CycleGANOptions, BaseModel):
             self.loss_idt_A: (opt.lambda_identity * opt.lambda_B,),
             self.loss_idt_B: (opt.lambda_identity * opt.lambda_A,),
         }
-        paths = [path for path, weights in weights_of_paths.items() if any(weights)]
-        networks = [self.netG_A, self.netG_B]
-        self.phases = [Phase("G", networks, self.adam(*networks), paths)]
-        if opt.lambda_GAN > 0:
-            self.netD_A = self.add_network("D_A", discriminators.from_options(opt, opt.output_nc))
-            self.netD_B = self.add_network("D_B", discriminators.from_options(opt, opt.input_nc))
-            self.augment = augmentation.for_discriminators(opt.augment)
-            self.fake_A_pool = self.add_state("fake_A_pool", ImagePool(opt.pool_size, seed=opt.seed))
-            self.fake_B_pool = self.add_state("fake_B_pool", ImagePool(opt.pool_size, seed=opt.seed + 1))
-            networks = [self.netD_A, self.netD_B]
-            paths = [self.loss_D_A, self.loss_D_B]
-            self.phases.append(Phase("D", networks, self.adam(*networks), paths, independent=True))
+        return [path for path, weights in weights_of_paths.items() if any(weights)]
+
+    def _prepare_discriminators(self, opt: argparse.Namespace) -> None:
+        self.netD_A = self.add_network("D_A", discriminators.from_options(opt, opt.output_nc))
+        self.netD_B = self.add_network("D_B", discriminators.from_options(opt, opt.input_nc))
+        self.augment = augmentation.for_discriminators(opt.augment)
+        self.fake_A_pool = self.add_state("fake_A_pool", ImagePool(opt.pool_size, seed=opt.seed))
+        self.fake_B_pool = self.add_state("fake_B_pool", ImagePool(opt.pool_size, seed=opt.seed + 1))
+        networks, paths = [self.netD_A, self.netD_B], [self.loss_D_A, self.loss_D_B]
+        queries = [(self.fake_B_pool, lambda: self.fake_B), (self.fake_A_pool, lambda: self.fake_A)]
+        self.phases.append(Phase("D", networks, self.adam(*networks), paths, independent=True, queries=queries))
 
     def notes(self) -> list[str]:
         notes = super().notes()
@@ -113,10 +123,20 @@ class CycleGANModel(CycleGANOptions, BaseModel):
 
     # The generators' objective (Zhu et al. 2017, equation 3; section 5.2 for the identity losses), path by path.
 
+    def loss_A(self) -> dict[str, Tensor]:
+        """The paths `loss_G_A` and `loss_idt_A` as one path (--joint_passes): G_A translates A and B in one pass."""
+        with self.pass_A.of(self.real_A, self.real_B):
+            return self.loss_G_A() | self.loss_idt_A()
+
+    def loss_B(self) -> dict[str, Tensor]:
+        """The paths `loss_G_B` and `loss_idt_B` as one path (--joint_passes): G_B translates B and A in one pass."""
+        with self.pass_B.of(self.real_B, self.real_A):
+            return self.loss_G_B() | self.loss_idt_B()
+
     def loss_G_A(self) -> dict[str, Tensor]:
         """Path A -> B -> A: the GAN loss and color loss of fake_B, the cycle-consistency loss of rec_A."""
         opt, terms = self.opt, {}
-        self.fake_B = self.netG_A(self.real_A)
+        self.fake_B = self.pass_A(self.real_A)
         if opt.lambda_GAN > 0:
             terms["G_A"] = opt.lambda_GAN * losses.gan_loss(self.netD_A(self.augment(self.fake_B)), True, opt.gan_mode)
         if opt.lambda_color > 0:
@@ -129,7 +149,7 @@ class CycleGANModel(CycleGANOptions, BaseModel):
     def loss_G_B(self) -> dict[str, Tensor]:
         """Path B -> A -> B: the GAN loss and color loss of fake_A, the cycle-consistency loss of rec_B."""
         opt, terms = self.opt, {}
-        self.fake_A = self.netG_B(self.real_B)
+        self.fake_A = self.pass_B(self.real_B)
         if opt.lambda_GAN > 0:
             terms["G_B"] = opt.lambda_GAN * losses.gan_loss(self.netD_B(self.augment(self.fake_A)), True, opt.gan_mode)
         if opt.lambda_color > 0:
@@ -141,13 +161,13 @@ class CycleGANModel(CycleGANOptions, BaseModel):
 
     def loss_idt_A(self) -> dict[str, Tensor]:
         """The identity loss of G_A: it should not change images of B."""
-        self.idt_A = self.netG_A(self.real_B)
+        self.idt_A = self.pass_A(self.real_B)
         weight = self.opt.lambda_identity * self.opt.lambda_B
         return {"idt_A": weight * losses.l1_loss(self.idt_A, self.real_B)}
 
     def loss_idt_B(self) -> dict[str, Tensor]:
         """The identity loss of G_B: it should not change images of A."""
-        self.idt_B = self.netG_B(self.real_A)
+        self.idt_B = self.pass_B(self.real_A)
         weight = self.opt.lambda_identity * self.opt.lambda_A
         return {"idt_B": weight * losses.l1_loss(self.idt_B, self.real_A)}
 

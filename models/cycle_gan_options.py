@@ -20,6 +20,14 @@ class CycleGANOptions(ModelOptions):
         if is_train:
             add_loss_weights(group)
             option_checks.add_augment_option(group)
+            group.add_argument(
+                "--joint_passes",
+                choices=("auto", "on", "off"),
+                default="auto",
+                scope=TRAINING,
+                help="each generator computes its translation and its identity image in one pass, which needs more "
+                "memory; auto: on GPUs, without batch norm and options that save memory",
+            )
         else:
             group.add_argument(
                 "--translate",
@@ -31,6 +39,12 @@ class CycleGANOptions(ModelOptions):
             group.add_argument(
                 "--no_reconstruction", action="store_true", scope=TRAINING, help="do not compute rec_A and rec_B"
             )
+
+    @staticmethod
+    def automatic_values(opt: argparse.Namespace, device_type: str) -> dict[str, str]:
+        saves_memory = opt.grad_checkpoint or opt.accumulate > 1
+        is_joint = device_type == "cuda" and not why_separate(opt) and not saves_memory
+        return {"joint_passes": "on" if is_joint else "off"}
 
     @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
@@ -45,12 +59,23 @@ class CycleGANOptions(ModelOptions):
                 f"--lambda_color {opt.lambda_color} compares colors, and --input_nc {opt.input_nc} and --output_nc "
                 f"{opt.output_nc} are not both 3: use --lambda_color 0"
             )
+        if opt.joint_passes == "on" and (why := why_separate(opt)):
+            raise UserError(f"--joint_passes on: {why}: use --joint_passes off")
         if opt.lambda_A == opt.lambda_B == opt.lambda_GAN == 0:
             color = opt.lambda_color > 0
             why = "--lambda_color alone does not define an image" if color else "there is nothing to learn"
             raise UserError(f"--lambda_A, --lambda_B and --lambda_GAN are all 0: {why}; set one of them above 0")
         if opt.lambda_GAN == 0 and opt.augment == "diffaug":
             raise UserError("--augment diffaug needs discriminators, and --lambda_GAN 0 has none: use --augment basic")
+
+
+def why_separate(opt: argparse.Namespace) -> str:
+    """Why the translation and the identity image can't be computed in one pass; empty if they can."""
+    if opt.norm in ("batch", "syncbatch"):
+        return f"--norm {opt.norm} would compute its statistics over images of both domains"
+    if opt.lambda_identity * opt.lambda_A == 0 or opt.lambda_identity * opt.lambda_B == 0:
+        return "there is no identity loss for both generators (--lambda_identity, --lambda_A, --lambda_B)"
+    return ""
 
 
 def add_loss_weights(group: ScopedGroup) -> None:

@@ -29,6 +29,7 @@ class DCGANModel(DCGANOptions, BaseModel):
     """
 
     has_fixed_samples = True
+    can_use_graphs = True
 
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)

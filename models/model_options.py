@@ -26,5 +26,10 @@ class ModelOptions:
         return {}
 
     @staticmethod
+    def automatic_values(opt: argparse.Namespace, device_type: str) -> dict[str, str]:
+        """What auto is for options of the model, by name, on this type of device (cpu, cuda or mps)."""
+        return {}
+
+    @staticmethod
     def finish_options(opt: argparse.Namespace, is_train: bool) -> None:
         """Set options that follow from others; raise UserError for options that can't be combined."""

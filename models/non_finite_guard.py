@@ -30,22 +30,26 @@ class NonFiniteGuard:
         self._broken_step = torch.zeros((), device=device)  # the step that broke the run
         self._loss_names: dict[str, list[str]] = {}  # by phase
         self._values: dict[str, Tensor] = {}  # by phase: losses and gradient norm when the phase broke, else zeros
+        self._step_on_device = torch.zeros((), device=device)
 
     def begin_step(self) -> None:
         self.step += 1
+        self._step_on_device.fill_(self.step)
 
     def check(self, phase: str, losses: Mapping[str, Tensor], gradients: Iterable[Tensor | None]) -> Tensor:
         """Check a phase's losses (scalars) and the norm of its gradients; returns 1.0 to skip its step, else 0.0."""
         norm = get_total_norm([gradient for gradient in gradients if gradient is not None])
         values = torch.stack([*losses.values(), norm]).float()
         is_non_finite = ~values.isfinite().all()
-        before = self._in_a_row.get(phase, torch.zeros_like(self._broken))
-        self._in_a_row[phase] = (before + 1) * is_non_finite
-        breaks = (self._broken == 0) & (self._in_a_row[phase] > self.max_skips)
+        in_a_row = self._in_a_row.setdefault(phase, torch.zeros_like(self._broken))
+        kept = self._values.setdefault(phase, torch.zeros_like(values))
+        # In place, so that a CUDA graph can repeat it.
+        in_a_row.add_(1).mul_(is_non_finite)
+        breaks = (self._broken == 0) & (in_a_row > self.max_skips)
         self._loss_names[phase] = list(losses)
-        self._values[phase] = torch.where(breaks, values, self._values.get(phase, torch.zeros_like(values)))
-        self._broken_step = torch.where(breaks, self.step, self._broken_step)
-        self._broken = torch.maximum(self._broken, breaks.float())
+        torch.where(breaks, values, kept, out=kept)
+        torch.where(breaks, self._step_on_device, self._broken_step, out=self._broken_step)
+        torch.maximum(self._broken, breaks.float(), out=self._broken)
         self.skipped += is_non_finite
         return torch.maximum(self._broken, is_non_finite.float())
 

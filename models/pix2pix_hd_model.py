@@ -25,6 +25,8 @@ class Pix2PixHDModel(Pix2PixHDOptions, Pix2PixModel):
     the global generator's weights (--init_from RUN --init_partial), which stay fixed for --niter_fix_global epochs.
     """
 
+    can_use_graphs = True
+
     def prepare_training(self, opt: argparse.Namespace) -> None:
         """Create the discriminators and the phases: G is updated first; D then sees fakes from before G's update."""
         self.netD = self.add_network("D", discriminators.multiscale_from_options(opt, opt.input_nc + opt.output_nc))
@@ -48,6 +50,9 @@ class Pix2PixHDModel(Pix2PixHDOptions, Pix2PixModel):
         """Whether the global generator's weights are fixed in the current epoch (--niter_fix_global)."""
         schedule = self.schedules["G"]
         return schedule.first_epoch + schedule.epoch <= self.opt.niter_fix_global
+
+    def host_decisions(self) -> bool:
+        return self.global_is_fixed
 
     # The objective (Wang et al. 2018, equations 2 to 5). A GAN loss is the sum over all scales.
 

@@ -22,6 +22,8 @@ from util.errors import UserError
 class Pix2PixModel(Pix2PixOptions, BaseModel):
     """G translates A to B. D is a conditional discriminator: it classifies pairs (A, B) and (A, G(A))."""
 
+    can_use_graphs = True
+
     def __init__(self, opt: argparse.Namespace) -> None:
         super().__init__(opt)
         self.visual_names = ["real_A", "fake_B", "real_B"]

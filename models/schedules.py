@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -27,7 +28,11 @@ class Schedule:
         self.first_epoch: int = opt.epoch_count
         self.initial: list[float] = [float(group["lr"]) for group in optimizer.param_groups]
         self.rates = self.initial  # without warm-up
-        self.betas = [group.get("betas") for group in optimizer.param_groups]
+        # Settings of this run, which override those in the state of an optimizer. A rate may be a tensor on the device.
+        self.settings: list[dict[str, Any]] = [
+            {name: group[name] for name in ("betas", "lr", "capturable") if name in group}
+            for group in optimizer.param_groups
+        ]
         # Multiplies by 0.2 when the metric has not decreased by 1 % for more than 5 epochs.
         self.plateau = ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
         self._set_rates(self._rates())
@@ -36,7 +41,7 @@ class Schedule:
         """Set the learning rates for training step `number`, counted from 1, if it is in the warm-up."""
         if number <= self.warmup:
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-                group["lr"] = rate * number / self.warmup
+                _set_rate(group, rate * number / self.warmup)
 
     def step(self, metric: float) -> None:
         """Set the learning rates for the next epoch. `metric`: mean loss of the finished epoch, for policy plateau."""
@@ -55,7 +60,7 @@ class Schedule:
     def _set_rates(self, rates: list[float]) -> None:
         self.rates = rates
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+            _set_rate(group, rate)
 
     def state_dict(self) -> dict[str, Any]:
         state = {"epoch": self.epoch, "first_epoch": self.first_epoch, "policy": self.opt.lr_policy}
@@ -64,12 +69,19 @@ class Schedule:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Call after the optimizer's load_state_dict, which overwrites learning rates and betas with the saved ones."""
         self.epoch, self.first_epoch = state["epoch"], state["first_epoch"]
-        for group, betas in zip(self.optimizer.param_groups, self.betas, strict=True):
-            if betas is not None:
-                group["betas"] = betas
+        for group, settings in zip(self.optimizer.param_groups, self.settings, strict=True):
+            group.update(settings)
         rates = self._rates()
         if self.opt.lr_policy == state["policy"] == "plateau":
             self.plateau.load_state_dict(state["plateau"])
             saved = zip(self.initial, state["initial"], state["rates"], strict=True)
             rates = [rate if old in (new, 0) else rate * new / old for new, old, rate in saved]
         self._set_rates(rates)
+
+
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    """Set the learning rate of a parameter group; in place if it is a tensor, which a CUDA graph reads."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate

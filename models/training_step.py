@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.image_pool import ImagePool
 from models.non_finite_guard import NonFiniteGuard
 from models.running_mean import RunningMean
 from models.step_data import StepData
@@ -35,6 +36,8 @@ class Phase:
     independent: bool = False
     """Whether its paths read no network of the phase before, whose update then comes after them. Meanwhile, the
     gradients of that phase are averaged over all ranks."""
+    queries: Sequence[tuple[ImagePool, Callable[[], Tensor]]] = ()
+    """The image pools that its paths query, and what with: with --cuda_graph, this is done before the phase."""
 
 
 @dataclass
@@ -66,6 +69,8 @@ class TrainingStep:
         self.counts: list[int] = [0]  # number of images of this step on each rank
         self.same_shapes = True  # whether the inputs of this step have the same shapes on all ranks
         require_registered(phases, networks)
+        self._parameters = {phase.name: _parameters(phase.networks) for phase in phases}
+        self._all_parameters = _parameters([*networks.values()])
 
     @property
     def measured_phase(self) -> Phase:
@@ -103,21 +108,21 @@ class TrainingStep:
             if waiting and not phase.independent:
                 skips.append(self._finish(waiting, data))
                 waiting = None
-            update = self._begin(phase, micro_batches, use_data)
+            losses = self._accumulate(phase, micro_batches, use_data)
+            update = Update(phase, losses, self._start_all_reduce(phase, losses))
             if waiting:  # while the gradients of this phase are averaged
                 skips.append(self._finish(waiting, data))
             waiting = update
         return [*skips, self._finish(waiting, data)] if waiting else skips
 
-    def _begin(
+    def _accumulate(
         self,
         phase: Phase,
         micro_batches: Sequence[StepData],
         use_data: Callable[[StepData], AbstractContextManager[None]],
-    ) -> Update:
-        """Accumulate the gradients of all micro-batches, and start to average them over all ranks."""
-        for network in self.networks.values():
-            network.requires_grad_(any(network is trained for trained in phase.networks))
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a phase, and accumulate the gradients of all micro-batches."""
+        self._freeze_others(phase)
         phase.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, Tensor] = {}
         for micro_batch in micro_batches:
@@ -126,7 +131,7 @@ class TrainingStep:
                     losses[name] = losses[name] + loss if name in losses else loss
             if len(micro_batches) > 1:
                 micro_batch.detach()
-        return Update(phase, losses, self._start_all_reduce(phase, losses))
+        return losses
 
     def _finish(self, update: Update, data: StepData) -> Tensor:
         """Take the optimizer step; returns 1.0 if it was skipped, else 0.0."""
@@ -136,6 +141,17 @@ class TrainingStep:
         if update.phase is self.measured_phase:
             self.epoch_loss.add(torch.stack([*update.losses.values()]).sum(), skip == 0)
         return skip
+
+    def queried_images(self, pool: ImagePool) -> Tensor | None:
+        """The images that were queried before the phase; None if its paths query the pool themselves."""
+        return None
+
+    def _freeze_others(self, phase: Phase) -> None:
+        """Let gradients be computed for the parameters that this phase trains, and for no others."""
+        for parameter in self._all_parameters:
+            parameter.requires_grad_(False)
+        for parameter in self._parameters[phase.name]:
+            parameter.requires_grad_(True)
 
     def _backward(self, phase: Phase, fraction: float) -> dict[str, Tensor]:
         """Run the forward and backward pass of each path of a phase; returns its loss terms, times `fraction`."""
@@ -149,16 +165,15 @@ class TrainingStep:
 
     def _start_all_reduce(self, phase: Phase, losses: Mapping[str, Tensor]) -> Reduction:
         """Start to average gradients and losses over all ranks, weighted by their numbers of images."""
-        gradients = [p.grad for network in phase.networks for p in network.parameters() if p.grad is not None]
+        gradients = [parameter.grad for parameter in self._parameters[phase.name] if parameter.grad is not None]
         own, total = self.counts[self.world.rank], sum(self.counts)
         return self.world.start_all_reduce_mean([*gradients, *losses.values()], own, total)
 
     def _step_optimizer(self, phase: Phase, losses: Mapping[str, Tensor]) -> Tensor:
         """Step unless a loss or gradient is non-finite; returns 1.0 if skipped, else 0.0, on the device."""
         optimizer = phase.optimizer
-        parameters = (parameter for network in phase.networks for parameter in network.parameters())
         self.precision.unscale(optimizer)
-        skip = self.guard.check(phase.name, losses, (parameter.grad for parameter in parameters))
+        skip = self.guard.check(phase.name, losses, (parameter.grad for parameter in self._parameters[phase.name]))
         # A fused optimizer reads this flag on the device, and does not step if it is 1: no synchronization.
         if getattr(optimizer, "_step_supports_amp_scaling", False) and honors_skip_flag(skip.device):
             optimizer.found_inf = skip  # type: ignore[attr-defined]
@@ -169,6 +184,10 @@ class TrainingStep:
 
     def _buffers(self) -> list[Tensor]:
         return [buffer for network in self.networks.values() for buffer in network.buffers()]
+
+
+def _parameters(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for network in networks for parameter in network.parameters()]
 
 
 def require_registered(phases: Sequence[Phase], networks: Mapping[str, nn.Module]) -> None:

@@ -145,6 +145,13 @@ def add_speed_options(parser: ScopedParser) -> None:
         "--compile", action="store_true", scope=TRAINING, help="use torch.compile, which takes minutes at the start"
     )
     group.add_argument(
+        "--cuda_graph",
+        choices=("auto", "on", "off"),
+        default="auto",
+        scope=TRAINING,
+        help="on NVIDIA GPUs, record the operations of a step once and replay them; auto: off, until it is checked",
+    )
+    group.add_argument(
         "--channels_last", action="store_true", scope=TRAINING, help="channels-last memory format, for tensor cores"
     )
 

@@ -37,6 +37,8 @@ EFFECTS = {
     OnResume.HARMLESS: "",
     OnResume.CHANGES_SCHEDULE: " from here on: learning rates follow the new schedule",
 }
+# How runs were trained before these options existed, which is how they are resumed.
+EARLIER_VALUES = {"joint_passes": "off", "cuda_graph": "off"}
 RECIPE = "recipes/modern.yaml"
 NOT_LEARNING = (DISPLAY, MACHINE, CALL, START_CALL, HELD_OUT)  # scopes of options that no recipe is about
 EFFECT = " from here on: an uninterrupted run would give other results"  # of any other change
@@ -110,7 +112,7 @@ class TrainOptions(BaseOptions):
         return str(opt.name) if opt.continue_train else None
 
     def _restored(self, checkpoints: Path, run: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        restored = super()._restored(checkpoints, run, given)
+        restored = EARLIER_VALUES | super()._restored(checkpoints, run, given)
         if "dataroot" not in given:
             restored["dataroot"] = _nearest(restored.get("dataroot"), files.dataroot_of(checkpoints / run))
         return restored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.networks.layers import NORMS, needs_bias
+from models.networks.layers import NORMS, leaky_relu, needs_bias, relu
 
 MAX_WIDTH_FACTOR = 8  # times ngf or ndf; with ngf 128 it gives the paper's 1,024 channels at 4x4 pixels
 
@@ -25,13 +25,13 @@ class LatentGenerator(nn.Module):
         layers = [
             nn.ConvTranspose2d(latent_size, channels, 4, bias=bias),  # 1x1 to 4x4
             NORMS[norm](channels),
-            nn.ReLU(inplace=True),
+            relu(norm),
         ]
         for narrower in rest:
             layers += [
                 nn.ConvTranspose2d(channels, narrower, 4, stride=2, padding=1, bias=bias),
                 NORMS[norm](narrower),
-                nn.ReLU(inplace=True),
+                relu(norm),
             ]
             channels = narrower
         layers += [nn.ConvTranspose2d(channels, output_nc, 4, stride=2, padding=1), nn.Tanh()]
@@ -53,7 +53,7 @@ class ImageDiscriminator(nn.Module):
             layers += [
                 nn.Conv2d(channels, wider, 4, stride=2, padding=1, bias=needs_bias(norm)),
                 NORMS[norm](wider),
-                nn.LeakyReLU(0.2, True),
+                leaky_relu(norm),
             ]
             channels = wider
         layers.append(nn.Conv2d(channels, 1, 4))

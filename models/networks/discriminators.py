@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.architectures import least_size
 from models.networks import DISCRIMINATORS, build
-from models.networks.layers import NORMS, downsample, needs_bias
+from models.networks.layers import NORMS, downsample, leaky_relu, needs_bias
 from util.errors import UserError
 
 
@@ -52,7 +52,7 @@ class PatchDiscriminator(nn.Module):
             layers += [
                 nn.Conv2d(channels, wider, 4, stride=stride, padding=1, bias=needs_bias(norm)),
                 NORMS[norm](wider),
-                nn.LeakyReLU(0.2, True),
+                leaky_relu(norm),
             ]
             channels = wider
         layers.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
@@ -115,7 +115,7 @@ class PixelDiscriminator(nn.Module):
             nn.LeakyReLU(0.2, True),
             nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
             NORMS[norm](2 * ndf),
-            nn.LeakyReLU(0.2, True),
+            leaky_relu(norm),
             nn.Conv2d(2 * ndf, 1, 1, bias=bias),
         )
 

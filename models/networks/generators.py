@@ -23,7 +23,7 @@ from models.networks.convolutions import (
     UpConvolution,
     set_conv_algorithm,
 )
-from models.networks.layers import NORMS, downsample, needs_bias
+from models.networks.layers import NORMS, downsample, needs_bias, relu
 from models.networks.padding import ReflectionPad2d
 from util.errors import UserError
 
@@ -97,7 +97,7 @@ class ResnetBlock(nn.Module):
 
     def __init__(self, channels: int, *, norm: str, use_dropout: bool, padding_type: str = "reflect") -> None:
         super().__init__()
-        layers = [*padded_convolution(channels, norm, padding_type), NORMS[norm](channels), nn.ReLU(inplace=True)]
+        layers = [*padded_convolution(channels, norm, padding_type), NORMS[norm](channels), relu(norm)]
         if use_dropout:
             layers.append(nn.Dropout(0.5))
         layers += [*padded_convolution(channels, norm, padding_type), NORMS[norm](channels)]
@@ -244,20 +244,20 @@ class ResnetGenerator(nn.Module):
 def first_layers(input_nc: int, ngf: int, norm: str) -> list[nn.Module]:
     """A 7x7 convolution with reflection padding, norm and ReLU."""
     convolution = nn.Conv2d(input_nc, ngf, 7, bias=needs_bias(norm))
-    return [ReflectionPad2d(3), convolution, NORMS[norm](ngf), nn.ReLU(inplace=True)]
+    return [ReflectionPad2d(3), convolution, NORMS[norm](ngf), relu(norm)]
 
 
 def down_layers(channels: int, norm: str) -> list[nn.Module]:
     """A convolution with stride 2, norm and ReLU: half the resolution, twice the channels."""
     convolution = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=needs_bias(norm))
-    return [convolution, NORMS[norm](2 * channels), nn.ReLU(inplace=True)]
+    return [convolution, NORMS[norm](2 * channels), relu(norm)]
 
 
 def up_layers(channels: int, norm: str, upsample: str) -> list[nn.Module]:
     """An upsampling convolution, norm and ReLU: twice the resolution, half the channels."""
     up_convolution = ResizeConvolution if upsample == "bilinear" else UpConvolution
     convolution = up_convolution(channels, channels // 2, bias=needs_bias(norm))
-    return [convolution, NORMS[norm](channels // 2), nn.ReLU(inplace=True)]
+    return [convolution, NORMS[norm](channels // 2), relu(norm)]
 
 
 def last_layers(ngf: int, output_nc: int) -> list[nn.Module]:

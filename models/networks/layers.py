@@ -38,6 +38,19 @@ NORMS: dict[str, Norm] = {
 }
 
 
+def relu(norm: str) -> nn.ReLU:
+    """ReLU after a norm, in place where that is free.
+
+    Instance norm returns a view; after an operation in place on a view, autograd copies it and its gradient.
+    """
+    return nn.ReLU(inplace=norm != "instance")
+
+
+def leaky_relu(norm: str) -> nn.LeakyReLU:
+    """LeakyReLU with slope 0.2 after a norm, in place as `relu`."""
+    return nn.LeakyReLU(0.2, inplace=norm != "instance")
+
+
 def needs_bias(norm: str) -> bool:
     """Whether a convolution before this norm has a bias: not before batch norm, whose shift makes it redundant."""
     return norm not in ("batch", "syncbatch")

@@ -31,14 +31,15 @@ def _identity(images: Tensor) -> Tensor:
 def diff_augment(images: Tensor) -> Tensor:
     """Apply random color jitter, translation and cutout to images (N, C, H, W), independently for each image.
 
-    Uses torch's global random state on the CPU. Results may exceed [-1, 1].
+    Uses torch's global random state on the device of the images. Results may exceed [-1, 1].
     """
-    return apply(images, AugmentationParameters.draw(len(images), images.shape[-2], images.shape[-1]))
+    height, width = images.shape[-2:]
+    return apply(images, AugmentationParameters.draw(len(images), height, width, images.device))
 
 
 @dataclass(frozen=True)
 class AugmentationParameters:
-    """The random parameters for a batch: tensors (N,) on the CPU, one value for each image."""
+    """The random parameters for a batch: tensors (N,) on the images' device, one value for each image."""
 
     brightness: Tensor  # -0.5..0.5, added to all channels
     saturation: Tensor  # 0..2, multiplies the difference from the pixel's mean over channels
@@ -49,21 +50,27 @@ class AugmentationParameters:
     left: Tensor  # of the cutout, in pixels
 
     @staticmethod
-    def draw(count: int, height: int, width: int) -> AugmentationParameters:
+    def draw(count: int, height: int, width: int, device: torch.device | None = None) -> AugmentationParameters:
         """Random parameters for `count` images of this size in pixels."""
+
+        def integers(low: int, high: int) -> Tensor:
+            return torch.randint(low, high, (count,), device=device)
+
+        def fractions() -> Tensor:
+            return torch.rand(count, device=device)
 
         def cutout_start(length: int) -> Tensor:
             size = round(length * CUTOUT_SIZE)
-            return torch.randint(-(size // 2), length - size // 2 + 1 - size % 2, (count,))
+            return integers(-(size // 2), length - size // 2 + 1 - size % 2)
 
         def shift(length: int) -> Tensor:
             limit = round(length * MAX_SHIFT)
-            return torch.randint(-limit, limit + 1, (count,))
+            return integers(-limit, limit + 1)
 
         return AugmentationParameters(
-            brightness=torch.rand(count) - 0.5,
-            saturation=2 * torch.rand(count),
-            contrast=0.5 + torch.rand(count),
+            brightness=fractions() - 0.5,
+            saturation=2 * fractions(),
+            contrast=0.5 + fractions(),
             down=shift(height),
             right=shift(width),
             top=cutout_start(height),
@@ -81,7 +88,7 @@ def jitter_colors(images: Tensor, brightness: Tensor, saturation: Tensor, contra
     """Change brightness, then saturation, then contrast, see `AugmentationParameters`."""
 
     def per_image(values: Tensor) -> Tensor:
-        return values.to(images.device, images.dtype)[:, None, None, None]
+        return values.to(images.dtype)[:, None, None, None]
 
     images = images + per_image(brightness)
     gray = images.mean(dim=1, keepdim=True)
@@ -92,19 +99,28 @@ def jitter_colors(images: Tensor, brightness: Tensor, saturation: Tensor, contra
 
 def translate(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Shift each image by whole pixels; uncovered pixels are 0."""
-    height, width = images.shape[-2:]
-    rows, columns = int(down.abs().max()), int(right.abs().max())
-    padded = F.pad(images, (columns, columns, rows, rows))
-    corners = zip((rows - down).tolist(), (columns - right).tolist(), strict=True)
-    shifted = [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)]
-    return torch.stack(shifted)
+    count, channels, height, width = images.shape
+    padded = F.pad(images, (1, 1, 1, 1))  # rows and columns outside the image become those of its border of zeros
+    rows = _sources(height, down)[:, None, :, None].expand(count, channels, height, width + 2)
+    columns = _sources(width, right)[:, None, None, :].expand(count, channels, height, width)
+    return padded.gather(2, rows).gather(3, columns)
+
+
+def _sources(length: int, shift: Tensor) -> Tensor:
+    """For images with a border of one pixel: the index (N, length) that each position is copied from."""
+    return (torch.arange(1, length + 1, device=shift.device) - shift[:, None]).clamp(0, length + 1)
 
 
 def cutout(images: Tensor, top: Tensor, left: Tensor) -> Tensor:
     """Set a region of half the height and half the width of each image to 0 (DeVries and Taylor 2017)."""
     height, width = images.shape[-2:]
-    rows, columns = torch.arange(height) - top[:, None], torch.arange(width) - left[:, None]
+    rows, columns = _offsets(height, top), _offsets(width, left)
     in_rows = (rows >= 0) & (rows < round(height * CUTOUT_SIZE))
     in_columns = (columns >= 0) & (columns < round(width * CUTOUT_SIZE))
     mask = ~(in_rows[:, None, :, None] & in_columns[:, None, None, :])
-    return images * mask.to(images.device, images.dtype)
+    return images * mask.to(images.dtype)
+
+
+def _offsets(length: int, start: Tensor) -> Tensor:
+    """The distance (N, length) of each position from the start."""
+    return torch.arange(length, device=start.device) - start[:, None]

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, vgg19
 from torchvision.models.feature_extraction import create_feature_extractor
-from torchvision.transforms.v2 import functional
 
 from models.objectives.losses import l1_loss, upcast
 from util.errors import UserError
@@ -37,11 +36,12 @@ class PerceptualLoss(nn.Module):
     def __init__(self, convolutions: nn.Sequential) -> None:
         super().__init__()
         self.features = create_feature_extractor(convolutions, first_relus(convolutions))
+        self.normalize = Normalize()
         self.eval().requires_grad_(False)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """The loss of images (N, 3, H, W) in [-1, 1], at least 16 pixels a side; no gradient flows into `real`."""
-        fake_features, real_features = self.features(normalize(fake)), self.features(normalize(real.detach()))
+        fake_features, real_features = self.features(self.normalize(fake)), self.features(self.normalize(real.detach()))
         loss = fake.new_zeros((), dtype=upcast(fake).dtype)
         for weight, name in zip(WEIGHTS, fake_features, strict=True):
             loss = loss + weight * l1_loss(fake_features[name], upcast(real_features[name]))
@@ -60,6 +60,23 @@ def first_relus(convolutions: nn.Sequential) -> list[str]:
     return names
 
 
+class Normalize(nn.Module):
+    """Normalizes images in [-1, 1] to the mean and standard deviation that VGG19 was trained with."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Buffers, because constants would be copied to the device in every step. Not in state dicts.
+        for name, values in (("mean", MEAN), ("std", STD)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return ((upcast(images) + 1) / 2 - self.mean) / self.std
+
+
 def normalize(images: Tensor) -> Tensor:
-    """Normalize images in [-1, 1] to the mean and standard deviation that VGG19 was trained with."""
-    return functional.normalize((upcast(images) + 1) / 2, MEAN, STD)
+    """`Normalize` as a function."""
+    normalized: Tensor = Normalize().to(images.device)(images)
+    return normalized

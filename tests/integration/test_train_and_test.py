@@ -345,10 +345,14 @@ def test_a_config_file_serves_both_commands(train: Command, command: Command, ma
 
 
 def test_the_demo_in_short(command: Command, tmp_path: Path) -> None:
-    done = command("scripts/demo.py", "--out", tmp_path / "demo", "--epochs", 1, "--max_dataset_size", 4)
-    assert "satellite to map: mean absolute error 0." in done.stdout
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("training page: ", "test gallery: "))]
-    pages = [Path(line.split(": ", 1)[1].strip()) for line in lines]
-    assert len(pages) == 2 and all(page.is_file() for page in pages)
-    refused = command("scripts/demo.py", "--out", tmp_path / "none", "--epochs", 0, code=2)
-    assert "--epochs 0: must be at least 1" in refused.stderr and not (tmp_path / "none").exists()
+    short = ["--n_epochs", 1, "--n_epochs_decay", 0, "--max_dataset_size", 8, "--ngf", 4, "--ndf", 4]
+    done = command("scripts/demo.py", "--out", tmp_path / "demo", *short, "--precision", "fp32")
+    lines = done.stdout.splitlines()
+    scores = [line for line in lines if "lines to color" in line and "color to lines" in line]
+    assert [line.split(":")[0].strip() for line in scores][-2:] == ["mean absolute error", "SSIM"]
+    written = json.loads((tmp_path / "demo" / "results" / "lines2color" / "test_best" / "metrics.json").read_text())
+    assert written["scores"]["fake_B"]["images"] == 146 and "best checkpoint" in written["checkpoint"]
+    assert f"lines to color {written['scores']['fake_B']['ssim']:.2f}" in scores[-1]
+    paths = [line.split(": ", 1)[1].strip() for line in lines if line.startswith(("training page: ", "test gallery: "))]
+    assert len(paths) == 2 and all(Path(path).is_file() for path in paths)
+    assert "python train.py --dataroot my_images --config recipes/modern.yaml" in done.stdout

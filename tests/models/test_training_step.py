@@ -228,28 +228,28 @@ def test_a_phase_runs_before_an_update_only_if_it_does_not_read_it(
     """While an independent phase runs, the networks of the phase before have no finite weight."""
     model = built(options(*flags, "--batch_size", 2))
     step, events = model.training_step, []
-    begin, finish = step._begin, step._finish
+    accumulate, finish = step._accumulate, step._finish
     waiting: list[Phase] = []
 
-    def begin_on_nan(phase: Phase, *arguments: Any) -> Any:
+    def accumulate_on_nan(phase: Phase, *arguments: Any) -> Any:
         parameters = [p for before in waiting for network in before.networks for p in network.parameters()]
         values = [parameter.detach().clone() for parameter in parameters]
         for parameter in parameters:
             parameter.data.fill_(math.nan)
-        update = begin(phase, *arguments)
-        assert update.losses and all(bool(loss.isfinite()) for loss in update.losses.values())
+        losses = accumulate(phase, *arguments)
+        assert losses and all(bool(loss.isfinite()) for loss in losses.values())
         for parameter, value in zip(parameters, values, strict=True):
             parameter.data.copy_(value)
         waiting.append(phase)
         events.append(phase.name)
-        return update
+        return losses
 
     def finish_and_record(update: Any, data: StepData) -> Tensor:
         waiting.remove(update.phase)
         events.append(f"update {update.phase.name}")
         return finish(update, data)
 
-    monkeypatch.setattr(step, "_begin", begin_on_nan)
+    monkeypatch.setattr(step, "_accumulate", accumulate_on_nan)
     monkeypatch.setattr(step, "_finish", finish_and_record)
     model.set_input(noise(model, 2, 0))
     model.optimize_parameters()

@@ -56,7 +56,7 @@ TRAIN = BOTH | {
     **{"save_every": None, "keep_checkpoints": 2, "no_lock": False, "time_limit": None, "force": False},
     **{"init_from": None, "init_partial": False},
     **{"overwrite": False, "epoch_count": 1, "n_epochs": 100, "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002},
-    **{"accumulate": 1, "grad_checkpoint": False, "compile": False, "channels_last": False},
+    **{"accumulate": 1, "grad_checkpoint": False, "compile": False, "channels_last": False, "cuda_graph": "auto"},
     **{
         "gan_mode": "lsgan",
         "lambda_gp": 10,
@@ -66,7 +66,7 @@ TRAIN = BOTH | {
         "lr_decay_iters": 50,
     },
     **{"lr_warmup": 0, "ema_decay": 0, "lambda_A": 10, "lambda_B": 10, "lambda_identity": 0.5, "lambda_GAN": 1},
-    **{"lambda_color": 0},
+    **{"lambda_color": 0, "joint_passes": "auto"},
     **{"display_id": 1, "display_server": "http://localhost", "display_port": 8097, "display_env": "main"},
     **{"display_ncols": 4, "augment": "basic"},
 }
@@ -148,13 +148,13 @@ def test_the_cache_is_not_restored(run: Run) -> None:
 def test_defaults_of_the_template() -> None:
     opt = train("--model", "template", "--dataset_mode", "template")
     own = {"model": "template", "dataset_mode": "template", "lambda_near": 1, "coarseness": 4}
-    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity", "lambda_GAN", "lambda_color", "augment"}
+    cycle_gan = {"lambda_A", "lambda_B", "lambda_identity", "lambda_GAN", "lambda_color", "augment", "joint_passes"}
     expected = {name: value for name, value in TRAIN.items() if name not in cycle_gan} | own
     assert without(opt, "dataroot", "name", "seed", "is_train") == expected
     assert opt.name == "photos_template"
 
 
-CYCLE_GAN_ALONE = ("lambda_A", "lambda_B", "lambda_identity", "lambda_color", "augment")
+CYCLE_GAN_ALONE = ("lambda_A", "lambda_B", "lambda_identity", "lambda_color", "augment", "joint_passes")
 # Models for pairs: other defaults, and none of CycleGAN's own options.
 PAIRED = {name: value for name, value in TRAIN.items() if name not in CYCLE_GAN_ALONE} | {
     **{"dataset_mode": "aligned", "pool_size": 0, "label_nc": 0}

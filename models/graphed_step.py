@@ -1,0 +1,158 @@
+"""A training step that is replayed from CUDA graphs (--cuda_graph): a few launches instead of thousands.
+
+Each phase has two graphs: one for its forward and backward passes, one for the guard and the optimizer. Between them,
+several processes average their gradients. Before a phase, image pools are asked for their images, since they choose
+them on the host. A graph reads and writes fixed memory, so a step copies its inputs there first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from models.image_pool import ImagePool
+from models.step_data import StepData
+from models.training_step import Phase, TrainingStep
+from util.errors import is_main_by_environment
+from util.runtime.graphs import Graph, Graphs
+
+WARM_UP = 3  # steps before the capture, in which libraries choose algorithms and optimizers create their states
+MAX_KEYS = 4  # graphs of so many different steps are kept, since each needs memory of its own
+
+UseData = Callable[[StepData], AbstractContextManager[None]]
+
+
+class NotCapturable(Exception):
+    """A part of the step depends on decisions of the host."""
+
+
+@dataclass
+class CapturedStep:
+    """The graphs of steps of one shape, and the memory that they read."""
+
+    inputs: dict[str, Tensor]
+    queried: dict[int, Tensor] = field(default_factory=dict)  # images from pools, by the id of the pool
+    passes: dict[str, Graph] = field(default_factory=dict)  # by phase; their results: losses and outputs
+    gradients: dict[str, list[Tensor | None]] = field(default_factory=dict)  # by phase
+    updates: dict[str, Graph] = field(default_factory=dict)  # by phase; their result: whether the update was skipped
+
+    def load(self, data: StepData) -> StepData:
+        """The data of a step, with its inputs in the memory of the graphs."""
+        for name, value in data.inputs.items():
+            self.inputs[name].copy_(value)
+        return replace(data, inputs=dict(self.inputs), outputs={}, losses={})
+
+
+class GraphedStep(TrainingStep):
+    """A training step with graphs. A step with a new key (shapes, and `state`) first runs as usual a few times."""
+
+    def __init__(
+        self,
+        *args: Any,
+        graphs: Graphs,
+        query: Callable[[ImagePool, Tensor], Tensor],
+        state: Callable[[], Hashable],
+        **settings: Any,
+    ) -> None:
+        """`query`: queries an image pool. `state`: decisions of the host on which the operations of a step depend."""
+        super().__init__(*args, **settings)
+        self.graphs, self.query, self.state = graphs, query, state
+        self.steps: dict[Hashable, int | CapturedStep] = {}  # by key: the number of warm-up steps, or the graphs
+        self.current: CapturedStep | None = None  # of the step that is being replayed
+        self.is_capturing = False
+        self.is_given_up = False
+
+    def run(self, data: StepData, use_data: UseData) -> None:
+        self.current = None if self.is_given_up else self._find(data)
+        if self.current is None:
+            with self.graphs.warm_up():
+                super().run(data, use_data)
+            return
+        static = self.current.load(data)
+        super().run(static, use_data)
+        data.outputs = {name: value.detach() for name, value in static.outputs.items()}
+        data.losses = static.losses
+
+    def _find(self, data: StepData) -> CapturedStep | None:
+        """The graphs for this step, with none captured yet if they are new; None if the step has to run as usual."""
+        key = (tuple((name, x.shape, x.dtype) for name, x in sorted(data.inputs.items())), data.images, self.state())
+        found = self.steps.get(key, 0)
+        if isinstance(found, CapturedStep):
+            return found
+        self.steps[key] = found + 1
+        kept = sum(isinstance(step, CapturedStep) for step in self.steps.values())
+        if found < WARM_UP or kept == MAX_KEYS:
+            return None
+        created = self.steps[key] = CapturedStep({name: value.clone() for name, value in data.inputs.items()})
+        return created
+
+    def queried_images(self, pool: ImagePool) -> Tensor | None:
+        """The images that were queried before the phase. Raises NotCapturable if a captured path queries the pool."""
+        queried = self.current.queried.get(id(pool)) if self.current else None
+        if queried is None and self.is_capturing and pool.size > 0:
+            raise NotCapturable("an image pool chooses images on the host")
+        return queried
+
+    def _accumulate(self, phase: Phase, micro_batches: Sequence[StepData], use_data: UseData) -> dict[str, Tensor]:
+        if self.current is None:
+            return super()._accumulate(phase, micro_batches, use_data)
+        captured, (static,) = self.current, micro_batches
+        with use_data(static):
+            self._query_pools(phase, captured)
+
+        def passes() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            losses = super(GraphedStep, self)._accumulate(phase, micro_batches, use_data)
+            return losses, {name: value.detach() for name, value in static.outputs.items()}
+
+        graph = captured.passes.get(phase.name) or self._try(passes)
+        if graph is None:
+            return super()._accumulate(phase, micro_batches, use_data)
+        if phase.name not in captured.passes:
+            captured.passes[phase.name] = graph
+            captured.gradients[phase.name] = [parameter.grad for parameter in self._parameters[phase.name]]
+        else:  # while a graph is new, later phases may need the autograd graph of its outputs
+            static.outputs |= graph.result[1]
+        graph.replay()
+        for parameter, gradient in zip(self._parameters[phase.name], captured.gradients[phase.name], strict=True):
+            parameter.grad = gradient
+        return dict(graph.result[0])
+
+    def _query_pools(self, phase: Phase, captured: CapturedStep) -> None:
+        for pool, images in phase.queries:
+            memory = captured.queried.pop(id(pool), None)  # of earlier steps
+            found = self.query(pool, images())
+            captured.queried[id(pool)] = found.clone() if memory is None else memory.copy_(found)
+
+    def _step_optimizer(self, phase: Phase, losses: Mapping[str, Tensor]) -> Tensor:
+        if self.current is None or phase.name not in self.current.passes:
+            return super()._step_optimizer(phase, losses)
+        graph = self.current.updates.get(phase.name)
+        graph = graph or self._try(lambda: super(GraphedStep, self)._step_optimizer(phase, losses))
+        if graph is None:
+            return super()._step_optimizer(phase, losses)
+        self.current.updates[phase.name] = graph
+        graph.replay()
+        skip: Tensor = graph.result
+        return skip
+
+    def _try(self, function: Callable[[], Any]) -> Graph | None:
+        """Capture a function; if that is impossible, give up graphs for the rest of the run, with a note."""
+        if self.is_given_up:
+            return None
+        self.is_capturing = True
+        try:
+            return self.graphs.capture(function)
+        except (NotCapturable, RuntimeError) as error:
+            self.is_given_up = True
+            self.steps.clear()
+            if is_main_by_environment():
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                print(f"note: --cuda_graph: steps run without graphs ({reason})", file=sys.stderr)
+            return None
+        finally:
+            self.is_capturing = False
