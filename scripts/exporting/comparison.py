@@ -12,7 +12,7 @@ import torch
 from scripts.exporting.images import Images
 from scripts.exporting.source import Source
 
-MAX_DIFFERENCE = 1e-4  # before rounding, for values in [-1, 1]
+MAX_DIFFERENCE = 1e-4  # before rounding, for values in [-1, 1]; more only where float32 itself is less exact
 MAX_SHARE = 0.001  # of the values, that may differ after rounding
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """An exported file: from images (N, H, W, C) to translations (N, H, W, C'), and the same before rounding."""
@@ -98,13 +98,18 @@ class Trial:
 
 
 def require_equal(comparison: Comparison, file: str, bits: int) -> None:
-    """Raise ExportFailed if a file differs from the network by more than rounding in float32 explains."""
+    """Raise ExportFailed if a file differs from the network by more than rounding in float32 explains.
+
+    Before rounding, that is MAX_DIFFERENCE, or the difference of the network itself in float32 where that is larger: the
+    norm of deep layers magnifies rounding errors in some trained networks, whatever computes them.
+    """
+    allowed = max(MAX_DIFFERENCE, comparison.float32_difference)
     # A difference of MAX_DIFFERENCE is 0.013 levels of 8 bits, but 3.3 levels of 16 bits.
     max_levels, max_share = (1, MAX_SHARE) if bits == 8 else (4, 1.0)
-    is_close = comparison.max_difference <= MAX_DIFFERENCE  # False for NaN
+    is_close = comparison.max_difference <= allowed  # False for NaN
     if not is_close or comparison.max_levels > max_levels or comparison.share > max_share:
         raise ExportFailed(
-            f"{comparison.report(file)}; allowed are {MAX_DIFFERENCE:.0e}, and {max_levels} "
+            f"{comparison.report(file)}; allowed are {allowed:.1e}, and {max_levels} "
             f"{'level' if max_levels == 1 else 'levels'} on {100 * max_share:g}% of values"
         )
 

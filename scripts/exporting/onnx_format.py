@@ -31,6 +31,7 @@ def write_file(path: Path, direction: Direction, config: Mapping[str, Any]) -> C
 
     Raises ExportFailed if it differs, and UserError if ONNX lacks one of the network's operations.
     """
+    print(f"{path.name}: writing and comparing with the network", flush=True)
     program = export_program(Translation(direction.source, direction.bits, direction.precision))
     try:
         with all_sizes():

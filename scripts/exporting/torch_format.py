@@ -21,6 +21,7 @@ def write(folder: Path, directions: Sequence[Direction], config: dict[str, Any])
     shutil.copy(LOADER, folder)
     for direction in directions:
         path = folder / f"{direction.name}.pt2"
+        print(f"{path.name}: writing and comparing with the network", flush=True)
         program = export_program(Translation(direction.source, direction.bits, direction.precision))
         with all_sizes():
             torch.export.save(program, path)

@@ -88,6 +88,7 @@ def _fetch(folder: Path) -> Path:
     if npm is None:
         raise UserError(f"--format web needs npm to fetch {PACKAGE}, and npm is not installed: {_remedy('give')}")
     command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--prefer-offline", "--silent", "--pack-destination", str(folder)]
+    print(f"fetching {PACKAGE} {VERSION} with npm", flush=True)
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     archives = list(folder.glob("*.tgz"))
     if done.returncode or not archives:
