@@ -31,8 +31,5 @@ def create_model(opt: argparse.Namespace, stage: Stage | None = None) -> BaseMod
 
 
 def choose_automatically(opt: argparse.Namespace) -> argparse.Namespace:
-    """The options with a value for each that is auto on this device; prints these, so that a log has them."""
-    values = automatic_values(opt, MODELS.options(opt.model))
-    if values:
-        print("auto: " + ", ".join(f"--{name} {value}" for name, value in sorted(values.items())))
-    return with_values(opt, **values)
+    """The options with a value for each that is auto on this device; see `BaseModel.describe` for what is printed."""
+    return with_values(opt, **automatic_values(opt, MODELS.options(opt.model)))

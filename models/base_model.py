@@ -464,7 +464,9 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         for name, network in self.networks().items():
             millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
             lines.append((f"{network}\n" if verbose else "") + f"net{name}: {millions:.3f} M parameters")
-        lines.append(f"device {self.device}, precision {self.precision.name}")
+        automatic = ("joint_passes", "cuda_graph") if self.is_training_stage else ()
+        chosen = [f", --{name} {getattr(self.opt, name)}" for name in automatic if hasattr(self.opt, name)]
+        lines.append(f"device {self.device}, precision {self.precision.name}{''.join(chosen)}")
         return "\n".join([*lines, *self.notes()])
 
     def notes(self) -> list[str]:

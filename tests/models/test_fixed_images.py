@@ -60,7 +60,7 @@ def test_validation_does_not_compile(options: Options) -> None:
     opt = options()
     model = create_model(opt)
     model.setup(opt)
-    opt.compile = True
+    model.opt.compile = True
     compiled: list[str] = []
 
     def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
