@@ -100,8 +100,8 @@ class Trial:
 def require_equal(comparison: Comparison, file: str, bits: int) -> None:
     """Raise ExportFailed if a file differs from the network by more than rounding in float32 explains.
 
-    Before rounding, that is MAX_DIFFERENCE, or the difference of the network itself in float32 where that is larger: the
-    norm of deep layers magnifies rounding errors in some trained networks, whatever computes them.
+    Before rounding, that is MAX_DIFFERENCE, or the difference of the network itself in float32 where that is larger:
+    the norm of deep layers magnifies rounding errors in some trained networks, whatever computes them.
     """
     allowed = max(MAX_DIFFERENCE, comparison.float32_difference)
     # A difference of MAX_DIFFERENCE is 0.013 levels of 8 bits, but 3.3 levels of 16 bits.
