@@ -24,7 +24,7 @@ def create_model(opt: argparse.Namespace, stage: Stage | None = None) -> BaseMod
     """
     if stage is not None:
         opt = with_values(opt, is_train=stage is Stage.TRAIN)
-    opt = with_values(opt, **automatic_values(opt, MODELS.options(opt.model)))
+    opt = choose_automatically(opt)
     model: BaseModel = MODELS.find(opt.model)(opt)
     model.check_registered()
     return model
