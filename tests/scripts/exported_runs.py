@@ -13,7 +13,7 @@ from models import create_model
 from models.networks.generators import create_generator
 from models.networks.layers import initialize
 from options import TrainOptions
-from tests.conftest import SMALL, fitting
+from tests.conftest import SMALL, fitting, write_tiles
 from util.runs.weights import save_weights
 
 GAIN = 0.1  # of the weights: the last layer's outputs then have a standard deviation of about 1
@@ -59,3 +59,15 @@ def save_run(checkpoints: Path, name: str, dataroot: Path, *flags: str) -> Path:
     model.save_networks("latest")
     options.save(opt, folder, {"trainA": {"files": 6, "bytes": 1, "sum": ""}})
     return folder
+
+
+def write_domains(root: Path) -> Path:
+    """Write training and test images of both domains; returns the folder."""
+    for name in ("trainA", "trainB", "testA", "testB"):
+        write_tiles(root / name, 3)
+    return root
+
+
+def save_gray_to_color(checkpoints: Path, tiles: Path) -> Path:
+    """A run of a CycleGAN from gray to color."""
+    return save_run(checkpoints, "cycle", tiles, "--input_nc", "1", "--lambda_identity", "0")

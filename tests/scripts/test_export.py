@@ -26,7 +26,7 @@ from scripts.exporting.source import Source, load_sources
 from tests.conftest import tile, write_tiles
 from tests.integration.conftest import ROOT
 from tests.scripts import export_table
-from tests.scripts.exported_runs import network_options, save_generator, save_run
+from tests.scripts.exported_runs import network_options, save_generator, save_gray_to_color, save_run, write_domains
 from util.errors import UserError
 from util.images import to_array
 
@@ -44,17 +44,12 @@ def run_export(*arguments: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "tiles"
-    for name in ("trainA", "trainB", "testA", "testB"):
-        write_tiles(root / name, 3)
-    return root
+    return write_domains(tmp_path_factory.mktemp("data") / "tiles")
 
 
 @pytest.fixture(scope="module")
 def cycle(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CycleGAN from gray to color."""
-    checkpoints = tmp_path_factory.mktemp("runs") / "checkpoints"
-    return save_run(checkpoints, "cycle", tiles, "--input_nc", "1", "--lambda_identity", "0")
+    return save_gray_to_color(tmp_path_factory.mktemp("runs") / "checkpoints", tiles)
 
 
 # What the networks compute.

@@ -28,9 +28,9 @@ from inference import load_generator
 from scripts import export
 from scripts.exporting.web_format import domains
 from scripts.exporting.web_runtime import FILES, PACKAGE, VERSION, add_runtime
-from tests.conftest import tile, write_tiles
+from tests.conftest import tile
 from tests.integration.conftest import ROOT
-from tests.scripts.exported_runs import save_run
+from tests.scripts.exported_runs import save_gray_to_color, save_run, write_domains
 from util.errors import UserError
 
 pytest.importorskip("onnxscript", reason="pip install -r requirements-dev.txt")
@@ -44,17 +44,12 @@ def run_export(*arguments: object) -> Path:
 
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "gray2color_tiles"
-    for name in ("trainA", "trainB", "testA", "testB"):
-        write_tiles(root / name, 3)
-    return root
+    return write_domains(tmp_path_factory.mktemp("data") / "gray2color_tiles")
 
 
 @pytest.fixture(scope="module")
 def cycle(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CycleGAN from gray to color."""
-    checkpoints = tmp_path_factory.mktemp("runs") / "checkpoints"
-    return save_run(checkpoints, "cycle", tiles, "--input_nc", "1", "--lambda_identity", "0")
+    return save_gray_to_color(tmp_path_factory.mktemp("runs") / "checkpoints", tiles)
 
 
 def fake_package(folder: Path, version: str = VERSION) -> Path:
