@@ -149,8 +149,9 @@ class BaseDataset(DatasetOptions, ABC):
         """The decoded image for `Transform.scale_read`: with --fast_decode, a large JPEG is decoded at reduced scale.
 
         `needed`: the function from height and width of the image to those that are needed, None without --fast_decode.
+        A dataset with its own `decode` gets whole images from it.
         """
-        if needed is None:
+        if needed is None or type(self).decode is not BaseDataset.decode:
             return image_reader.ReadImage.whole(self.decode(path, channels))
         return image_reader.read_reduced(
             path,

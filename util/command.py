@@ -10,9 +10,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def script_command(script: str, arguments: Sequence[str], processes: int = 1) -> str:
-    """The command that starts a script of this repository from the working folder, quoted for a shell."""
-    program = ["python"] if processes == 1 else ["torchrun", f"--nproc_per_node={processes}"]
+def script_command(script: str, arguments: Sequence[str], processes: int = 1, machines: Sequence[str] = ()) -> str:
+    """The command that starts a script of this repository from the working folder, quoted for a shell.
+
+    `machines`: torchrun's options for a job on several machines, each of which needs this command.
+    """
+    torchrun = ["torchrun", *machines, f"--nproc_per_node={processes}"]
+    program = torchrun if machines or processes > 1 else ["python"]
     return shlex.join([*program, path_from_here(script), *arguments])
 
 

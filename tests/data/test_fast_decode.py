@@ -14,9 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from data import PREPROCESS, create_dataset
+from data.base_dataset import BaseDataset
 from data.conversion import ImageConverter
 from data.formats.image_reader import UnreadableImage, read_image, read_reduced
 from data.transforms import Transform, resize, resize_read
+from data.unaligned_dataset import UnalignedDataset
 from options import TestOptions, TrainOptions
 from tests.conftest import Options
 from util.arguments import with_values
@@ -206,6 +208,17 @@ def test_a_cache_does_not_mix_them(options: Options, photographs: Path, kind: st
     for _ in range(2):
         assert same(images(options(*flags, "--cache", kind)), whole)
         assert same(images(options(*flags, "--cache", kind, "--fast_decode")), fast)
+
+
+def test_a_dataset_with_its_own_decoder_decodes_whole_images(
+    options: Options, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inverted(dataset: UnalignedDataset, path: Path, channels: int) -> Tensor:
+        return 255 - BaseDataset.decode(dataset, path, channels)
+
+    monkeypatch.setattr(UnalignedDataset, "decode", inverted)
+    whole, fast = (images(options("--dataroot", photographs, *more)) for more in ((), ("--fast_decode",)))
+    assert same(whole, fast)
 
 
 @pytest.mark.parametrize("preprocess", ["crop", "none"])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from util.command import script_command
 from util.monitors.base import print_line
 from util.runs.checkpoint import Checkpoint, Stateful
 from util.runs.progress import Progress
+from util.runtime import torchrun_job
 from util.runtime.device import get_device
 from util.runtime.processes import processes
 from util.runtime.random_state import RandomState
@@ -101,24 +101,26 @@ class BaseRun(ABC):
     def resume_command(self) -> str:
         """The command that resumes this run, quoted for a shell."""
         flags = ["--continue_train", *(["--no_lock"] if self.opt.no_lock else [])]
-        return self._command("train.py", flags, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        arguments = [*flags, *self._where()]
+        return script_command("train.py", arguments, torchrun_job.local_processes(), torchrun_job.machine_options())
 
     def test_command(self) -> str:
         """The command that translates a test set with the best checkpoint, or else the last one, quoted for a shell."""
         phases = {entry.name.rstrip("AB") for entry in Path(self.opt.dataroot).glob("*")}
         only_training = self.opt.phase in phases and "test" not in phases
         flags = ["--phase", self.opt.phase] if only_training else []
-        return self._command("test.py", [*flags, *(["--epoch", BEST] if self.progress.best else [])])
+        best = ["--epoch", BEST] if self.progress.best else []
+        return script_command("test.py", [*flags, *best, *self._where()])
 
-    def _command(self, script: str, flags: Sequence[str], processes: int = 1) -> str:
+    def _where(self) -> list[str]:
         opt = self.opt
-        arguments = [*flags, *with_value("dataroot", opt.dataroot), *with_value("name", opt.name)]
+        arguments = [*with_value("dataroot", opt.dataroot), *with_value("name", opt.name)]
         # Options that a run does not restore, where they are not the default.
         if opt.checkpoints_dir != "./checkpoints":
             arguments += with_value("checkpoints_dir", opt.checkpoints_dir)
         if opt.device != "auto":
             arguments += ["--device", opt.device]
-        return script_command(script, arguments, processes)
+        return arguments
 
     # Restoring.
 

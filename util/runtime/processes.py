@@ -25,6 +25,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from util.errors import CollectiveFailed, ProcessLost, UserError, is_main_by_environment, is_out_of_memory
+from util.runtime import torchrun_job
 
 TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a rank that writes to a slow disk
 # Of an all-reduce: large enough for full speed, small enough that copying one bucket overlaps with another's exchange.
@@ -101,7 +102,7 @@ class Processes:
     @property
     def local_world_size(self) -> int:
         """The number of processes on this machine, which share its memory."""
-        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.world_size > 1 else 1
+        return torchrun_job.local_processes() if self.world_size > 1 else 1
 
     @property
     def is_main(self) -> bool:

@@ -1,4 +1,4 @@
-"""Marks a run folder with the torchrun job that trains in it: only processes that this job restarts resume the run."""
+"""The torchrun job of this process, and its mark in a run folder: only processes that it restarts resume the run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from util.files import atomic_write
 def is_restarted() -> bool:
     """Whether torchrun restarted this process after a failure (--max-restarts)."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def local_processes() -> int:
+    """The processes of this job on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def machine_options() -> list[str]:
+    """torchrun's options for starting such a job on as many machines; none for one machine."""
+    machines = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
+    if machines == 1:
+        return []
+    # The machine of rank 0 is reachable for all of them.
+    return [f"--nnodes={machines}", "--rdzv_backend=c10d", f"--rdzv_endpoint={os.environ['MASTER_ADDR']}"]
 
 
 def leave_mark(folder: Path) -> None:

@@ -83,3 +83,8 @@ def test_printed_commands_can_be_pasted(options: Options, monkeypatch: pytest.Mo
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert run.resume_command().startswith("torchrun --nproc_per_node=2 train.py --continue_train --dataroot ")
     assert run.resume_command().endswith("""--name 'my run'"'"'s'""")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")  # machines
+    monkeypatch.setenv("MASTER_ADDR", "node1")
+    machines = ["torchrun", "--nnodes=2", "--rdzv_backend=c10d", "--rdzv_endpoint=node1", "--nproc_per_node=1"]
+    assert shlex.split(run.resume_command())[:6] == [*machines, "train.py"]
