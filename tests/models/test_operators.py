@@ -15,17 +15,37 @@ from PIL import Image
 from tests.fake_cuda.steps import count_operators
 
 # The operators of a step, by model and options. Fewer are an improvement: lower the number.
-USUAL = {"": 1087, "--augment diffaug --ema_decay 0.999": 1381, "--model dcgan": 224}
-OTHERS = {
-    "--precision bf16": 1555,
+USUAL = {  # each model, each precision and each of the other options
+    "": 1087,
+    "--augment diffaug --ema_decay 0.999": 1381,
     "--precision fp16": 1579,
+    "--model dcgan": 224,
+    "--model cut --precision bf16 --ema_decay 0.999": 1785,
+    "--model pix2pix --precision bf16 --ema_decay 0.999": 436,
+    "--model pix2pix_hd --ema_decay 0.999": 587,
+    "--model colorization": 337,
+}
+OTHERS = {
+    "--precision tf32": 1087,
+    "--precision bf16": 1555,
     "--joint_passes off": 1551,
     "--gan_mode wgangp": 1645,
+    "--ema_decay 0.999": 1089,
+    "--augment diffaug": 1379,
     "--model cut": 1339,
     "--model cut --precision fp16": 1806,
-    "--model pix2pix_hd": 586,
+    "--model cut --CUT_mode FastCUT": 766,
+    "--model cut --CUT_mode FastCUT --precision bf16": 1034,
+    "--model cut --CUT_mode FastCUT --precision fp16": 1054,
     "--model pix2pix": 337,
-    "--model colorization": 337,
+    "--model pix2pix --precision fp16": 732,  # batch norm's means stay as they were if the step is skipped
+    "--model pix2pix_hd --precision bf16": 868,
+    "--model pix2pix_hd --precision fp16": 890,
+    "--model dcgan --precision bf16": 265,
+    "--model dcgan --precision fp16": 411,
+    "--model dcgan --augment diffaug --ema_decay 0.999": 375,
+    "--model colorization --precision bf16": 422,
+    "--model colorization --precision fp16": 732,
 }
 MOST = USUAL | OTHERS
 ALL = [USUAL, pytest.param(OTHERS, marks=pytest.mark.slow)]
