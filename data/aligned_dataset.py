@@ -153,11 +153,11 @@ class AlignedDataset(AlignedOptions, BaseDataset):
         return {domain: ReadImage(part, (height, width // 2), left.factor) for domain, part in parts.items()}
 
     def _needed_of_joined(self, height: int, width: int) -> tuple[int, int]:
-        """The size to decode of A and B side by side: all of it if at reduced scale a pixel could lie on both."""
+        """The size at which to decode A and B side by side: the full size if a reduced pixel could cover both."""
         return (height, width) if width % (2 * max(FACTORS)) else self.scaled_size(height, width)
 
     def scaled_size(self, height: int, width: int) -> tuple[int, int]:
-        """See BaseDataset; A and B of a file with both are scaled separately."""
+        """See BaseDataset. If a file contains both A and B, they are scaled separately."""
         if not self.is_joined:
             return super().scaled_size(height, width)
         height, width = self.transform.target_size(height, width // 2)

@@ -148,7 +148,7 @@ class BaseDataset(DatasetOptions, ABC):
     def decode_to_scale(self, path: Any, channels: int, needed: Sizes | None) -> image_reader.ReadImage:
         """The decoded image for `Transform.scale_read`: with --fast_decode, a large JPEG is decoded at reduced scale.
 
-        `needed`: the function from height and width of the image to those that are needed, None without --fast_decode.
+        `needed`: maps the height and width of the image to those that are needed; None without --fast_decode.
         A dataset with its own `decode` gets whole images from it.
         """
         if needed is None or type(self).decode is not BaseDataset.decode:
@@ -163,7 +163,7 @@ class BaseDataset(DatasetOptions, ABC):
         )
 
     def scaled_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the scaled image, before any crop, of a file with an image of this size."""
+        """Height and width after scaling, before any crop, for a file whose image has this size."""
         return self.transform.target_size(height, width)
 
     def decode(self, path: Any, channels: int) -> Any:

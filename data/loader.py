@@ -180,7 +180,7 @@ class Loader:
             yield from self.loader
 
     def advise_if_slow(self) -> None:
-        """Have advice printed after the first batches if training waits for them; not with a cache that is filling."""
+        """Print advice after the first batches if training waits for them; not with a cache, which is still filling."""
         has_no_cache = isinstance(self.dataset, BaseDataset) and not self.dataset.cache
         if has_no_cache and DeviceWork.is_measurable(self.opt.device):
             self.wait_meter = WaitMeter(DeviceWork(self.opt.device), self._print_advice)

@@ -1,4 +1,4 @@
-"""Advice for a training that waits for its images: how many workers, which cache, or --fast_decode."""
+"""Advice for a training run that waits for its images: how many workers, which cache, or --fast_decode."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 from data.base_dataset import BaseDataset
 from data.formats.opening import open_image
 
-LEAST_SHARE = 0.1  # of the time; below it, no advice is worth a line
+LEAST_SHARE = 0.1  # of the time; if training waits less, no advice is printed
 SAMPLED = 8  # files of each folder whose headers are read
 
 
 @dataclass(frozen=True)
 class Images:
-    """What a sample of the files shows."""
+    """Estimates from a sample of the files."""
 
     scaled_bytes: int
-    """Of all scaled images, as --cache keeps them; 0 if unknown."""
+    """Bytes of all scaled images, as --cache keeps them; 0 if unknown."""
     are_large_jpegs: bool
     """Whether --fast_decode would decode most of them at reduced scale."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the advice depends on."""
+    """The measurements and limits that the advice depends on."""
 
     waiting: float
     """Mean seconds that a step waits for its batch."""
     step: float
-    """Mean seconds of a step without that."""
+    """Mean seconds of a step without this wait."""
     workers: int
     cores: int
     """Processors for the workers of this process; 0 if the training step itself needs them."""
@@ -47,12 +47,12 @@ def advise(now: Conditions) -> str:
     if share < LEAST_SHARE:
         return ""
     problem = f"note: training waits for images {share:.0%} of the time"
-    # A worker that is always busy needs workers * (waiting + step) seconds for a batch; the main process, `waiting`.
+    # Always busy workers take workers * (waiting + step) seconds each for a batch; the main process takes `waiting`.
     seconds = now.workers * (now.waiting + now.step) if now.workers else now.waiting
     needed = math.ceil(seconds / now.step)
     if needed <= now.cores:
         return f"{problem}: use --num_threads {needed} (now {now.workers}, with {now.cores} cores)"
-    reason = f"{needed} loader workers would be needed on {now.cores} cores" if now.cores else "the cores are in use"
+    reason = f"{needed} loader workers would be needed on {now.cores} cores" if now.cores else "all cores are in use"
     remedies = [_cache(now)] if now.images.scaled_bytes else []
     if not remedies and now.cores > now.workers:
         remedies.append(f"--num_threads {now.cores}")
@@ -69,7 +69,7 @@ def _cache(now: Conditions) -> str:
 
 
 def sample_images(dataset: BaseDataset) -> Images:
-    """An estimate from the headers of a few files. Raises no error: unreadable files are not counted."""
+    """An estimate from the headers of a few files. Unreadable files are not counted, and raise no error."""
     total, large, seen = 0.0, 0, 0
     for paths in dataset.files().values():
         sizes: list[int] = []
@@ -84,7 +84,7 @@ def sample_images(dataset: BaseDataset) -> Images:
 
 
 def _scaled(dataset: BaseDataset, path: Path) -> Iterator[tuple[int, bool]]:
-    """The bytes of a scaled image, and whether it is a JPEG that may be decoded at half its size or less."""
+    """The bytes of a scaled image, and whether it is a JPEG that can be decoded at half its size or less."""
     # A damaged header can make Pillow raise any exception; the loader reports such files.
     with suppress(Exception), open_image(path) as image:
         height, width = dataset.scaled_size(image.height, image.width)

@@ -78,7 +78,7 @@ class Transform:
         return resize(image, *self.target_size(image.shape[-2], image.shape[-1]))
 
     def scale_read(self, image: ReadImage) -> Tensor:
-        """`scale` for an image that may have been decoded at reduced scale: the size is the same."""
+        """`scale` for an image that may have been decoded at reduced scale: the result has the same size."""
         return resize_read(image, *self.target_size(*image.size))
 
     def scale_labels(self, ids: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class Transform:
 
     @property
     def needed_size(self) -> Callable[[int, int], tuple[int, int]] | None:
-        """With --fast_decode, the function from the height and width of an image to those that must be decoded."""
+        """With --fast_decode, a function that maps the height and width of an image to the least size to decode."""
         return self.target_size if self.fast_decode else None
 
     def notes(self) -> list[str]:
@@ -169,13 +169,13 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
 def resize_read(image: ReadImage, height: int, width: int) -> Tensor:
     """`resize` for an image that may have been decoded at reduced scale.
 
-    If the factor does not divide a side, the last row or column of the pixels lies partly outside the image. Its exact
-    sides determine the scale, so that no point moves.
+    If the factor does not divide a side, the last row or column of the pixels lies partly outside the image. The exact
+    sides of the image determine the scale, so that no point moves.
     """
-    full = [side / image.factor for side in image.size]  # of the image, in reduced pixels
+    full = [side / image.factor for side in image.size]  # exact sides of the image, in reduced pixels
     if tuple(full) == tuple(image.pixels.shape[-2:]):
         return resize(image.pixels, height, width)
-    # torch rounds the size of the result down: 1e-4 pixels more, so that it never is a pixel too small.
+    # torch rounds the size of the result down. 1e-4 is added, so that the result is never one pixel too small.
     scales = [(side + 1e-4) / exact for side, exact in zip((height, width), full, strict=True)]
     pixels = image.pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)[None]
     resized = interpolate(pixels, scale_factor=scales, mode="bicubic", antialias=True)[0, :, :height, :width]

@@ -1,4 +1,4 @@
-"""How long training waits for its batches, measured over the first of them."""
+"""Measures how long training waits for its first batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Work(Protocol):
-    """What the meter asks about the device, see `util.runtime.device_work`."""
+    """How the meter measures the work of the device, see `util.runtime.device_work`."""
 
     def begin(self) -> None: ...
 
@@ -22,9 +22,9 @@ class Work(Protocol):
 class WaitMeter:
     """Measures, from batch to batch, the seconds of the training step and those of waiting for the next batch.
 
-    A step is as long as this program or the device needs for it. If the device still computes when the next batch
-    arrives, the training has not waited. The first SKIPPED batches do not count: workers and kernels start, and the
-    workers have loaded batches in advance.
+    A step lasts as long as this program or the device needs for it, whichever is longer. If the device still computes
+    when the next batch arrives, training has not waited. The first SKIPPED batches do not count: workers and kernels
+    start, and the workers have loaded batches in advance.
     """
 
     BATCHES = 50
@@ -35,7 +35,7 @@ class WaitMeter:
     ) -> None:
         """`report` is called once, after BATCHES batches, with the mean seconds of waiting and of a step."""
         self.work, self.report, self.clock = work, report, clock
-        self.count = 0  # of batches, also over several epochs
+        self.count = 0  # of batches, over all epochs
         self.waiting = self.total = 0.0
 
     def measure(self, batches: Iterator[T]) -> Iterator[T]:

@@ -31,5 +31,5 @@ def create_model(opt: argparse.Namespace, stage: Stage | None = None) -> BaseMod
 
 
 def choose_automatically(opt: argparse.Namespace) -> argparse.Namespace:
-    """The options with a value for each that is auto on this device; see `BaseModel.describe` for what is printed."""
+    """The options, with each `auto` replaced by its value on this device. `BaseModel.describe` prints these values."""
     return with_values(opt, **automatic_values(opt, MODELS.options(opt.model)))

@@ -19,19 +19,19 @@ def inference_notes(opt: argparse.Namespace, *, on_cpu: bool) -> list[str]:
 
 
 def determinism_notes(opt: argparse.Namespace, *, on_cpu: bool) -> list[str]:
-    """What --deterministic, or its absence, means for this run; usually empty."""
+    """Notes on the effect of --deterministic, or of its absence, on this run; usually empty."""
     if opt.deterministic and on_cpu:
         return ["note: --deterministic is for GPUs; on a CPU, runs are deterministic without it"]
     if opt.continue_train and not (opt.deterministic or on_cpu):
         return [
-            "note: without --deterministic, a run that is resumed on a GPU ends statistically the same as an "
+            "note: without --deterministic, a run that is resumed on a GPU ends only statistically the same as an "
             "uninterrupted one, not bit for bit"
         ]
     return []
 
 
 def graphs_obstacle(opt: argparse.Namespace, device_type: str, *, is_known: bool) -> str:
-    """What keeps a training step from being replayed from CUDA graphs; empty if nothing does.
+    """Why training steps can't be replayed from CUDA graphs; empty if they can.
 
     `is_known`: whether the model's class declares that its steps can be captured.
     """
@@ -56,7 +56,8 @@ def training_notes(
         notes.append("note: --channels_last is for GPUs; on most CPUs it makes training slower")
     elif opt.channels_last and "instance" in (opt.norm, opt.norm_D):
         notes.append(
-            "note: --channels_last may be slower with instance norm, which copies images to the other format and back"
+            "note: --channels_last may be slower with instance norm, which copies images to the other memory "
+            "format and back"
         )
     notes += determinism_notes(opt, on_cpu=on_cpu)
     if has_micro_batches and any(map(uses_batch_statistics, networks)):

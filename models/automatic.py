@@ -1,4 +1,4 @@
-"""Options whose value auto depends on the other options and the type of the device, never on its load or memory."""
+"""Values of options that are `auto`. They depend on other options and the type of device, not on load or memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def automatic_values(opt: argparse.Namespace, model_options: Any) -> dict[str, str]:
-    """The values of the options of training that are auto, by name. Imports torch only if there are any."""
+    """The values of the training options that are `auto`, by name. Imports torch only if there are any."""
     if not (opt.is_train and "auto" in (getattr(opt, "joint_passes", ""), getattr(opt, "cuda_graph", ""))):
         return {}
     from util.runtime import device, graphs

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 class MovingAverage(nn.Module):
     """The moving average of a network: `module` has its structure, with averaged parameters and buffers.
 
-    The state dict is that of torch.optim.swa_utils.AveragedModel, which counts on the device and waits for it.
+    The state dict is that of torch.optim.swa_utils.AveragedModel. That class is not used, because it counts updates on
+    the device and waits for it.
     """
 
     n_averaged: Tensor  # number of updates, always on the host

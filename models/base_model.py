@@ -78,8 +78,8 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
     has_fixed_samples = False
     """Whether the visuals already show samples that are the same in every epoch."""
     can_use_graphs = False
-    """Whether the paths of exactly this class can be captured in CUDA graphs: what they do depends on the shapes of
-    their inputs and on `host_decisions` alone. Subclasses have to declare it again."""
+    """Whether the paths of this class can be captured in CUDA graphs: their operations may depend only on the shapes of
+    their inputs and on `host_decisions`. Subclasses do not inherit this value, and have to set it again."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -207,11 +207,11 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         return getattr(self.opt, "cuda_graph", "off") == "on"
 
     def why_no_graphs(self) -> str:
-        """Why --cuda_graph on has no effect; empty if it has."""
+        """Why --cuda_graph on has no effect; empty if it has one."""
         return graphs_obstacle(self.opt, self.device.type, is_known=vars(type(self)).get("can_use_graphs", False))
 
     def host_decisions(self) -> Hashable:
-        """What the operations of the next step depend on besides shapes, for models with `can_use_graphs`."""
+        """Values, besides shapes, that the operations of the next step depend on; for models with `can_use_graphs`."""
         return None
 
     def _create_step(self) -> TrainingStep:
@@ -311,7 +311,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         own = counts[self.processes.rank]
         if own not in (0, len(images)):
             raise UserError(
-                f"query_pool got {len(images)} images for {own} input images: with several processes, pass as many"
+                f"query_pool got {len(images)} images for {own} input images: with several processes, pass one for each"
             )
         returned = pool.query(self.processes.all_gather(images.detach(), counts))
         start = sum(counts[: self.processes.rank])

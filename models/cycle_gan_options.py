@@ -25,8 +25,8 @@ class CycleGANOptions(ModelOptions):
                 choices=("auto", "on", "off"),
                 default="auto",
                 scope=TRAINING,
-                help="each generator computes its translation and its identity image in one pass, which needs more "
-                "memory; auto: on GPUs, without batch norm and options that save memory",
+                help="compute the translation and the identity image of each generator in one pass, which needs more "
+                "memory; auto: on for GPUs, except with batch norm or options that save memory",
             )
         else:
             group.add_argument(
@@ -74,7 +74,7 @@ def why_separate(opt: argparse.Namespace) -> str:
     if opt.norm in ("batch", "syncbatch"):
         return f"--norm {opt.norm} would compute its statistics over images of both domains"
     if opt.lambda_identity * opt.lambda_A == 0 or opt.lambda_identity * opt.lambda_B == 0:
-        return "there is no identity loss for both generators (--lambda_identity, --lambda_A, --lambda_B)"
+        return "at least one generator has no identity loss (--lambda_identity, --lambda_A, --lambda_B)"
     return ""
 
 

@@ -1,8 +1,8 @@
 """A training step that is replayed from CUDA graphs (--cuda_graph): a few launches instead of thousands.
 
-Each phase has two graphs: one for its forward and backward passes, one for the guard and the optimizer. Between them,
-several processes average their gradients. Before a phase, image pools are asked for their images, since they choose
-them on the host. A graph reads and writes fixed memory, so a step copies its inputs there first.
+Each phase has two graphs: one for its forward and backward passes, one for the guard and the optimizer. Between the
+two, gradients are averaged if there are several processes. Image pools are queried before a phase, because they choose
+images on the host. A graph reads and writes fixed memory, so a step first copies its inputs there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from util.errors import is_main_by_environment
 from util.runtime.graphs import Graph, Graphs
 
 WARM_UP = 3  # steps before the capture, in which libraries choose algorithms and optimizers create their states
-MAX_KEYS = 4  # graphs of so many different steps are kept, since each needs memory of its own
+MAX_KEYS = 4  # at most so many different steps have graphs, because each needs memory of its own
 
 UseData = Callable[[StepData], AbstractContextManager[None]]
 
@@ -49,7 +49,7 @@ class CapturedStep:
 
 
 class GraphedStep(TrainingStep):
-    """A training step with graphs. A step with a new key (shapes, and `state`) first runs as usual a few times."""
+    """A training step with graphs. A step with a new key (shapes and `state`) first runs without graphs a few times."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class GraphedStep(TrainingStep):
         state: Callable[[], Hashable],
         **settings: Any,
     ) -> None:
-        """`query`: queries an image pool. `state`: decisions of the host on which the operations of a step depend."""
+        """`query`: queries an image pool. `state`: returns the host's decisions that a step's operations depend on."""
         super().__init__(*args, **settings)
         self.graphs, self.query, self.state = graphs, query, state
         self.steps: dict[Hashable, int | CapturedStep] = {}  # by key: the number of warm-up steps, or the graphs
@@ -79,7 +79,7 @@ class GraphedStep(TrainingStep):
         data.losses = static.losses
 
     def _find(self, data: StepData) -> CapturedStep | None:
-        """The graphs for this step, with none captured yet if they are new; None if the step has to run as usual."""
+        """The graphs for this step, with none captured yet if its key is new; None if it has to run without graphs."""
         key = (tuple((name, x.shape, x.dtype) for name, x in sorted(data.inputs.items())), data.images, self.state())
         found = self.steps.get(key, 0)
         if isinstance(found, CapturedStep):
@@ -141,7 +141,7 @@ class GraphedStep(TrainingStep):
         return skip
 
     def _try(self, function: Callable[[], Any]) -> Graph | None:
-        """Capture a function; if that is impossible, give up graphs for the rest of the run, with a note."""
+        """Capture a function. If that is impossible, print a note and use no graphs in the rest of the run."""
         if self.is_given_up:
             return None
         self.is_capturing = True

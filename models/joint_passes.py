@@ -1,6 +1,6 @@
 """Joint passes (--joint_passes): a network translates several inputs of one size as one batch, in one pass.
 
-On GPUs, small batches are limited by the number of operations, not by arithmetic.
+On GPUs, the speed of small batches is limited by the number of operations, not by arithmetic.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class JointPass:
-    """Calls a network, and returns the results of the joint pass for its inputs."""
+    """Calls a network, or returns the result of the joint pass if the input was part of it."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -23,7 +23,7 @@ class JointPass:
     def of(self, *inputs: Tensor) -> Iterator[None]:
         """A context in which these inputs (N, C, H, W) have gone through the network together.
 
-        Inputs of different sizes can't: each then has its own pass.
+        Inputs of different sizes can't be joined: each of them then has its own pass.
         """
         if len({x.shape[1:] for x in inputs}) == 1:
             outputs = self.network(torch.cat(inputs)).split([len(x) for x in inputs])

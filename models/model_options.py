@@ -27,7 +27,7 @@ class ModelOptions:
 
     @staticmethod
     def automatic_values(opt: argparse.Namespace, device_type: str) -> dict[str, str]:
-        """What auto is for options of the model, by name, on this type of device (cpu, cuda or mps)."""
+        """The values that `auto` stands for, by option of the model, on this type of device (cpu, cuda or mps)."""
         return {}
 
     @staticmethod

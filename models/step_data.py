@@ -35,7 +35,7 @@ class StepData:
         if count == 1:
             return [self]
         sizes = _sizes(self.images, count)
-        on_ranks = [_sizes(images, count) for images in self.counts]  # all ranks split alike
+        on_ranks = [_sizes(images, count) for images in self.counts]  # all ranks split in the same way
         micro_batches = [
             StepData(images=size, fraction=size / self.images, counts=[sizes[i] for sizes in on_ranks])
             for i, size in enumerate(sizes)
@@ -47,7 +47,7 @@ class StepData:
         return micro_batches
 
     def shape_number(self) -> int:
-        """A number of 32 bits for the names and shapes of the inputs, without their first dimensions."""
+        """A 32-bit checksum of the names and shapes of the inputs, without the batch dimension."""
         shapes = [(name, *value.shape[1:]) for name, value in sorted(self.inputs.items())]
         return zlib.crc32(repr(shapes).encode())
 

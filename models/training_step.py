@@ -34,15 +34,16 @@ class Phase:
     optimizer: Optimizer
     paths: Sequence[Callable[[], Mapping[str, Tensor]]]
     independent: bool = False
-    """Whether its paths read no network of the phase before, whose update then comes after them. Meanwhile, the
-    gradients of that phase are averaged over all ranks."""
+    """Whether its paths use no network of the previous phase. They then run before the update of that phase, while its
+    gradients are averaged over all ranks."""
     queries: Sequence[tuple[ImagePool, Callable[[], Tensor]]] = ()
-    """The image pools that its paths query, and what with: with --cuda_graph, this is done before the phase."""
+    """The image pools that its paths query, each with a function that returns the new images. With --cuda_graph, the
+    pools are queried before the phase."""
 
 
 @dataclass
 class Update:
-    """The update of a phase after its backward passes: an all-reduce that runs, and an optimizer step to take."""
+    """The pending update of a phase after its backward passes: a running all-reduce, and the optimizer step."""
 
     phase: Phase
     losses: dict[str, Tensor]

@@ -90,8 +90,8 @@ def add_compute_options(parser: ScopedParser) -> None:
         "--deterministic",
         action="store_true",
         scope=TRAINING,
-        help="on a GPU, use only operators that compute the same bits in every run, so that a resumed run ends bit for "
-        "bit as an uninterrupted one; slower; on a CPU this always holds",
+        help="on a GPU, use only operators that compute the same bits in every run, so that a resumed run ends with "
+        "the same bits as an uninterrupted one; slower; not needed on a CPU",
     )
     group.add_argument(
         "--conv",
@@ -297,11 +297,15 @@ def add_loader_options(parser: ScopedParser) -> None:
         "--fast_decode",
         action="store_true",
         scope=PREPROCESSING,
-        help="decode large JPEGs at 1/2, 1/4 or 1/8 of their size, never below the size that they are scaled to: "
+        help="decode large JPEGs at 1/2, 1/4 or 1/8 of their size, but not below the size that they are scaled to: "
         "several times faster, with slightly different pixels",
     )
     group.add_argument(
-        "--no_fast_decode", dest="fast_decode", action="store_false", scope=PREPROCESSING, help="decode all pixels"
+        "--no_fast_decode",
+        dest="fast_decode",
+        action="store_false",
+        scope=PREPROCESSING,
+        help="decode JPEGs at full size",
     )
     parser.set_defaults(fast_decode=False)
 

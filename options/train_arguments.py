@@ -149,7 +149,8 @@ def add_speed_options(parser: ScopedParser) -> None:
         choices=("auto", "on", "off"),
         default="auto",
         scope=TRAINING,
-        help="on NVIDIA GPUs, record the operations of a step once and replay them; auto: off, until it is checked",
+        help="on NVIDIA GPUs, record the operations of a step once and replay them; auto: off, because this was "
+        "not checked on a GPU yet",
     )
     group.add_argument(
         "--channels_last", action="store_true", scope=TRAINING, help="channels-last memory format, for tensor cores"

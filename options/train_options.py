@@ -37,7 +37,7 @@ EFFECTS = {
     OnResume.HARMLESS: "",
     OnResume.CHANGES_SCHEDULE: " from here on: learning rates follow the new schedule",
 }
-# How runs were trained before these options existed, which is how they are resumed.
+# How runs were trained before these options existed; such runs are resumed with these values.
 EARLIER_VALUES = {"joint_passes": "off", "cuda_graph": "off"}
 RECIPE = "recipes/modern.yaml"
 NOT_LEARNING = (DISPLAY, MACHINE, CALL, START_CALL, HELD_OUT)  # scopes of options that no recipe is about

@@ -115,14 +115,17 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         choices=SECTIONS,
         metavar="SECTION",
-        help=f"sections to measure (all that are for the device): {', '.join(SECTIONS)}",
+        help=f"sections to measure (default: all for the device): {', '.join(SECTIONS)}",
     )
     parser.add_argument(
         "--size", nargs="+", type=int, help="image sizes in pixels (128 256; inference: 256 512; gpu: 128 256 512)"
     )
     parser.add_argument("--batch", nargs="+", type=int, help="batch sizes (1 4; gpu: 1 4 16)")
     parser.add_argument(
-        "--precision", nargs="+", choices=Plan.precisions, help=f"of the section gpu ({' '.join(Plan.precisions)})"
+        "--precision",
+        nargs="+",
+        choices=Plan.precisions,
+        help=f"precisions of the section gpu ({' '.join(Plan.precisions)})",
     )
     parser.add_argument(
         "--flags",

@@ -35,7 +35,7 @@ MEANINGS = {  # of the keys in metrics.json, in the order of the report
     "ssim": ("SSIM", 2, "similarity to the real drawing of the same emoji; 1: identical"),
 }
 NEXT = """
-For your own images, put them into the folders trainA, trainB, testA and testB of a folder, here my_images:
+To use your own images, put them into the folders trainA, trainB, testA and testB in one folder, here my_images:
   python train.py --dataroot my_images --config recipes/modern.yaml --val_fraction 0.1
   python test.py --dataroot my_images --epoch best
 """
@@ -64,7 +64,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
 
 
 def precision() -> list[str]:
-    """bf16 on a processor that has instructions for it: there, training takes two thirds of the time of float32."""
+    """bf16 on a processor with instructions for it, where training takes two thirds of the time of float32."""
     return ["--precision", "bf16"] if get_device("auto").type == "cpu" and bf16_instructions() else []
 
 

@@ -30,7 +30,7 @@ SMALL = ["--netG", "resnet_6blocks", "--ngf", "16", "--ndf", "32", "--load_size"
 # Tiles overlap their neighbors: whole cells of 100 pixels are held out, not single tiles.
 HELD_OUT = ["--val_fraction", "0.2", "--val_group", r"^(y\d\d)\d\d_(x\d\d)", "--val_freq", "2"]
 QUIET = ["--display_id", "0", "--no_html", "--print_freq", "500", "--num_threads", "1", "--save_latest_freq", "0"]
-# Three stages, chosen by mean errors alone: first colors at half the size with loose cycles, then whole tiles.
+# Three stages, selected by mean error alone: first colors at half the size with weak cycle losses, then whole tiles.
 GUIDED = [
     *("--no_flip", "--batch_size", "4", "--netG", "resnet_6blocks", "--upsample", "bilinear", "--ngf", "16"),
     *("--ndf", "32", "--norm", "batch", "--norm_D", "none", "--lambda_identity", "0", "--ema_decay", "0.998"),

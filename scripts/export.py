@@ -125,7 +125,7 @@ def find_direction(source: Source, arguments: argparse.Namespace) -> Direction:
     from scripts.exporting.images import find_images
     from scripts.exporting.job import Direction
 
-    print(f"{source.direction}: translating images with the network, to compare with", flush=True)
+    print(f"{source.direction}: translating images with the network, for the comparison", flush=True)
     images = find_images(source, arguments.images, arguments.bits)
     if not images.are_real:
         print(

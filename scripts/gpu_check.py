@@ -1,10 +1,10 @@
-"""Check on a GPU all that only a GPU runs: about 4 minutes on a modern card, without images or a network connection.
+"""Check all that only a GPU can run: about 4 minutes on a modern card, without images or a network connection.
 
-    python scripts/gpu_check.py                       # every check but those of --compile
+    python scripts/gpu_check.py                       # every check except those of --compile
     python scripts/gpu_check.py --compile             # only those of --compile, which take some minutes each
     python scripts/gpu_check.py --only graphs resume  # checks whose names begin with one of these words
 
-Prints a line for each check, with OK or FAIL; the exit code is 1 if any failed. docs/gpu.md explains the figures.
+Prints a line for each check, with OK or FAIL. The exit code is 1 if a check failed. docs/gpu.md explains the figures.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ GRAPHS_PASSED = (
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda", help="cuda, cuda:1, or cpu to try this program out")
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:1, or cpu, to try this program")
     parser.add_argument("--size", type=int, default=256, help="width and height of images, in pixels")
     parser.add_argument("--ngf", type=int, default=64, help="width of the networks, as --ngf and --ndf of train.py")
     parser.add_argument("--compile", action="store_true", help="check --compile instead of everything else")
-    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="only checks whose names begin so")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="NAME", help="only checks whose names begin with NAME"
+    )
     return parser.parse_args()
 
 
@@ -73,7 +75,7 @@ def main() -> int:
 
 
 def describe(device: torch.device) -> str:
-    """What the figures depend on: GPU and versions."""
+    """The GPU and the versions that the figures depend on."""
     import torch
 
     if device.type != "cuda":
@@ -84,7 +86,7 @@ def describe(device: torch.device) -> str:
 
 
 def passes(check: Check, setting: Setting) -> bool:
-    """Run a check and print its line; any exception is a failure, and the other checks run all the same."""
+    """Run a check and print its line. Any exception is a failure, which does not stop the other checks."""
     import torch
 
     start = time.monotonic()
@@ -100,7 +102,7 @@ def passes(check: Check, setting: Setting) -> bool:
 
 
 def describe_error(error: Exception) -> str:
-    """An exception in one line, with the last places of the program that it passed."""
+    """An exception in one line, with the innermost places of its traceback."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
     return f"{type(error).__name__}: {' '.join(str(error).split())[:400]} ({places})"

@@ -38,7 +38,7 @@ class ProcessLost(RuntimeError):
 
 
 class CollectiveFailed(RuntimeError):
-    """The library that connects the processes of this job failed in this process, and says why."""
+    """The library that connects the processes of this job failed in this process; the message gives its reason."""
 
 
 # What torch says about memory on CPUs (Linux, Windows), on GPUs and in their libraries.
@@ -46,7 +46,7 @@ OUT_OF_MEMORY = re.compile(
     r"out of memory|can(?:'|no)t allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE
 )
 
-# What torch says about an operator that --deterministic does not allow.
+# Torch's message about an operator that --deterministic does not allow.
 NONDETERMINISTIC = re.compile(r"(\w+) does not have a deterministic implementation")
 NO_DETERMINISTIC = "has no deterministic implementation for this device: use other networks, or omit the option"
 
@@ -55,7 +55,7 @@ def run_main(main: Callable[[], int | None], less_memory: str = "use smaller bat
     """Run a program's main function and exit with what it returns. Output that fails does not matter.
 
     The exit code is 2 for a UserError, 1 for a diverged training, an OSError (a full disk), too little memory or a
-    lost process, 130 for Ctrl-C; the message goes to stderr, without a traceback. `less_memory` says how to use less.
+    lost process, 130 for Ctrl-C; the message goes to stderr, without a traceback. `less_memory`: how to use less.
     """
     protect_output()
     try:

@@ -30,7 +30,7 @@ _UPRIGHT = {  # the transposition that turns an image upright, by EXIF orientati
 _SWAPPING = tuple(_UPRIGHT[number] for number in (5, 6, 7, 8))  # transpositions that swap height and width
 Decoded = Image.Image | Samples
 Sizes = Callable[[int, int], tuple[int, int]]  # from the height and width of an image to a height and width
-REDUCTION = "reduction"  # in `info` of an image that was decoded at reduced scale: the factor, and height and width
+REDUCTION = "reduction"  # key in `info` of an image decoded at reduced scale: (factor, full height, full width)
 FACTORS = (8, 4, 2)  # by which libjpeg can reduce an image before the costly part of decoding
 
 
@@ -78,8 +78,8 @@ def _decode_plain(content: bytes, every_page: bool, needed: Sizes | None) -> lis
 def _reduce(image: Image.Image, needed: Sizes) -> None:
     """Have a JPEG decoded at the smallest of the scales 1/8, 1/4 and 1/2 that is large enough, if any is.
 
-    Where the factor does not divide a side, the last row or column lies partly outside the image. In an image that is
-    turned upright it may become the first one, so then the factor must divide both sides.
+    If the factor does not divide a side, the last row or column lies partly outside the image. When an image is turned
+    upright, that row or column may become the first one, so the factor must then divide both sides.
     """
     turn = _UPRIGHT.get(orientation(image))  # type: ignore[arg-type]
     size = (image.width, image.height) if turn in _SWAPPING else (image.height, image.width)

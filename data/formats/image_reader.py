@@ -47,17 +47,17 @@ class UnreadableImage(Exception):
 
 @dataclass(frozen=True)
 class ReadImage:
-    """The pixels of a file (C, H, W), all of them or decoded at reduced scale."""
+    """The pixels of a file (C, H, W), decoded at full size or at reduced scale."""
 
     pixels: Tensor
     size: tuple[int, int]
     """Height and width of the image in the file."""
     factor: int = 1
-    """How many times smaller the sides of `pixels` are, rounded up."""
+    """The sides of `pixels` are those of `size` divided by this factor, rounded up."""
 
     @classmethod
     def whole(cls, pixels: Tensor) -> ReadImage:
-        """An image that was decoded as it is."""
+        """An image that was decoded at full size."""
         return cls(pixels, (pixels.shape[-2], pixels.shape[-1]))
 
 
@@ -112,9 +112,9 @@ def read_reduced(
     icc: str = "ignore",
     on_profile: Callable[[str], None] = lambda name: None,
 ) -> ReadImage:
-    """The image as `read_image` returns it; of a JPEG whose sides are at least twice the needed ones, a reduced one.
+    """The image as `read_image` returns it, but reduced if it is a JPEG whose sides are at least twice those needed.
 
-    It is decoded at 1/2, 1/4 or 1/8 of its size, the smallest that is at least `needed(height, width)`. libjpeg then
+    Such a JPEG is decoded at the smallest of 1/8, 1/4 and 1/2 that is at least `needed(height, width)`. libjpeg then
     computes the inverse cosine transform at that size, which averages pixels. If `needed` is None, nothing is reduced.
 
     Raises UnreadableImage, see `read_image`.

@@ -39,15 +39,15 @@ NORMS: dict[str, Norm] = {
 
 
 def relu(norm: str) -> nn.ReLU:
-    """ReLU after a norm, in place where that is free.
+    """ReLU after a norm, in place if that costs nothing.
 
-    Instance norm returns a view; after an operation in place on a view, autograd copies it and its gradient.
+    Instance norm returns a view, and after an in-place operation on a view, autograd copies it and its gradient.
     """
     return nn.ReLU(inplace=norm != "instance")
 
 
 def leaky_relu(norm: str) -> nn.LeakyReLU:
-    """LeakyReLU with slope 0.2 after a norm, in place as `relu`."""
+    """LeakyReLU with slope 0.2 after a norm, in place in the same cases as `relu`."""
     return nn.LeakyReLU(0.2, inplace=norm != "instance")
 
 

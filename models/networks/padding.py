@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Widths = tuple[int, int, int, int]  # left, right, top, bottom: pixels, each smaller than that side of the image
+Widths = tuple[int, int, int, int]  # left, right, top, bottom: pixels, each less than the width or height of the image
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):

@@ -100,7 +100,7 @@ def jitter_colors(images: Tensor, brightness: Tensor, saturation: Tensor, contra
 def translate(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Shift each image by whole pixels; uncovered pixels are 0."""
     count, channels, height, width = images.shape
-    padded = F.pad(images, (1, 1, 1, 1))  # rows and columns outside the image become those of its border of zeros
+    padded = F.pad(images, (1, 1, 1, 1))  # positions outside the image are read from this border of zeros
     rows = _sources(height, down)[:, None, :, None].expand(count, channels, height, width + 2)
     columns = _sources(width, right)[:, None, None, :].expand(count, channels, height, width)
     return padded.gather(2, rows).gather(3, columns)

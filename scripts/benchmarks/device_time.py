@@ -1,4 +1,4 @@
-"""What a repeated computation needs: seconds of the host and of the GPU, kernels, waits and memory.
+"""Measures a repeated computation: seconds of the host and of the GPU, kernels, waits and memory.
 
 On a CPU, only the seconds are measured: the host itself computes.
 """
@@ -18,13 +18,13 @@ Run = Callable[[], object]
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until the GPU has done all that is queued."""
+    """Wait until the GPU has finished all queued operations."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def seconds(run: Run, device: torch.device, repeats: int) -> float:
-    """Mean seconds of a run, of several that follow each other without a pause, as in training."""
+    """Mean seconds of a run, over several runs without a pause between them, as in training."""
     wait_for(device)
     start = time.perf_counter()
     for _ in range(repeats):
@@ -64,7 +64,7 @@ def waits(run: Run, device: torch.device) -> int:
 def kernels(run: Run, device: torch.device) -> dict[str, float]:
     """Number of "kernels" of a run, copies included, and "busy": seconds in which at least one of them ran.
 
-    Those that a CUDA graph launches count too. Empty on a CPU.
+    Kernels that a CUDA graph launches count, too. Empty on a CPU.
     """
     if device.type != "cuda":
         return {}
@@ -77,9 +77,9 @@ def kernels(run: Run, device: torch.device) -> dict[str, float]:
 
 
 def reserved_bytes(run: Run, device: torch.device) -> int:
-    """The memory that the process needs on a GPU for a run, with all that it keeps: weights, graphs and their memory.
+    """The bytes that the process needs on a GPU for a run, including weights and the memory of graphs.
 
-    Memory that torch holds for graphs is not counted as allocated, so this is what torch has reserved.
+    Memory that torch holds for graphs is not counted as allocated, so this is the memory that torch has reserved.
     """
     wait_for(device)
     torch.cuda.empty_cache()

@@ -12,7 +12,7 @@ from statistics import median
 from scripts.benchmarks.steps import largest_difference
 from scripts.benchmarks.workers import Figures, Plan, Worker, WorkerFailed, name_of, workers
 
-# What takes the place of launching every operation from Python, one after another.
+# Ways to launch the operations of a step; eager launches each of them from Python, one after another.
 METHODS: dict[str, list[str]] = {
     "eager": ["--joint_passes", "off", "--cuda_graph", "off"],
     "joint": ["--joint_passes", "on", "--cuda_graph", "off"],
@@ -23,13 +23,13 @@ PEAK = "convolution, forward and backward"
 
 
 def measure_gpu(plan: Plan) -> Figures:
-    """A row for every size, batch and precision, and in these for the plain implementation and each method.
+    """For every size, batch and precision: a row of the plain implementation, and a row of each method.
 
-    Columns: "ms" of a step; "ratio": speedup against the plain step; "host ms": what the host takes to launch the step;
+    Columns: "ms" of a step; "ratio": speedup against the plain step; "host ms": the time in which the host launches it;
     "kernels", and "busy ms" in which the GPU runs them; "GiB" that the process has reserved; "losses":
     largest relative difference of the losses of the first step from the plain ones; "roofline": the share of the step
-    that its operations would take at the rate of a lone convolution of a residual block. What does not fit into the
-    memory of the GPU has no figures.
+    that its operations would take at the rate of a lone convolution of a residual block. A row has no
+    figures if its step does not fit into the memory of the GPU.
     """
     figures: Figures = {}
     for size in plan.sizes:

@@ -20,7 +20,7 @@ RUNS = {"cpu": 1, "cuda": 20}  # for one measurement
 def gigaflops(device: torch.device, dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """The best of REPEATS measurements, in 10^9 operations per second, by name.
 
-    float32 products are rounded to TF32 where the process is set so.
+    float32 products are rounded to TF32 if the process is set to do so.
     """
     side = SIDE[device.type]
     settings: dict[str, Any] = {"device": device, "dtype": dtype}

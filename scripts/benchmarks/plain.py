@@ -2,8 +2,8 @@
 
 The same networks and losses as models/cycle_gan_model.py, but one graph for the whole objective of the generators,
 direct convolution and torch's defaults. This module does not use util/runtime, which would change how the process
-allocates memory. On a GPU it has what is usual there: autocast for --precision bf16, TF32 as in that --precision,
-cuDNN's fastest algorithms for images of one size, and no losses read from the GPU but those that are asked for.
+allocates memory. On a GPU it uses what is usual there: autocast for --precision bf16, TF32 as in that --precision,
+cuDNN's fastest algorithms for images of one size; and it reads losses from the GPU only if they are asked for.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PlainCycleGAN:
         return torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, 0.999))
 
     def autocast(self) -> AbstractContextManager[None]:
-        """A context for forward passes; other precisions than bf16 need none."""
+        """A context for forward passes; it has an effect in bf16 only."""
         return torch.autocast(self.opt.device.split(":")[0], torch.bfloat16, enabled=self.opt.precision == "bf16")
 
     def gan(self, logits: Tensor, real: bool) -> Tensor:
@@ -94,7 +94,7 @@ class PlainCycleGAN:
 
 
 def select_products(precision: str) -> None:
-    """Let a GPU round float32 products to TF32 as --precision says, and choose its fastest convolutions."""
+    """Let a GPU round float32 products to TF32 as --precision defines, and use the fastest convolutions."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision != "fp32"
     torch.backends.cudnn.benchmark = True

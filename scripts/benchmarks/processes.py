@@ -1,8 +1,8 @@
-"""Two processes on one machine against one, started with the commands of a user.
+"""Compares two processes on one machine with one process, all started with the commands of a user.
 
 By default, torchrun gives each process one thread. So two processes are compared with one process that has all threads,
-which is what a user would start otherwise, and with one that has one thread, which shows what exchanging gradients and
-sharing the memory cost.
+which a user would start otherwise, and with one that has one thread, which shows the cost of exchanging gradients and
+of sharing the memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ STEPS, FIRST = 8, 2  # steps of a run; steps before the measurement starts
 def measure_processes(plan: Plan) -> Figures:
     """Images per second of train.py, from its log, with a total batch of 2.
 
-    "one" process, one process with "one thread", and "two"; "ratio" is two / one, "scaling" is two / one thread.
+    Columns: "one": one process; "one thread": one process with one thread; "two": two processes; "ratio" is two / one,
+    "scaling" is two / one thread.
     """
     size = min(plan.sizes)
     commands: dict[str, dict[str, int]] = {"one": {}, "one thread": {"threads": 1}, "two": {"processes": 2}}

@@ -1,6 +1,6 @@
 """Images per second of the loader by the size of the files and the number of workers, with and without --fast_decode.
 
-The files are rendered, so that no data set is needed.
+The files are rendered, so that no dataset is needed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scripts.benchmarks.data import in_alternation
 from scripts.benchmarks.workers import Figures, Plan
 
 WORKERS = (0, 1, 2, 4, 8, 16)
-RENDERED = 4  # different photographs of a size; the other files are links to them
+RENDERED = 4  # different photographs per size; the other files are links to them
 MOST_FILES = 1000
 GRAIN = 4  # gray levels: a JPEG of 4000x3000 pixels then has 2 MB
 
@@ -76,10 +76,10 @@ def _epoch(folder: str, workers: int, flags: list[str]) -> Callable[[], float]:
 
 
 def measure_sources(plan: Plan) -> Figures:
-    """Images per second at batch 1, load_size 286, crop_size 256, from files that the system has in memory.
+    """Images per second at batch 1, load_size 286, crop_size 256, from files in the system's memory cache.
 
-    The columns are the number of workers, up to the number of cores; 0 is the main process, on one core. "ratio" is
-    that of a row with --fast_decode to the row above it, in the main process.
+    The columns are the numbers of workers, up to the number of cores; 0 is the main process, on one core. "ratio" is
+    the speedup of a row with --fast_decode over the row above it, in the main process.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -28,7 +28,7 @@ from scripts.benchmarks.plain import PlainCycleGAN
 from util.errors import run_main
 from util.runtime.start import prepare
 
-# Runs for one measurement of time: on a GPU several, since the host queues one while the GPU computes the one before.
+# Runs for one measurement of time; several on a GPU, because the host queues a run while the GPU computes another.
 RUNS = {"cpu": 1, "cuda": 10}
 
 
@@ -149,7 +149,7 @@ def first_losses(job: Job) -> dict[str, float]:
 
 
 def launched(job: Job) -> dict[str, float]:
-    """What a GPU runs and needs: "kernels", "busy", "reserved" bytes, and "host", the seconds to launch it."""
+    """Figures of a run on a GPU: "kernels", "busy" seconds, "reserved" bytes, and "host": the seconds to launch it."""
     if job.device.type != "cuda":
         return {}
     measured = device_time.kernels(job.run, job.device)

@@ -32,7 +32,7 @@ VARIANTS = [
 
 
 class WorkerFailed(UserError):
-    """A process of a benchmark has ended."""
+    """A process of a benchmark has failed."""
 
 
 @dataclass

@@ -101,7 +101,7 @@ def require_equal(comparison: Comparison, file: str, bits: int) -> None:
     """Raise ExportFailed if a file differs from the network by more than rounding in float32 explains.
 
     Before rounding, that is MAX_DIFFERENCE, or the difference of the network itself in float32 where that is larger:
-    the norm of deep layers magnifies rounding errors in some trained networks, whatever computes them.
+    the norm of deep layers magnifies rounding errors in some trained networks, in every implementation.
     """
     allowed = max(MAX_DIFFERENCE, comparison.float32_difference)
     # A difference of MAX_DIFFERENCE is 0.013 levels of 8 bits, but 3.3 levels of 16 bits.
@@ -109,7 +109,7 @@ def require_equal(comparison: Comparison, file: str, bits: int) -> None:
     is_close = comparison.max_difference <= allowed  # False for NaN
     if not is_close or comparison.max_levels > max_levels or comparison.share > max_share:
         raise ExportFailed(
-            f"{comparison.report(file)}; allowed are {allowed:.1e}, and {max_levels} "
+            f"{comparison.report(file)}; the limits are {allowed:.1e}, and {max_levels} "
             f"{'level' if max_levels == 1 else 'levels'} on {100 * max_share:g}% of values"
         )
 

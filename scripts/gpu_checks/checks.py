@@ -18,7 +18,7 @@ COMPILE = ("--compile",)
 
 @dataclass
 class Check:
-    """A check: returns what it found, and raises any exception if that is wrong."""
+    """A check: `run` returns what it found, and raises an exception if that is wrong."""
 
     name: str
     run: Callable[[Setting], str]
@@ -39,7 +39,7 @@ def _resume() -> Iterator[Check]:
 
 
 def _precisions() -> Iterator[Check]:
-    """A default step in each precision, and the same with other passes."""
+    """A default step in each precision, and steps with other passes and memory formats."""
     for precision in TOLERANCES:
         yield Check(f"step {precision}", step_check("--precision", precision))
     for name, flags in {"tf32_conv": TF32, "bf16": BF16}.items():
@@ -64,7 +64,7 @@ def _options() -> Iterator[Check]:
 
 
 def _models(size: int) -> Iterator[Check]:
-    """The other models. Most draw random numbers on the device, so that their losses are not those of the CPU."""
+    """The other models. Most draw random numbers on the device, so their losses differ from those of the CPU."""
     unet = ("--netG", f"unet_{size}") if size in (128, 256) else ("--netG", "resnet_6blocks")
     models: dict[str, tuple[str, ...]] = {
         "cut": ("--model", "cut"),
@@ -100,7 +100,7 @@ def _graphs() -> Iterator[Check]:
 
 
 def _compiled() -> Iterator[Check]:
-    """--compile, for every objective that is compiled in its own way."""
+    """Steps with --compile, for every kind of objective that is compiled differently."""
     variants: dict[str, tuple[str, ...]] = {
         "tf32_conv": TF32,
         "bf16": BF16,

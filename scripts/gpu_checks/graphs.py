@@ -1,4 +1,4 @@
-"""Checks of CUDA graphs (--cuda_graph): the losses and updates of steps without graphs, in less time."""
+"""Checks of CUDA graphs (--cuda_graph): the same losses and updates as without graphs, in less time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ STEPS = 8  # the first ones warm up, the others are replayed
 LOSSES = 1e-5  # largest relative difference of losses
 UPDATES = 0.1  # largest difference of what the steps change in the weights, relative to that change
 
-# So small that float32 weights do not change: the losses of all steps then are those of the initial weights, and
-# differences of rounding do not grow from step to step.
+# So small that float32 weights do not change: then all losses are those of the initial weights, and differences of
+# rounding do not grow from step to step.
 NO_RATE = ("--lr", "1e-30")
 
 
 def graph_check(*flags: str, least_speed: float = 0) -> Callable[[Setting], str]:
-    """A check of steps with graphs against the same steps without. `least_speed`: ratio of the times, at least."""
+    """A check of steps with graphs against the same steps without. `least_speed`: the least ratio of the times."""
 
     def check(setting: Setting) -> str:
         off, on = (*flags, "--cuda_graph", "off"), (*flags, "--cuda_graph", "on")
@@ -34,7 +34,7 @@ def graph_check(*flags: str, least_speed: float = 0) -> Callable[[Setting], str]
             f"{1e3 * seconds[0]:.1f} ({speed:.2f} times as fast)"
         )
         if losses > LOSSES or updates > UPDATES or speed < least_speed:
-            raise CheckFailed(f"{said}; expected {LOSSES:g}, {UPDATES:g} and at least {least_speed:g} times")
+            raise CheckFailed(f"{said}; the limits are {LOSSES:g}, {UPDATES:g} and {least_speed:g} times")
         return said
 
     return check
@@ -51,7 +51,7 @@ def compare_losses(setting: Setting, off: tuple[str, ...], on: tuple[str, ...]) 
 def compare_updates(setting: Setting, off: tuple[str, ...], on: tuple[str, ...]) -> float:
     """The distance of the weights after the steps, relative to their distance from the initial weights.
 
-    Without biases: before an instance norm, their gradient is rounding noise, which Adam turns into whole steps.
+    Without biases: before an instance norm, their gradient is rounding noise, which Adam turns into full steps.
     """
     before, after = None, []
     for flags in (off, on):

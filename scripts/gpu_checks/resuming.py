@@ -27,7 +27,7 @@ def resume_check(*flags: str, required: bool) -> Callable[[Setting], str]:
             "repeated": is_same(whole, train(setting, flags)),
             "resumed": is_same(whole, train(setting, flags, stops=True)),
         }
-        said = ", ".join(f"{name}: {'same' if equal else 'other'} bits" for name, equal in is_equal.items())
+        said = ", ".join(f"{name}: {'same' if equal else 'different'} bits" for name, equal in is_equal.items())
         if required and not all(is_equal.values()):
             raise CheckFailed(said)
         return said
@@ -36,7 +36,7 @@ def resume_check(*flags: str, required: bool) -> Callable[[Setting], str]:
 
 
 def train(setting: Setting, flags: tuple[str, ...], *, stops: bool = False) -> list[Tensor]:
-    """The weights and averages after STEPS steps; `stops`: after STOP steps, another model continues from a file."""
+    """The weights and averages after STEPS steps; `stops`: after STOP steps, another model resumes from a file."""
     model = setting.build(*FLAGS, *flags)
     for number in range(STEPS):
         if stops and number == STOP:

@@ -15,7 +15,7 @@ from util.runtime.start import prepare
 
 
 class CheckFailed(Exception):
-    """A check found something else than what it expects."""
+    """A check found something other than what it expects."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Setting:
 
     @property
     def steps(self) -> int:
-        """Training steps to measure."""
+        """The number of training steps to measure."""
         return 20 if self.is_gpu else 1
 
     def on_cpu(self) -> Setting:
@@ -65,7 +65,7 @@ class Setting:
         return batch
 
     def step(self, model: Any, seed: int = 0) -> dict[str, float]:
-        """Take one training step; returns its losses. Raises TrainingDiverged if a number was not finite."""
+        """Take one training step; returns its losses. Raises TrainingDiverged if a number is not finite."""
         take_step(model, self.batch(model, seed))
         losses: dict[str, float] = model.get_current_losses()
         return losses

@@ -18,11 +18,12 @@ TOLERANCES = {"fp32": 1e-4, "tf32_conv": 5e-3, "tf32": 5e-3, "fp16": 5e-3, "bf16
 def step_check(*flags: str, compared: bool = True) -> Callable[[Setting], str]:
     """A check of training steps with these flags of train.py.
 
-    `compared`: with the losses of the first step on the CPU, for models without random numbers of the device.
+    `compared`: whether the losses of the first step are compared with those of the CPU. This is impossible if random
+    numbers are drawn on the device, and takes long for large batches.
     """
 
     def check(setting: Setting) -> str:
-        # First, as the settings of the process are those of the model that was built last.
+        # Before the model is built, because the process keeps the settings of the model that was built last.
         expected = losses_on_cpu(setting, reference_flags(flags)) if compared else None
         model = setting.build(*flags)
         losses = setting.step(model)
@@ -33,7 +34,7 @@ def step_check(*flags: str, compared: bool = True) -> Callable[[Setting], str]:
 
 
 def compare(losses: dict[str, float], expected: dict[str, float], precision: str) -> str:
-    """Raises CheckFailed if the losses differ from the expected ones more than their precision allows."""
+    """Raise CheckFailed if the losses differ from the expected ones by more than their precision allows."""
     difference, bound = largest_difference(losses, expected), TOLERANCES[precision]
     if difference > bound:
         raise CheckFailed(f"the first losses differ from those of the CPU by {difference:.1e}, more than {bound:g}")
@@ -60,7 +61,7 @@ def losses_on_cpu(setting: Setting, flags: tuple[str, ...]) -> dict[str, float]:
 
 
 def measure(setting: Setting, model: object) -> list[str]:
-    """What steps of a model need: time, waits, memory and kernels. Raises CheckFailed if the host waits."""
+    """Time, waits, memory and kernels of a model's steps, as texts. Raises CheckFailed if the host waits."""
     batch, device = setting.batch(model), setting.device
 
     def run() -> None:

@@ -13,7 +13,7 @@ from options import TrainOptions
 from scripts.benchmarks import device_time
 from scripts.gpu_checks.setting import CheckFailed, Setting
 
-# The largest difference from the CPU in float32, of any value and in the mean. Values are in [-1, 1]: a gray level of 8
+# Limits of the largest and of the mean difference from the CPU in float32. Values are in [-1, 1]: a gray level of 8
 # bits is 0.008.
 TOLERANCES = {
     "fp32": (0.002, 1e-4),
@@ -34,12 +34,12 @@ def translation_check(precision: str) -> Callable[[Setting], str]:
         translate = load_generator(folder, device=str(setting.device), precision=precision)
         difference = (translate(image) - expected).abs()
         largest, mean = float(difference.max()), float(difference.mean())
-        said = f"differs from the CPU by at most {largest:.1e}, in the mean {mean:.1e}"
+        said = f"differs from the CPU by at most {largest:.1e}, on average by {mean:.1e}"
         bounds = TOLERANCES[precision]
         if largest > bounds[0] or mean > bounds[1]:
-            raise CheckFailed(f"{said}; expected {bounds[0]:g} and {bounds[1]:g}")
+            raise CheckFailed(f"{said}; the limits are {bounds[0]:g} and {bounds[1]:g}")
         if float(expected.std()) < 0.1:
-            raise CheckFailed("the translation has no contrast, so that it proves nothing")
+            raise CheckFailed("the translation has no contrast, so the comparison proves nothing")
         seconds = device_time.seconds(lambda: translate(image), setting.device, setting.steps)
         return f"{said}, {1e3 * seconds:.1f} ms an image"
 

@@ -1,4 +1,4 @@
-"""Measuring how long training waits for its images, and the advice that follows."""
+"""The measurement of how long training waits for its images, and the advice that follows from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEQUENCE = list(range(200))
 
 
 class Clock:
-    """A clock that the test sets, and a device whose work takes a given time, in parallel with the program."""
+    """A clock that the test sets, and a device that works for a given time, in parallel with the program."""
 
     def __init__(self, loading: float, own: float, device: float | None = 0.0) -> None:
         """Seconds to load a batch, of the program's own part of a step, and of the device's; None: never done."""
@@ -118,7 +118,7 @@ SLOW = Conditions(waiting=0.03, step=0.02, workers=4, cores=16, memory=8_000_000
         ),
         (
             {"cores": 0, "images": LARGE},
-            "60% of the time, and the cores are in use: use --cache ram, which decodes images in the first epoch only "
+            "60% of the time, and all cores are in use: use --cache ram, which decodes images in the first epoch only "
             "(about 2.0 GB of memory), or --fast_decode, which changes pixels slightly",
         ),
         (
@@ -177,4 +177,4 @@ def test_a_loader_prints_advice_once(options: Options, monkeypatch: pytest.Monke
             assert len(list(loader)) == 6
         assert (loader.wait_meter is None) == bool(flags)
     (line,) = printed  # the program does nothing but wait, and only without a cache
-    assert "the cores are in use: use --cache ram, which decodes images in the first epoch only (about 0.0 GB" in line
+    assert "all cores are in use: use --cache ram, which decodes images in the first epoch only (about 0.0 GB" in line

@@ -7,7 +7,7 @@ import pytest
 from models.advice import training_notes
 from tests.conftest import Options
 
-RESUMED = "note: without --deterministic, a run that is resumed on a GPU ends statistically the same as an "
+RESUMED = "note: without --deterministic, a run that is resumed on a GPU ends only statistically the same as an "
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_pools_query_as_many_images_as_are_in_the_batch(options: Options, monkey
     model.set_input(noise(model, 2, 0))
     monkeypatch.setattr(model, "processes", Processes(rank=1, world_size=2))
     model.step_data.counts = [1, 2]
-    with pytest.raises(UserError, match="query_pool got 4 images for 2 input images: with several processes, pass as"):
+    with pytest.raises(UserError, match="query_pool got 4 images for 2 input images: with several processes, pass one"):
         model.query_pool(model.pool, torch.zeros(4, 3, 32, 32))
 
 

@@ -118,8 +118,8 @@ def test_resumed_training_is_compared(setting: Setting, monkeypatch: pytest.Monk
     monkeypatch.setattr(  # as if checkpoints lacked the random state, which dropout needs
         resuming, "states_of", lambda *given: {k: v for k, v in states(*given).items() if k != "random"}
     )
-    assert resume_check(required=False)(setting) == "repeated: same bits, resumed: other bits"
-    with pytest.raises(CheckFailed, match="repeated: same bits, resumed: other bits"):
+    assert resume_check(required=False)(setting) == "repeated: same bits, resumed: different bits"
+    with pytest.raises(CheckFailed, match="repeated: same bits, resumed: different bits"):
         resume_check(required=True)(setting)
 
 

@@ -18,7 +18,8 @@ PACKAGES = ("torch", "numpy", "Pillow")
 def provenance(device: str | None = None) -> dict[str, Any]:
     """The command, the number of threads, and the versions of Python, of this code and of PACKAGES.
 
-    With the `device` of a job, such as auto, also its name and the number of processes, which have a GPU each.
+    If the `device` of a job (such as auto) is given, also the device's name and the number of processes; on GPUs, each
+    process has its own.
     """
     import torch  # here, so that --help does not import it
 

@@ -1,4 +1,4 @@
-"""Which number formats a device computes fast. No other module asks torch for capabilities."""
+"""Which number formats are fast on a device. No other module asks torch for capabilities."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def bf16_speed(device: torch.device) -> Speed:
 
 
 def bf16_instructions() -> str:
-    """The processor's instructions for bf16 that oneDNN computes convolutions with; empty without them."""
-    # Functions that torch 2.6 and later have, but does not document.
+    """The name of the processor's bf16 instructions that oneDNN uses for convolutions; empty if it has none."""
+    # Undocumented functions of torch 2.6 and later.
     checks = {"AMX": "_is_amx_tile_supported", "AVX512-BF16": "_is_avx512_bf16_supported"}
     return next((name for name, check in checks.items() if getattr(torch.cpu, check, bool)()), "")
 

@@ -7,17 +7,17 @@ import os
 import torch
 
 CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-CUBLAS_SETTINGS = (":4096:8", ":16:8")  # those with which cuBLAS is deterministic, see its documentation
+CUBLAS_SETTINGS = (":4096:8", ":16:8")  # the values with which cuBLAS is deterministic, see its documentation
 
 
 def select_algorithms(*, deterministic: bool, fixed_sizes: bool) -> None:
-    """Select how operators compute on a GPU. Call it before anything is computed there, as cuBLAS reads it once.
+    """Select the algorithms of operators on a GPU. Call this before the GPU computes: cuBLAS reads its setting once.
 
     Args:
         deterministic: the same bits in every run. An operator that can't do this raises a RuntimeError, which
             util.errors explains.
-        fixed_sizes: all images have the same size, so that it pays to time cuDNN's algorithms for it. With another
-            algorithm, results differ in the last bits.
+        fixed_sizes: all images have the same size, so that cuDNN times its algorithms for this size and uses the
+            fastest. Results of different algorithms differ in the last bits.
     """
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = fixed_sizes and not deterministic

@@ -78,9 +78,9 @@ def require_sync_batch_norm(device: torch.device, processes: int) -> None:
 
 
 def copies_asynchronously(device: torch.device) -> bool:
-    """Whether a copy from pinned memory may still run when `to` returns and the device then waits for it: on CUDA.
+    """Whether `to` may return before a copy from pinned memory is complete: only on CUDA, which waits for the copy.
 
-    Elsewhere an asynchronous copy can be read before it is complete.
+    On other devices, an incomplete copy could be read.
     """
     return device.type == "cuda"
 
@@ -89,8 +89,8 @@ def copies_asynchronously(device: torch.device) -> bool:
 def honors_skip_flag(device: torch.device) -> bool:
     """Whether fused optimizers on this device skip a step by their flag `found_inf`.
 
-    On CPUs and CUDA, they do. On Apple's MPS, they refuse or ignore the flag, depending on torch's version, so this is
-    tried out.
+    On CPUs and CUDA, they do. On Apple's MPS, they refuse or ignore the flag, depending on torch's version, so this
+    function tries one step.
     """
     if device.type in ("cpu", "cuda"):
         return True

@@ -1,4 +1,4 @@
-"""How long a device computes, measured without waiting for it."""
+"""Measures how long a device computes, without waiting for it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class DeviceWork:
         return get_device(name).type in ("cpu", "cuda")
 
     def begin(self) -> None:
-        """The next operations belong to the work."""
+        """Mark the start of the work: the operations that follow belong to it."""
         if self._events:
             self._events[0].record(torch.cuda.current_stream(self.device))
 
     def end(self) -> None:
-        """The last operation of the work has been queued."""
+        """Mark the end of the work: its last operation has been queued."""
         if self._events:
             self._events[1].record(torch.cuda.current_stream(self.device))
 
     def seconds(self) -> float | None:
-        """The time that the device took for the work; None if it has not finished. 0 on a CPU. Never waits."""
+        """The seconds that the device took for the work; None if it has not finished. 0 on a CPU. Never waits."""
         if not self._events:
             return 0.0
         begin, end = self._events

@@ -12,7 +12,7 @@ IS_CHECKED = False  # whether scripts/gpu_check.py has passed on a real GPU: onl
 
 
 def automatic_value(device_type: str) -> str:
-    """What --cuda_graph auto is on this type of device: on or off."""
+    """The value that --cuda_graph auto stands for on this type of device: on or off."""
     return "on" if IS_CHECKED and device_type == "cuda" else "off"
 
 
@@ -29,7 +29,7 @@ class Graphs(Protocol):
     """Captures graphs."""
 
     def warm_up(self) -> Any:
-        """A context in which steps run as usual before they are captured."""
+        """A context for steps that run without graphs, before they are captured."""
 
     def capture(self, function: Callable[[], Any]) -> Graph:
         """Capture the operations of a function, without running them."""
@@ -62,7 +62,7 @@ class CudaGraphs:
 
     def capture(self, function: Callable[[], Any]) -> CudaGraph:
         graph = torch.cuda.CUDAGraph()
-        # Threads that pin memory or save a checkpoint may use the GPU meanwhile.
+        # Threads that pin memory or save a checkpoint may use the GPU during the capture.
         with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
             result = function()
         return CudaGraph(graph, result)

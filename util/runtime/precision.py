@@ -13,9 +13,9 @@ from util.runtime import capabilities
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """The precision that --precision NAME stands for on this device. It is never fp16 or bf16 unless they are given.
+    """The precision that --precision NAME stands for on this device.
 
-    auto: tf32_conv, torch's own default, on GPUs with TF32; fp32 elsewhere.
+    auto: tf32_conv, torch's own default, on GPUs with TF32; fp32 elsewhere; never fp16 or bf16.
     """
     if name != "auto":
         return name
@@ -26,7 +26,7 @@ class Precision:
     """The precision of --precision: autocast, and loss scaling for fp16. Saved in checkpoints, for the loss scale.
 
     fp32: float32. tf32: float32 with products rounded to TF32 (10 bits of mantissa), on GPUs that support it.
-    tf32_conv: TF32 in convolutions only, as torch does by itself. bf16 and fp16: convolutions in 16 bits by torch's
+    tf32_conv: TF32 in convolutions only, torch's own default. bf16 and fp16: convolutions in 16 bits by torch's
     autocast; weights, losses and normalization statistics stay float32. fp16 has a narrow range, so losses are
     multiplied by a loss scale before the backward pass; it is halved after each overflow and doubled after 2,000 steps
     without overflow (Micikevicius et al. 2018, section 3.2). auto: see `resolve_precision`.
@@ -49,7 +49,7 @@ class Precision:
 
     @property
     def note(self) -> str:
-        """A note on a precision that does nothing for this device, or makes it slower; usually empty."""
+        """A note on a precision that has no effect on this device, or is slower there; usually empty."""
         if self.name in ("tf32", "tf32_conv") and not capabilities.has_tf32(self.device):
             return f"note: --precision {self.name} has no effect on this device: it is for NVIDIA GPUs since Ampere"
         if self.name == "bf16" and capabilities.bf16_speed(self.device) == "slow":
@@ -60,7 +60,7 @@ class Precision:
 
     @property
     def advice(self) -> str:
-        """A note on a precision that trains faster on this device; usually empty."""
+        """A note on a precision with which this device trains faster; usually empty."""
         if self.dtype is not None or capabilities.bf16_speed(self.device) != "fast":
             return ""
         if self.device.type == "cpu":
@@ -74,8 +74,8 @@ class Precision:
     def autocast(self) -> AbstractContextManager[None]:
         """A context for forward passes: torch.autocast for bf16 and fp16.
 
-        Models of different precision may take turns; but one with tf32 or tf32_conv can't run in several threads beside
-        one with another precision.
+        Models of different precisions may take turns. But a model with tf32 or tf32_conv must not run at the same time,
+        in another thread, as a model with another precision.
         """
         if Precision._selected != self.name:
             self._select_products()

@@ -31,7 +31,7 @@ TIMEOUT = datetime.timedelta(minutes=30)  # of collectives: long enough for a ra
 # Of an all-reduce: large enough for full speed, small enough that copying one bucket overlaps with another's exchange.
 BUCKET_BYTES = 2**25
 ABORT_SECONDS = 10.0
-# What NCCL says if it failed because another process did.
+# NCCL's messages if it failed because another process did.
 LOST_TO_NCCL = re.compile(r"ncclRemoteError|remote process exited|timeout|timed out", re.IGNORECASE)
 
 
@@ -50,7 +50,7 @@ OLD_NAMES = {
 
 
 class Bucket(NamedTuple):
-    """Tensors of an all-reduce that runs, their concatenation, which it replaces by the sum, and its handle."""
+    """The tensors of a running all-reduce, their concatenation, which the sum replaces, and the handle to wait for."""
 
     tensors: list[Tensor]
     flat: Tensor
@@ -85,8 +85,8 @@ class Processes:
     ) -> None:
         """`store`: a key-value store of all ranks, which needs no synchronization.
 
-        `gradients`: the group of all-reduces, if not the default one. With a group of their own, other collectives on
-        a GPU do not queue behind them.
+        `gradients`: the process group of all-reduces, if not the default one. With a separate group, other collectives
+        on a GPU do not queue behind all-reduces.
         """
         self.rank, self.world_size, self.local_rank, self.store = rank, world_size, local_rank, store
         self._gradients = gradients
@@ -128,9 +128,9 @@ class Processes:
         return [row.tolist() for row in gathered]
 
     def exchange_step(self, images: int, shapes: int) -> tuple[list[int], bool]:
-        """The exchange of integers in a training step: one, at its start. It also exchanges the stop requests.
+        """The only exchange of integers in a training step, at its start. It also exchanges the stop requests.
 
-        `images` is the number of images of this rank, `shapes` a number of 32 bits for the shapes of its inputs.
+        `images` is the number of images of this rank, `shapes` a 32-bit checksum of the shapes of its inputs.
         Returns the number of images of each rank, and whether the shapes are the same on all ranks.
         """
         rows = self._all_gather_rows([images, shapes, int(self._own_stop)])
@@ -305,7 +305,7 @@ def shut_down(orderly: bool = False) -> None:
         if orderly or dist.get_backend() == "gloo":  # "cpu:gloo,cuda:nccl" on a machine with CUDA
             dist.destroy_process_group()
             return
-        # In a thread, because NCCL may wait even there. The groups of all backends are given up.
+        # In a thread, because NCCL may wait even when it is aborted. This abandons the groups of all backends.
         abort = Thread(target=dist.distributed_c10d._abort_process_group, daemon=True)
         abort.start()
         abort.join(ABORT_SECONDS)

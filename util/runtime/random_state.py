@@ -20,7 +20,7 @@ def seed_everything(seed: int) -> None:
 class RandomState:
     """Torch's random state on the CPU and on the device of the job, as an object that checkpoints save and restore.
 
-    A checkpoint may be restored on another device. Its random numbers are then others than without the interruption.
+    A checkpoint may be restored on another device. Random numbers then differ from those of an uninterrupted run.
     """
 
     def __init__(self, device: torch.device | None = None) -> None:
@@ -41,8 +41,8 @@ class RandomState:
         saved = self._state_of_gpu(state["cuda"]) if self.device.type == "cuda" else state.get("mps")
         if saved is None:
             print(
-                f"note: the checkpoint has no random state of {self.device}: random numbers, as of dropout, are others "
-                "from here on",
+                f"note: the checkpoint has no random state of {self.device}: random numbers, such as those of dropout, "
+                "differ from here on",
                 file=sys.stderr,
             )
         elif self.device.type == "cuda":
@@ -51,7 +51,7 @@ class RandomState:
             torch.mps.set_rng_state(saved)
 
     def _state_of_gpu(self, saved: list[Tensor]) -> Tensor | None:
-        """The state for this GPU: the one of the GPU that was used; by index in checkpoints of earlier versions."""
+        """The state for this GPU: that of the GPU that was used; by its index in checkpoints of earlier versions."""
         if len(saved) < 2:
             return saved[0] if saved else None
         index = torch.cuda.current_device() if self.device.index is None else self.device.index

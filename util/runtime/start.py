@@ -1,4 +1,4 @@
-"""How train.py and test.py prepare their process: algorithms, device, seed and precision."""
+"""Prepares the process of train.py or test.py: algorithms, device, seed and precision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def prepare(opt: argparse.Namespace, *, trains: bool) -> argparse.Namespace:
 
     Raises UserError if the device is not available.
     """
-    # Before the GPU computes anything. In testing, images may have many sizes.
+    # Before the GPU computes anything. In tests, images may have many sizes.
     select_algorithms(deterministic=opt.deterministic, fixed_sizes=trains and "crop" in opt.preprocess)
     seed = processes().broadcast(opt.seed)
     seed_everything(seed)

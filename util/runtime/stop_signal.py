@@ -77,9 +77,8 @@ class StopSignal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(
-            error, (ProcessLost, CollectiveFailed)
-        ):  # torchrun will signal this process too, before it has reported the error
+        # torchrun will signal this process too, before it has reported the error.
+        if isinstance(error, (ProcessLost, CollectiveFailed)):
             return
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]

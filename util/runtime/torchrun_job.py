@@ -19,11 +19,11 @@ def local_processes() -> int:
 
 
 def machine_options() -> list[str]:
-    """torchrun's options for starting such a job on as many machines; none for one machine."""
+    """torchrun's options to start this job again on the same number of machines; empty for one machine."""
     machines = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
     if machines == 1:
         return []
-    # The machine of rank 0 is reachable for all of them.
+    # All machines can reach the machine of rank 0.
     return [f"--nnodes={machines}", "--rdzv_backend=c10d", f"--rdzv_endpoint={os.environ['MASTER_ADDR']}"]
 
 
