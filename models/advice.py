@@ -35,9 +35,11 @@ def graphs_obstacle(opt: argparse.Namespace, device_type: str, *, is_known: bool
 
     `is_known`: whether the model's class declares that its steps can be captured.
     """
+    own = next((name for name in ("netG", "netD", "gan_mode") if ":" in getattr(opt, name, "")), "")
     obstacles = {
         f"on this device ({device_type})": device_type != "cuda",
         f"with --model {opt.model}, which does not set can_use_graphs": not is_known,
+        f"with a --{own} of your own, which may decide on the host": bool(own),
         "with --precision fp16, whose loss scale is adapted by the host": opt.precision == "fp16",
         f"with --accumulate {opt.accumulate}": opt.accumulate > 1,
         "with --grad_checkpoint, which saves random states": opt.grad_checkpoint,

@@ -103,6 +103,7 @@ class CUTModel(CUTOptions, BaseModel):
 
     def loss_D(self) -> dict[str, Tensor]:
         """D: real_B is real, translations are fake."""
+        self.cached = None  # of a capture (--cuda_graph) that failed after the translation, without having computed it
         fake = self.query_pool(self.pool, self.translate_with_features()[0])
         return {"D": losses.discriminator_loss(self.netD, self.real_B, fake, self.opt.gan_mode, self.opt.lambda_gp)}
 

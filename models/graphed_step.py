@@ -64,11 +64,14 @@ class GraphedStep(TrainingStep):
         self.graphs, self.query, self.state = graphs, query, state
         self.steps: dict[Hashable, int | CapturedStep] = {}  # by key: the number of warm-up steps, or the graphs
         self.current: CapturedStep | None = None  # of the step that is being replayed
+        self.replayed: set[str] = set()  # the phases of this step that were replayed
+        self.queried: dict[int, Tensor] = {}  # what the pools of this step returned, by the id of the pool
         self.is_capturing = False
         self.is_given_up = False
 
     def run(self, data: StepData, use_data: UseData) -> None:
         self.current = None if self.is_given_up else self._find(data)
+        self.replayed, self.queried = set(), {}
         if self.current is None:
             with self.graphs.warm_up():
                 super().run(data, use_data)
@@ -93,7 +96,7 @@ class GraphedStep(TrainingStep):
 
     def queried_images(self, pool: ImagePool) -> Tensor | None:
         """The images that were queried before the phase. Raises NotCapturable if a captured path queries the pool."""
-        queried = self.current.queried.get(id(pool)) if self.current else None
+        queried = self.queried.get(id(pool))
         if queried is None and self.is_capturing and pool.size > 0:
             raise NotCapturable("an image pool chooses images on the host")
         return queried
@@ -103,15 +106,17 @@ class GraphedStep(TrainingStep):
             return super()._accumulate(phase, micro_batches, use_data)
         captured, (static,) = self.current, micro_batches
         with use_data(static):
-            self._query_pools(phase, captured)
+            fits = self._query_pools(phase, captured)
 
         def passes() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             losses = super(GraphedStep, self)._accumulate(phase, micro_batches, use_data)
             return losses, {name: value.detach() for name, value in static.outputs.items()}
 
-        graph = captured.passes.get(phase.name) or self._try(passes)
+        graph = (captured.passes.get(phase.name) or self._try(passes)) if fits else None
         if graph is None:
-            return super()._accumulate(phase, micro_batches, use_data)
+            with self.graphs.warm_up():
+                return super()._accumulate(phase, micro_batches, use_data)
+        self.replayed.add(phase.name)
         if phase.name not in captured.passes:
             captured.passes[phase.name] = graph
             captured.gradients[phase.name] = [parameter.grad for parameter in self._parameters[phase.name]]
@@ -122,14 +127,26 @@ class GraphedStep(TrainingStep):
             parameter.grad = gradient
         return dict(graph.result[0])
 
-    def _query_pools(self, phase: Phase, captured: CapturedStep) -> None:
+    def _query_pools(self, phase: Phase, captured: CapturedStep) -> bool:
+        """Query the pools of a phase; returns whether the images have the sizes of the graphs of this step.
+
+        A pool may return an image of an earlier step with another size.
+        """
+        fits = True
         for pool, images in phase.queries:
-            memory = captured.queried.pop(id(pool), None)  # of earlier steps
-            found = self.query(pool, images())
-            captured.queried[id(pool)] = found.clone() if memory is None else memory.copy_(found)
+            self.queried.pop(id(pool), None)  # of an earlier phase
+            new = images()
+            found = self.query(pool, new)
+            if found.shape == new.shape:
+                memory = captured.queried.get(id(pool))
+                found = captured.queried[id(pool)] = found.clone() if memory is None else memory.copy_(found)
+            else:
+                fits = False
+            self.queried[id(pool)] = found
+        return fits
 
     def _step_optimizer(self, phase: Phase, losses: Mapping[str, Tensor]) -> Tensor:
-        if self.current is None or phase.name not in self.current.passes:
+        if self.current is None or phase.name not in self.replayed:
             return super()._step_optimizer(phase, losses)
         graph = self.current.updates.get(phase.name)
         graph = graph or self._try(lambda: super(GraphedStep, self)._step_optimizer(phase, losses))
@@ -151,7 +168,9 @@ class GraphedStep(TrainingStep):
             self.is_given_up = True
             self.steps.clear()
             if is_main_by_environment():
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                # The end of a capture that failed raises an error of its own.
+                cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+                reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
                 print(f"note: --cuda_graph: steps run without graphs ({reason})", file=sys.stderr)
             return None
         finally:

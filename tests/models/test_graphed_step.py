@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from models import create_model
@@ -26,6 +28,7 @@ class FunctionGraph:
     def __init__(self, function: Callable[[], Any], parameters: list[Any]) -> None:
         self.function, self.parameters = function, parameters
         self.result = function()
+        self.gradients = [parameter.grad for parameter in parameters]
         self.is_new = True
 
     def replay(self) -> None:
@@ -37,10 +40,10 @@ class FunctionGraph:
         tree_map_only(Tensor, made.append, self.function())
         copies = iter(made)
         tree_map_only(Tensor, lambda static: static.copy_(next(copies)), self.result)
-        for parameter, static in zip(self.parameters, before, strict=True):
-            if static is not None and parameter.grad is not static:
+        for parameter, old, static in zip(self.parameters, before, self.gradients, strict=True):
+            if parameter.grad is not old:
                 static.copy_(parameter.grad)
-            parameter.grad = static
+                parameter.grad = static
 
 
 class FunctionGraphs:
@@ -96,6 +99,12 @@ def train(model: BaseModel, steps: int) -> list[dict[str, float]]:
     return losses
 
 
+def assert_same_weights(found: BaseModel, expected: BaseModel) -> None:
+    for name, network in expected.networks().items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, found.networks()[name].state_dict()[key]), (name, key)
+
+
 MODELS = {
     "cycle_gan": ["--pool_size", 2],
     "joint passes, EMA": ["--joint_passes", "on", "--ema_decay", 0.9, "--pool_size", 2],
@@ -115,10 +124,7 @@ def test_steps_with_graphs_are_those_without(options: Options, flags: list[objec
     graphed, step, graphs = with_graphs(build(options, *flags))
     count = WARM_UP + 4
     assert train(graphed, count) == train(plain, count)
-    for name, network in plain.networks().items():
-        for key, value in network.state_dict().items():
-            if "num_batches_tracked" not in key:
-                assert torch.equal(value, graphed.networks()[name].state_dict()[key]), (name, key)
+    assert_same_weights(graphed, plain)
     for name, average in plain.averages.items():
         assert all(map(torch.equal, average.state_dict().values(), graphed.averages[name].state_dict().values()))
     captured = [step for step in step.steps.values() if isinstance(step, CapturedStep)]
@@ -137,6 +143,27 @@ def test_steps_of_other_shapes_have_their_own_graphs_up_to_a_number(options: Opt
     assert sum(isinstance(found, CapturedStep) for found in step.steps.values()) == MAX_KEYS
 
 
+def test_a_pool_may_return_images_of_another_size(options: Options) -> None:
+    """Then the graphs of that phase do not fit, in the step of the capture or in a later one."""
+    flags = ["--pool_size", 2]
+    plain, (graphed, step, graphs) = build(options, *flags), with_graphs(build(options, *flags))
+    losses: list[list[dict[str, float]]] = []
+    for model in (plain, graphed):
+        torch.manual_seed(4)
+        losses.append([])
+        for number in range(2 * (WARM_UP + 6)):
+            size = 32 + 4 * (number % 2)
+            data = {name: torch.rand(1, 3, size, size) * 2 - 1 for name in "AB"}
+            model.set_input(data | {"A_paths": ["a"], "B_paths": ["b"]})
+            model.optimize_parameters()
+            losses[-1].append(model.get_current_losses())
+    assert losses[0] == losses[1]
+    assert_same_weights(graphed, plain)
+    assert 4 < graphs.captures <= 8 and not step.is_given_up
+    # Besides the steps before the captures, phases were run as usual, but not all of them.
+    assert 0 < graphs.warm_ups - 2 * WARM_UP < 2 * 6
+
+
 def test_a_pool_that_is_queried_within_a_path_is_not_captured(
     options: Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +174,50 @@ def test_a_pool_that_is_queried_within_a_path_is_not_captured(
     assert step.is_given_up
     note = "note: --cuda_graph: steps run without graphs (an image pool chooses images on the host)"
     assert capsys.readouterr().err.splitlines().count(note) == 1
+
+
+class Uninitialized(TorchDispatchMode):
+    """Operators return tensors whose numbers are not computed, as in the capture of a real graph."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not any(returned.alias_info for returned in func._schema.returns):
+            tree_map_only(Tensor, lambda made: made.fill_(math.nan) if made.is_floating_point() else made, result)
+        return result
+
+
+def test_tensors_of_a_capture_that_failed_are_not_used(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The capture of D fails after its translation, which G uses too."""
+    flags = ["--model", "cut", "--pool_size", 2]
+    plain, (graphed, step, graphs) = build(options, *flags), with_graphs(build(options, *flags))
+    capture = graphs.capture
+
+    def capture_numberless(function: Callable[[], Any]) -> FunctionGraph:
+        with Uninitialized():
+            return capture(function)
+
+    monkeypatch.setattr(graphs, "capture", capture_numberless)
+    assert train(graphed, WARM_UP + 2) == train(plain, WARM_UP + 2)
+    assert step.is_given_up and graphs.captures == 1
+
+
+def test_the_note_names_the_first_error(
+    options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, step, graphs = with_graphs(build(options, "--pool_size", 0))
+
+    def fail(function: Callable[[], Any]) -> None:
+        try:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(graphs, "capture", fail)
+    train(model, WARM_UP + 1)
+    assert step.is_given_up
+    assert capsys.readouterr().err == (
+        "note: --cuda_graph: steps run without graphs (operation not permitted when stream is capturing)\n"
+    )
 
 
 def test_inputs_keep_their_memory_and_the_batch_its_tensors(options: Options) -> None:
@@ -193,6 +264,7 @@ def test_a_note_where_graphs_have_no_effect(options: Options) -> None:
         (["--accumulate", "2"], "with --accumulate 2"),
         (["--grad_checkpoint"], "with --grad_checkpoint"),
         (["--compile"], "with --compile"),
+        (["--netG", "torch.nn:Identity"], "with a --netG of your own"),
     ],
 )
 def test_options_that_graphs_cannot_be_combined_with(options: Options, flags: list[str], reason: str) -> None:

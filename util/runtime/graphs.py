@@ -49,20 +49,28 @@ class CudaGraphs:
     """Captures graphs on one stream, with one memory pool: they have to be replayed in the order of their capture."""
 
     def __init__(self, device: torch.device) -> None:
+        self.device = device  # not always the current one of torch
         self.stream = torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
 
     @contextmanager
     def warm_up(self) -> Iterator[None]:
         """The steps run on the stream of the capture, where autograd then accumulates gradients."""
-        self.stream.wait_stream(torch.cuda.current_stream())
+        usual = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(usual)
         with torch.cuda.stream(self.stream):
             yield
-        torch.cuda.current_stream().wait_stream(self.stream)
+        usual.wait_stream(self.stream)
 
     def capture(self, function: Callable[[], Any]) -> CudaGraph:
         graph = torch.cuda.CUDAGraph()
         # Threads that pin memory or save a checkpoint may use the GPU during the capture.
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
-            result = function()
+        settings: dict[str, Any] = {"pool": self.pool, "stream": self.stream, "capture_error_mode": "thread_local"}
+        with torch.cuda.device(self.device):
+            usual = torch.cuda.current_stream()
+            try:
+                with torch.cuda.graph(graph, **settings):
+                    result = function()
+            finally:
+                torch.cuda.set_stream(usual)  # torch leaves the stream of a capture that failed
         return CudaGraph(graph, result)
