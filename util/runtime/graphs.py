@@ -55,10 +55,11 @@ class CudaGraphs:
     @contextmanager
     def warm_up(self) -> Iterator[None]:
         """The steps run on the stream of the capture, where autograd then accumulates gradients."""
-        self.stream.wait_stream(torch.cuda.current_stream())
+        usual = torch.cuda.current_stream(self.stream.device)  # not of the current device: it may be another one
+        self.stream.wait_stream(usual)
         with torch.cuda.stream(self.stream):
             yield
-        torch.cuda.current_stream().wait_stream(self.stream)
+        usual.wait_stream(self.stream)
 
     def capture(self, function: Callable[[], Any]) -> CudaGraph:
         graph = torch.cuda.CUDAGraph()
