@@ -121,12 +121,16 @@ def test_the_time_of_kernels_counts_once() -> None:
 def test_the_plain_test_translates_on_the_device_of_the_networks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the device meta, tensors of the CPU are an error, as on a GPU; it has no pixels to save."""
+    """The device meta takes the place of a GPU; it has no pixels to save."""
     for domain in "AB":
         write_tiles(tmp_path / f"test{domain}", 1)
     monkeypatch.setattr(data.images, "to_array", lambda image: np.zeros((8, 8, 3), np.uint8))
     generators = [torch.nn.Conv2d(3, 3, 1, device="meta") for _ in range(2)]
+    seen: set[str] = set()
+    for generator in generators:
+        generator.register_forward_pre_hook(lambda module, inputs: seen.add(inputs[0].device.type))
     assert data.plain_test(Namespace(dataroot=tmp_path), generators, tmp_path / "out") > 0
+    assert seen == {"meta"}
 
 
 def test_methods() -> None:
