@@ -28,7 +28,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from scripts.benchmarks import report
 from scripts.benchmarks.workers import Figures, Plan
-from util.errors import run_main
+from util.errors import UserError, run_main
 from util.files import atomic_write
 from util.runs.provenance import provenance
 
@@ -154,20 +154,29 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     return plan
 
 
-def main() -> None:
+def main() -> int:
     arguments = parse_arguments()
     plan = make_plan(arguments)
     facts = machine(arguments.device)
     print(", ".join(f"{name}: {fact}" for name, fact in facts.items()), flush=True)
     sections: dict[str, Figures] = {}
     names = arguments.sections or [name for name in SECTIONS if plan.device in SECTIONS[name].devices]
+    failed = []
     for name in names:
-        sections[name] = SECTIONS[name].measure(plan)
+        try:
+            sections[name] = SECTIONS[name].measure(plan)
+        except (UserError, RuntimeError) as error:  # such as a missing package: the other sections are measured
+            failed.append(name)
+            print(f"error: section {name}: {error}", file=sys.stderr, flush=True)
+            continue
         print(f"\n### {SECTIONS[name].title}\n\n{report.table(sections[name])}", flush=True)
         if arguments.json:
             atomic_write(arguments.json, json.dumps({"machine": facts, "sections": sections}, indent=2) + "\n")
     if goals := report.goals(sections):
         print(f"\n### Goals\n\n{goals}")
+    if failed:
+        print(f"\nnot measured: {', '.join(failed)}, see the errors above")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

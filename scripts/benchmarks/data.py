@@ -110,9 +110,11 @@ def plain_test(opt: argparse.Namespace, generators: list[torch.nn.Module], folde
     paths = [sorted(Path(opt.dataroot, f"test{domain}").iterdir()) for domain in "AB"]
     folder.mkdir(parents=True, exist_ok=True)
     G_A, G_B = generators
+    device = next(G_A.parameters()).device
     start = time.perf_counter()
     for path_A, path_B in zip(*paths, strict=True):
-        real_A, real_B = (plain_image(p, 256, 256, np.random.default_rng(0)).unsqueeze(0) for p in (path_A, path_B))
+        sources = (plain_image(p, 256, 256, np.random.default_rng(0)).unsqueeze(0) for p in (path_A, path_B))
+        real_A, real_B = (source.to(device) for source in sources)
         with torch.no_grad():
             fake_B, fake_A = G_A(real_A), G_B(real_B)
             rec_A, rec_B = G_B(fake_B), G_A(fake_A)

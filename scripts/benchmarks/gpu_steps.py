@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from scripts.benchmarks.report import number
 from scripts.benchmarks.steps import largest_difference
 from scripts.benchmarks.workers import Figures, Plan, Worker, WorkerFailed, name_of, workers
 
@@ -72,6 +73,10 @@ def _measure_precision(plan: Plan, size: int, batch: int, precision: str) -> Fig
             continue
         plain = measured if name == "plain" else plain
         figures[title] = measured.row | (_compare(measured, plain) if plain else {})
+        # At once, as the program may be killed before the table is complete.
+        print(
+            f"{title}: {', '.join(f'{column} {number(value)}' for column, value in figures[title].items())}", flush=True
+        )
     return figures
 
 

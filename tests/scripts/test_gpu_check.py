@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo
 
 from scripts import gpu_check
 from scripts.gpu_checks import graphs, resuming, training, translating
@@ -108,6 +111,29 @@ def test_waits_fail_a_check(setting: Setting, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(training.device_time, "waits", lambda run, device: 2)
     with pytest.raises(CheckFailed, match="the host waits 2 times for the GPU in a step"):
         step_check(*TINY)(setting)
+
+
+def test_steps_that_are_not_compiled_fail_a_check(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit of compilations, torch runs networks without them, which would pass as compiled."""
+    compile_in_place = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", functools.partialmethod(compile_in_place, backend="eager"))
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    with torch._dynamo.config.patch(recompile_limit=1), pytest.raises(Exception, match="recompile_limit"):
+        step_check(*TINY, "--compile", compared=False)(setting)
+    torch._dynamo.reset()
+
+
+def test_a_broken_gpu_does_not_hide_the_other_checks(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After an illegal access to memory, every call fails, also the one that frees memory between checks."""
+
+    def fails(*arguments: object) -> str:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", fails)
+    assert not gpu_check.passes(Check("step", fails), replace(setting, device=torch.device("cuda")))
+    assert capsys.readouterr().out.startswith("FAIL step: RuntimeError: CUDA error: an illegal memory access")
 
 
 def test_resumed_training_is_compared(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
