@@ -18,7 +18,7 @@ from torch import Tensor
 from models.image_pool import ImagePool
 from models.step_data import StepData
 from models.training_step import Phase, TrainingStep
-from util.errors import is_main_by_environment
+from util.errors import UserError, is_main_by_environment, is_out_of_memory
 from util.runtime.graphs import Graph, Graphs
 
 WARM_UP = 3  # steps before the capture, in which libraries choose algorithms and optimizers create their states
@@ -158,19 +158,24 @@ class GraphedStep(TrainingStep):
         return skip
 
     def _try(self, function: Callable[[], Any]) -> Graph | None:
-        """Capture a function. If that is impossible, print a note and use no graphs in the rest of the run."""
+        """Capture a function. If it decides on the host, or needs too much memory, the rest of the run has no graphs.
+
+        Raises UserError for any other error: after it, torch's memory allocator may still wait for the capture's end.
+        """
         if self.is_given_up:
             return None
         self.is_capturing = True
         try:
             return self.graphs.capture(function)
         except (NotCapturable, RuntimeError) as error:
+            # The end of a capture that failed raises an error of its own.
+            cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+            reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+            if not isinstance(cause, NotCapturable) and not is_out_of_memory(cause):
+                raise UserError(f"--cuda_graph: a step can't be captured ({reason}): use --cuda_graph off") from error
             self.is_given_up = True
             self.steps.clear()
             if is_main_by_environment():
-                # The end of a capture that failed raises an error of its own.
-                cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
-                reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
                 print(f"note: --cuda_graph: steps run without graphs ({reason})", file=sys.stderr)
             return None
         finally:

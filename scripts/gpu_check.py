@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from scripts.gpu_checks.setting import Setting
 
 GRAPHS_PASSED = (
-    "graphs passed on this GPU: set IS_CHECKED = True in util/runtime/graphs.py, so that --cuda_graph auto uses them"
+    "graphs passed on this GPU. If `python -m pytest -m gpu` passes too, set IS_CHECKED = True in "
+    "util/runtime/graphs.py, so that --cuda_graph auto uses them"
 )
 
 

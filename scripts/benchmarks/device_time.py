@@ -34,7 +34,10 @@ def seconds(run: Run, device: torch.device, repeats: int) -> float:
 
 
 def host_seconds(run: Run, device: torch.device, repeats: int) -> float:
-    """Mean seconds in which the host queues the operations of a run, if the GPU's queue is empty at its start."""
+    """Mean seconds in which the host queues the operations of a run, if the GPU's queue is empty at its start.
+
+    A queue has about 1,000 places: in a long step, the host waits for them, and this approaches the time of the GPU.
+    """
     total = 0.0
     for _ in range(repeats):
         wait_for(device)

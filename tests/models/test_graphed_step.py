@@ -20,6 +20,7 @@ from models.graphed_step import MAX_KEYS, WARM_UP, CapturedStep, GraphedStep
 from models.schedules import Schedule
 from tests.conftest import Options
 from tests.models.test_micro_batches import noise
+from util.errors import UserError
 from util.runtime.graphs import CudaGraphs
 
 
@@ -202,23 +203,35 @@ def test_tensors_of_a_capture_that_failed_are_not_used(options: Options, monkeyp
     assert step.is_given_up and graphs.captures == 1
 
 
-def test_the_note_names_the_first_error(
-    options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    model, step, graphs = with_graphs(build(options, "--pool_size", 0))
-
+def fail_to_capture(step: GraphedStep, monkeypatch: pytest.MonkeyPatch, first_error: RuntimeError) -> None:
     def fail(function: Callable[[], Any]) -> None:
         try:
-            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+            raise first_error
         finally:
             raise RuntimeError("operation failed due to a previous error during capture")
 
-    monkeypatch.setattr(graphs, "capture", fail)
-    train(model, WARM_UP + 1)
+    monkeypatch.setattr(step.graphs, "capture", fail)
+
+
+def test_without_memory_for_graphs_steps_run_without_them(
+    options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, (graphed, step, _) = build(options), with_graphs(build(options))
+    fail_to_capture(step, monkeypatch, torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"))
+    assert train(graphed, WARM_UP + 2) == train(plain, WARM_UP + 2)
     assert step.is_given_up
-    assert capsys.readouterr().err == (
-        "note: --cuda_graph: steps run without graphs (operation not permitted when stream is capturing)\n"
-    )
+    note = "note: --cuda_graph: steps run without graphs (CUDA out of memory. Tried)"
+    assert capsys.readouterr().err.splitlines().count(note) == 1
+
+
+def test_a_capture_that_cuda_ends_is_an_error_that_names_the_first_one(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, step, _ = with_graphs(build(options))
+    fail_to_capture(step, monkeypatch, RuntimeError("operation not permitted when stream is capturing\nmore"))
+    message = r"\(operation not permitted when stream is capturing\): use --cuda_graph off$"
+    with pytest.raises(UserError, match=message):
+        train(model, WARM_UP + 1)
 
 
 def test_inputs_keep_their_memory_and_the_batch_its_tensors(options: Options) -> None:
@@ -278,9 +291,9 @@ def test_options_that_graphs_cannot_be_combined_with(options: Options, flags: li
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("flags", MODELS.values(), ids=MODELS.keys())
 def test_graphs_of_the_gpu_give_the_losses_of_the_first_steps(options: Options, flags: list[object]) -> None:
-    plain = train(build(options, *flags, "--device", "cuda", "--cuda_graph", "off"), WARM_UP + 1)
+    plain = train(build(options, *flags, "--device", "cuda", "--cuda_graph", "off"), WARM_UP + 3)
     model = build(options, *flags, "--device", "cuda", "--cuda_graph", "on")
-    graphed = train(model, WARM_UP + 1)
+    graphed = train(model, WARM_UP + 3)
     assert not model.training_step.is_given_up
     for step, expected in zip(graphed, plain, strict=True):
         assert step == pytest.approx(expected, rel=1e-5, abs=1e-6)
