@@ -1,4 +1,4 @@
-"""Check all that only a GPU can run: about 4 minutes on a modern card, without images or a network connection.
+"""Check all that only a GPU can run: about 8 minutes on a modern card, without images or a network connection.
 
     python scripts/gpu_check.py                       # every check except those of --compile
     python scripts/gpu_check.py --compile             # only those of --compile, which take some minutes each
