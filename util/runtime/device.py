@@ -22,12 +22,15 @@ from util.runtime.processes import processes
 def get_device(name: str) -> torch.device:
     """The device of --device, prepared for use; auto selects CUDA if available, else Apple's MPS, else the CPU.
 
-    Raises UserError if the device is not available, or if the processes of torchrun can't each have one.
+    Raises UserError if the device is unknown or not available, or if the processes of torchrun can't each have one.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    device = torch.device(next(kind for kind in available if available[kind]) if name == "auto" else name)
+    try:
+        device = torch.device(next(kind for kind in available if available[kind]) if name == "auto" else name)
+    except RuntimeError:
+        raise UserError(f"--device must be auto, cpu, mps, cuda, or a GPU such as cuda:0, not {name!r}") from None
     missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
-    if missing or not available[device.type]:
+    if missing or not available.get(device.type):
         raise UserError(
             f"--device {name} is not available to torch {torch.__version__} on this machine: use --device auto or cpu"
         )

@@ -38,6 +38,9 @@ def test_a_gpu_too_many(gpus: None) -> None:
         UserError, match=r"^--device cuda:2 is not available to torch \S+ on this machine: use --device auto or cpu$"
     ):
         runtime.get_device("cuda:2")
+    for name in ("meta", "foo"):  # one that torch knows, and one that it does not
+        with pytest.raises(UserError, match=f"--device.*{name}"):
+            runtime.get_device(name)
 
 
 def test_a_seed_and_a_state_give_the_same_numbers() -> None:
