@@ -33,7 +33,7 @@ from util import moved
 from util.errors import UserError
 from util.image_sizes import ImageSizes
 from util.runs import checkpoint, weights
-from util.runtime import device
+from util.runtime import compilation, device
 from util.runtime.graphs import CudaGraphs
 from util.runtime.precision import Precision
 from util.runtime.processes import processes
@@ -177,7 +177,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
             if self.opt.channels_last:
                 network = network.to(memory_format=torch.channels_last)
             if self.opt.compile:
-                device.compile_network(network, self.device)
+                compilation.compile_network(network, self.device)
         return network.to(self.device)
 
     def to_device(self, images: Tensor) -> Tensor:
@@ -408,7 +408,7 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
         self.stage = Stage.VALIDATE
         self.eval()
         try:
-            with device.preserved_random_state(self.device), device.uncompiled(self.opt.compile):
+            with device.preserved_random_state(self.device), compilation.uncompiled(self.opt.compile):
                 yield
         finally:
             self.hide_step()

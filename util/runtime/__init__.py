@@ -8,7 +8,7 @@ __getattr__ = moved.old_names(
     __name__,
     Precision="util.runtime.precision:Precision",
     RandomState="util.runtime.random_state:RandomState",
-    compile_network="util.runtime.device:compile_network",
+    compile_network="util.runtime.compilation:compile_network",
     get_device="util.runtime.device:get_device",
     require_synchronous_norms="util.runtime.device:require_sync_batch_norm",
     seed_everything="util.runtime.random_state:seed_everything",

@@ -185,20 +185,3 @@ def test_the_skip_flag_is_honored_on_a_gpu() -> None:
     optimizer.found_inf = torch.ones((), device="cuda")  # type: ignore[attr-defined]
     optimizer.step()
     assert torch.equal(parameter.detach().cpu(), torch.ones(3))
-
-
-def test_what_compiling_on_a_gpu_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton, a C compiler and Python's headers; otherwise the first step ends with a long traceback."""
-    network, gpu = torch.nn.Conv2d(1, 1, 1), torch.device("cuda")
-    monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"--compile needs the package triton on a GPU: pip install triton, or omit"):
-        runtime.compile_network(network, gpu)
-    monkeypatch.setattr(runtime, "find_spec", lambda name: name)
-    monkeypatch.setattr(runtime.shutil, "which", lambda name: None)
-    with pytest.raises(UserError, match="--compile needs a C compiler on a GPU, and none was found: install gcc"):
-        runtime.compile_network(network, gpu)
-    monkeypatch.setattr(runtime.shutil, "which", lambda name: name if name == "gcc" else None)
-    monkeypatch.setattr(runtime.sysconfig, "get_paths", lambda scheme: {"include": "/missing"})
-    with pytest.raises(UserError, match=r"--compile needs Python\.h on a GPU, and it was not found: .*python3-dev"):
-        runtime.compile_network(network, gpu)
