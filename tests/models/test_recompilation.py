@@ -11,7 +11,7 @@ from torch._dynamo.utils import counters
 
 from tests.conftest import Options
 from tests.models.test_graphed_step import build, train
-from util.runtime import device
+from util.runtime import compilation
 
 VARIANTS = {
     "cycle_gan": ["--netG", "resnet_6blocks"],
@@ -27,7 +27,7 @@ VARIANTS = {
 def quick_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     compile_in_place = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", functools.partialmethod(compile_in_place, backend="eager"))
-    monkeypatch.setattr(device.shutil, "which", lambda name: name)
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: name)
     torch._dynamo.reset()
     counters.clear()
     yield
