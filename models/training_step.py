@@ -109,7 +109,12 @@ class TrainingStep:
             if waiting and not phase.independent:
                 skips.append(self._finish(waiting, data))
                 waiting = None
-            losses = self._accumulate(phase, micro_batches, use_data)
+            try:
+                losses = self._accumulate(phase, micro_batches, use_data)
+            except Exception:
+                if waiting:
+                    waiting.reduction.abandon()
+                raise
             update = Update(phase, losses, self._start_all_reduce(phase, losses))
             if waiting:  # while the gradients of this phase are averaged
                 skips.append(self._finish(waiting, data))

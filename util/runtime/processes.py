@@ -71,6 +71,12 @@ class Reduction:
             means = flat.split([tensor.numel() for tensor in tensors])
             torch._foreach_copy_(tensors, [mean.view_as(tensor) for mean, tensor in zip(means, tensors, strict=True)])
 
+    def abandon(self) -> None:
+        """Wait until it has ended or failed, at most ABORT_SECONDS. Otherwise its thread may abort Python's exit."""
+        for _, _, work in self._buckets:
+            with suppress(RuntimeError):
+                work.wait(datetime.timedelta(seconds=ABORT_SECONDS))
+
 
 class Processes:
     """The world size, this process's rank, and collectives, which return their input if there is one process."""
