@@ -34,11 +34,11 @@ def test_each_delay_appears_in_its_column(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Checkpoint, "write", slowed(Checkpoint.write, 1.5))  # sleeping takes no CPU time
     figures = measure_overheads(TINY, pairs=3, repeats=1)
     step = figures["step"]
-    assert 0.4 < step["loop"] - step["bare"] < 1.2
+    assert 0.2 < step["loop"] - step["bare"] < 1.6
     for epoch in ("epoch 1", "epoch 200"):
         events = figures[epoch]
         # Events after a step include the 0.5 of the step. A busy machine adds some tenths of a second.
-        assert 0.7 < events["losses"] < 1.6 and 0.5 < events["page"] < 1.6 and events["monitors"] < 0.6
+        assert 0.6 < events["losses"] < 2 and 0.5 < events["page"] < 2 and events["monitors"] < 0.6
         assert 0.3 < events["save"] < 1.3 and events["save, background"] < 1.3
         saves = 1 / 5000 + 1 / (5 * 1334)
         seconds = events["losses"] / 100 + events["monitors"] / 400 + events["page"] / 1000
