@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -21,7 +21,6 @@ from models.schedules import Schedule
 from tests.conftest import Options
 from tests.models.test_micro_batches import noise
 from util.errors import UserError
-from util.runtime.graphs import CudaGraphs
 
 
 class FunctionGraph:
@@ -297,27 +296,3 @@ def test_graphs_of_the_gpu_give_the_losses_of_the_first_steps(options: Options, 
     assert not model.training_step.is_given_up
     for step, expected in zip(graphed, plain, strict=True):
         assert step == pytest.approx(expected, rel=1e-5, abs=1e-6)
-
-
-def test_graphs_wait_for_the_stream_of_their_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --device cuda:1, the images were copied on a stream of that GPU, while the current one is cuda:0."""
-    waits: list[tuple[str, str]] = []
-
-    class Stream:
-        def __init__(self, device: torch.device, name: str = "own") -> None:
-            self.device, self.name = device, f"{name} of {device}"
-
-        def wait_stream(self, other: Stream) -> None:
-            waits.append((self.name, other.name))
-
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
-    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device="cuda:0": Stream(device, "usual"))
-    with CudaGraphs(torch.device("cuda:1")).warm_up():
-        waits.append(("step", ""))
-    assert waits == [
-        ("own of cuda:1", "usual of cuda:1"),
-        ("step", ""),
-        ("usual of cuda:1", "own of cuda:1"),
-    ]

@@ -72,9 +72,11 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_steps_before_the_capture_wait_for_the_work_of_their_gpu_and_it_for_them(cuda: FakeCuda, index: int) -> None:
-    graphs = CudaGraphs(torch.device("cuda", index))
+    graphs, usual = CudaGraphs(torch.device("cuda", index)), [*cuda.streams]
     with graphs.warm_up():
         assert cuda.current_stream() is graphs.stream
+        assert graphs.stream.waits == [f"stream of {index}"]
+        assert [stream.waits for stream in usual] == [[], []]  # only after the steps
     assert graphs.stream.waits == [f"stream of {index}"]
     assert [stream.waits for stream in cuda.streams] == [["side"] * (number == index) for number in range(2)]
     assert cuda.index == 0
