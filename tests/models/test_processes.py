@@ -178,10 +178,11 @@ def test_pools_query_as_many_images_as_are_in_the_batch(options: Options, monkey
 
 
 LEAVING = """
-import atexit, sys
+import atexit, os, sys
 sys.path.insert(0, {root!r})
 import torch.distributed as dist
-atexit.register(lambda: print("connected" if dist.is_initialized() else "left"))  # runs after handlers registered later
+# Runs after handlers registered later. One write for each line: the ranks share their output.
+atexit.register(lambda: os.write(1, b"connected\\n" if dist.is_initialized() else b"left\\n"))
 from util.runtime.processes import processes
 world = processes()
 sys.stdout = sys.__stdout__
