@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from torch.optim import Optimizer
 
 from models.advice import graphs_obstacle, inference_notes, training_notes
 from models.averages import create_averages
+from models.deprecated_names import DeprecatedNames
 from models.graphed_step import GraphedStep
 from models.model_options import ModelOptions
 from models.networks import sizes
@@ -67,7 +67,7 @@ class RealImage:
     image: Tensor
 
 
-class BaseModel(StepAttributes, ModelOptions, ABC):
+class BaseModel(DeprecatedNames, StepAttributes, ModelOptions, ABC):
     """Base class of models. To write a model, copy models/template_model.py.
 
     A subclass registers its networks with `add_network` and other objects that have a state with `add_state`. It lists
@@ -481,45 +481,6 @@ class BaseModel(StepAttributes, ModelOptions, ABC):
                 notes.append(f"note: --cuda_graph on has no effect {why}")
             notes += training_notes(self.opt, networks, on_cpu=on_cpu, has_micro_batches=self.has_micro_batches)
         return notes
-
-    # Deprecated names, for models written for an earlier version.
-
-    @property
-    def is_train(self) -> bool:
-        _warn_renamed("is_train", "stage")
-        return self.is_training_stage
-
-    @is_train.setter
-    def is_train(self, value: bool) -> None:
-        _warn_renamed("is_train", "stage")
-        self.stage = Stage.TRAIN if value else Stage.TEST
-
-    @property
-    def counts(self) -> list[int]:
-        _warn_renamed("counts", "training_step.counts")
-        return self.training_step.counts
-
-    @property
-    def losses(self) -> dict[str, Tensor]:
-        _warn_renamed("losses", "step_data.losses")
-        return self.step_data.losses
-
-    @losses.setter
-    def losses(self, value: dict[str, Tensor]) -> None:
-        _warn_renamed("losses", "step_data.losses")
-        self.step_data.losses = value
-
-    def place(self, network: Network) -> Network:
-        _warn_renamed("place", "prepare_network")
-        return self.prepare_network(network)
-
-    def query(self, pool: Any, images: Tensor) -> Tensor:
-        _warn_renamed("query", "query_pool")
-        return self.query_pool(pool, images)
-
-
-def _warn_renamed(old: str, new: str) -> None:
-    warnings.warn(f"a model's {old} is now {new}", FutureWarning, stacklevel=3)
 
 
 def _record_inputs(set_input: Callable[..., None]) -> Callable[..., None]:

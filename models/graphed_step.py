@@ -36,7 +36,7 @@ class CapturedStep:
     """The graphs of steps of one shape, and the memory that they read."""
 
     inputs: dict[str, Tensor]
-    queried: dict[int, Tensor] = field(default_factory=dict)  # images from pools, by the id of the pool
+    pool_images: dict[int, Tensor] = field(default_factory=dict)  # by the id of the pool
     passes: dict[str, Graph] = field(default_factory=dict)  # by phase; their results: losses and outputs
     gradients: dict[str, list[Tensor | None]] = field(default_factory=dict)  # by phase
     updates: dict[str, Graph] = field(default_factory=dict)  # by phase; their result: whether the update was skipped
@@ -138,8 +138,8 @@ class GraphedStep(TrainingStep):
             new = images()
             found = self.query(pool, new)
             if found.shape == new.shape:
-                memory = captured.queried.get(id(pool))
-                found = captured.queried[id(pool)] = found.clone() if memory is None else memory.copy_(found)
+                memory = captured.pool_images.get(id(pool))
+                found = captured.pool_images[id(pool)] = found.clone() if memory is None else memory.copy_(found)
             else:
                 fits = False
             self.queried[id(pool)] = found

@@ -14,6 +14,7 @@ from scripts.gpu_checks.setting import CheckFailed, Setting, largest_difference,
 STEPS = 8  # the first ones warm up, the others are replayed
 LOSSES = 1e-5  # largest relative difference of losses
 UPDATES = 0.1  # largest difference of what the steps change in the weights, relative to that change
+NOISE = 2  # or so many times the difference between two runs without graphs, if that is more
 
 # So small that float32 weights do not change: then all losses are those of the initial weights, and differences of
 # rounding do not grow from step to step.
@@ -26,15 +27,16 @@ def graph_check(*flags: str, least_speed: float = 0) -> Callable[[Setting], str]
     def check(setting: Setting) -> str:
         off, on = (*flags, "--cuda_graph", "off"), (*flags, "--cuda_graph", "on")
         losses = compare_losses(setting, off, on)
-        updates = compare_updates(setting, off, on)
+        noise, updates = compare_updates(setting, off, on)
+        limit = max(UPDATES, NOISE * noise)
         seconds = [step_seconds(setting, *flags) for flags in (off, on)]
         speed = seconds[0] / seconds[1]
         said = (
-            f"losses within {losses:.0e}, updates within {updates:.0e}, {1e3 * seconds[1]:.1f} ms a step instead of "
-            f"{1e3 * seconds[0]:.1f} ({speed:.2f} times as fast)"
+            f"losses within {losses:.0e}, updates within {updates:.0e} (two runs without graphs: {noise:.0e}), "
+            f"{1e3 * seconds[1]:.1f} ms a step instead of {1e3 * seconds[0]:.1f} ({speed:.2f} times as fast)"
         )
-        if losses > LOSSES or updates > UPDATES or speed < least_speed:
-            raise CheckFailed(f"{said}; the limits are {LOSSES:g}, {UPDATES:g} and {least_speed:g} times")
+        if losses > LOSSES or updates > limit or speed < least_speed:
+            raise CheckFailed(f"{said}; the limits are {LOSSES:g}, {limit:g} and {least_speed:g} times")
         return said
 
     return check
@@ -48,13 +50,15 @@ def compare_losses(setting: Setting, off: tuple[str, ...], on: tuple[str, ...]) 
     return max(largest_difference(graphed, plain) for plain, graphed in pairs)
 
 
-def compare_updates(setting: Setting, off: tuple[str, ...], on: tuple[str, ...]) -> float:
-    """The distance of the weights after the steps, relative to their distance from the initial weights.
+def compare_updates(setting: Setting, off: tuple[str, ...], on: tuple[str, ...]) -> tuple[float, float]:
+    """The distances from the weights of steps without graphs: of another such run, and of one with graphs.
 
-    Without biases: before an instance norm, their gradient is rounding noise, which Adam turns into full steps.
+    Both are relative to what the steps change. Steps on a GPU are not exactly the same each time: atomic additions have
+    no order. Biases do not count: before an instance norm, their gradient is rounding noise, which Adam turns into full
+    steps.
     """
     before, after = None, []
-    for flags in (off, on):
+    for flags in (off, off, on):
         model = setting.build(*flags)
         before = weights_of(model)
         for seed in range(STEPS):
@@ -62,7 +66,8 @@ def compare_updates(setting: Setting, off: tuple[str, ...], on: tuple[str, ...])
         after.append(weights_of(model))
     require_graphs(model)
     assert before is not None
-    return float((after[1] - after[0]).norm() / (after[0] - before).norm())
+    noise, difference = (float((weights - after[0]).norm() / (after[0] - before).norm()) for weights in after[1:])
+    return noise, difference
 
 
 def weights_of(model: Any) -> Tensor:
