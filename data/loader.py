@@ -54,6 +54,7 @@ class Loader:
         self.is_cache_reported = False
         self.is_profile_reported = False
         self.wait_meter: WaitMeter | None = None
+        self.started: Iterator[Any] | None = None  # the iterator whose workers have started
         self.reports: Counter[str] = Counter()  # how often a path was unreadable in this epoch
         if dataset.cache is None and opt.cache != "none":
             dataset.cache = self._create_cache()
@@ -166,6 +167,9 @@ class Loader:
         done = 0
         try:
             batches = iter(self.loader)
+            if self.loader.num_workers and batches is not self.started:
+                self.started = batches
+                workers.end_with(self, batches)
             workers.report_deaths_at_next_batch()
             while (batch := workers.next_batch(batches)) is not None:
                 yield batch
@@ -175,7 +179,7 @@ class Loader:
                 raise
             reason = " ".join(str(error).split())
             self.print_message(f"warning: a loader worker failed; the main process loads images from now on ({reason})")
-            self.loader = self._create_loader(num_workers=0)
+            self.loader, self.started = self._create_loader(num_workers=0), None
             self.batches.start += done * self.batches.batch_size
             yield from self.loader
 

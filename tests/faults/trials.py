@@ -9,14 +9,12 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Set
 from pathlib import Path
 
 from tests.faults.lab import VARIANTS, Lab
-
-Process = subprocess.Popen[str]
+from tests.forked import Started
 
 
 def kill(lab: Lab, seed: int) -> str:
@@ -136,14 +134,14 @@ def stopped_half_way(lab: Lab) -> Path:
     return lab.runs / name
 
 
-def _wait_for_moment(lab: Lab, name: str, process: Process, chance: random.Random) -> None:
+def _wait_for_moment(lab: Lab, name: str, process: Started, chance: random.Random) -> None:
     """Wait a random part of a run's duration, from when its folder exists."""
     while not (lab.runs / name / ".lock").exists() and process.poll() is None:
         time.sleep(0.001)
     time.sleep(chance.uniform(0, 2.0))
 
 
-def _wait_for_save(lab: Lab, name: str, process: Process, chance: random.Random) -> bool:
+def _wait_for_save(lab: Lab, name: str, process: Started, chance: random.Random) -> bool:
     """Wait until a moment after the start of a random save; returns whether there was one."""
     for _ in range(chance.randrange(1, 12)):
         for begins in (False, True):  # wait for the end of a save in progress, then for the next one

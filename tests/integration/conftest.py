@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.conftest import fitting
-from tests.integration import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 # A network and images so small that a step takes milliseconds.
@@ -49,13 +48,17 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "maps"
     script = ROOT / "scripts" / "make_map_dataset.py"
     size = ["--world_width", "1024", "--tile", "64", "--stride", "64", "--block", "128"]
-    subprocess.run([sys.executable, script, "--out", folder, *size], check=True, capture_output=True)
+    done = forked.run(script, ["--out", str(folder), *size], ROOT, os.environ, timeout=240)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Run one of the programs in an empty folder; fails the test unless it exits with `code`."""
+    """Run one of the programs in an empty folder; fails the test unless it exits with `code`.
+
+    `launcher`: a module that starts the program, and the module's options.
+    """
 
     def run(
         program: str, *arguments: object, code: int = 0, launcher: Sequence[str] = ()
@@ -63,8 +66,8 @@ def command(tmp_path: Path) -> Command:
         environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
         texts = [str(argument) for argument in arguments]
         if launcher:
-            command = [sys.executable, *launcher, str(ROOT / program), *texts]
-            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+            module, *options = launcher
+            done = forked.run(module, [*options, str(ROOT / program), *texts], tmp_path, environment, timeout=240)
         else:
             done = forked.run(ROOT / program, texts, tmp_path, environment, timeout=240)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

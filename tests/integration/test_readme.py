@@ -95,7 +95,7 @@ def test_every_command_of_the_readme(command: Command, maps: Path, tmp_path: Pat
         launcher = []
         if python == "torchrun":
             count = next(number for number, word in enumerate(arguments) if word.endswith(".py"))
-            launcher = ["-m", "torch.distributed.run", "--standalone", *arguments[:count]]
+            launcher = ["torch.distributed.run", "--standalone", *arguments[:count]]
             arguments = arguments[count:]
         else:
             assert python == "python", line

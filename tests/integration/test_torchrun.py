@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,18 +13,26 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import forked
+from tests.forked import Started
 from tests.integration.conftest import ROOT, SMALL
 
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 RUN = ["--name", "run", *SMALL, "--seed", "1", "--num_threads", "0", "--device", "cpu", "--print_freq", "2"]
 pytestmark = pytest.mark.xdist_group("torchrun")
 
 
-def start(folder: Path, maps: Path, *flags: str, launcher: list[str] = TORCHRUN) -> subprocess.Popen[str]:
-    where = ["--dataroot", str(maps), "--checkpoints_dir", str(folder)]
-    command = [sys.executable, *launcher, str(ROOT / "train.py"), *where, *RUN, *flags]
+def start_program(program: str, arguments: list[str], launcher: list[str]) -> Started:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    if not launcher:
+        return forked.start(ROOT / program, arguments, ROOT, environment)
+    module, *options = launcher
+    return forked.start(module, [*options, str(ROOT / program), *arguments], ROOT, environment)
+
+
+def start(folder: Path, maps: Path, *flags: str, launcher: list[str] = TORCHRUN) -> Started:
+    where = ["--dataroot", str(maps), "--checkpoints_dir", str(folder)]
+    return start_program("train.py", [*where, *RUN, *flags], launcher)
 
 
 def train(folder: Path, maps: Path, *flags: str, launcher: list[str] = TORCHRUN) -> str:
@@ -77,7 +84,7 @@ def test_two_machines_train_one_run(tmp_path: Path, maps: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     short = ["--max_dataset_size", "4", "--print_freq", "1"]
-    agent = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"]
+    agent = ["torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"]
     agent += ["--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{port}", "--rdzv_id=test", "--local-addr=127.0.0.1"]
     agents = [start(tmp_path / "two", maps, *short, "--batch_size", "1", launcher=agent) for _ in range(2)]
     train(tmp_path / "alone", maps, *short, "--batch_size", "2", launcher=[])
@@ -98,10 +105,10 @@ def test_two_processes_share_a_test(tmp_path: Path, maps: Path) -> None:
     for name, launcher in (("one", []), ("two", TORCHRUN)):
         where = ["--dataroot", str(maps), "--checkpoints_dir", str(tmp_path), "--name", "run", "--num_threads", "0"]
         results = ["--results_dir", str(tmp_path / name), "--num_test", "5", "--device", "cpu", "--eval"]
-        command = [sys.executable, *launcher, str(ROOT / "test.py"), *where, *results]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("translated 5 of") == 1
+        process = start_program("test.py", [*where, *results], launcher)
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        assert out.count("translated 5 of") == 1
         folder = tmp_path / name / "run" / "test_latest"
         scores = json.loads((folder / "metrics.json").read_text())["scores"]
         page = (folder / "index.html").read_text()
@@ -112,12 +119,12 @@ def test_two_processes_share_a_test(tmp_path: Path, maps: Path) -> None:
         assert together[visual] == pytest.approx(score, abs=1e-6)
 
 
-def workers(process: subprocess.Popen[str]) -> list[int]:
+def workers(process: Started) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in children.read_text().split()]
 
 
-def kill_the_second(process: subprocess.Popen[str], state: Path) -> None:
+def kill_the_second(process: Started, state: Path) -> None:
     """Kill the second process with SIGKILL once there is a checkpoint."""
     end = time.monotonic() + 100
     while not state.is_file() and time.monotonic() < end:

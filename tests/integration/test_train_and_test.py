@@ -8,8 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from skimage.metrics import structural_similarity
 
 from data import DATASETS
 from models import MODELS
+from tests import forked
 from tests.integration.conftest import ROOT, SMALL, Command
 
 # What every model is trained and tested with; a model or dataset that is missing here fails the test below.
@@ -222,14 +221,8 @@ def test_as_many_images_as_asked_for_whatever_the_batch(train: Command, command:
 
 def test_ctrl_c_while_testing_leaves_a_whole_gallery(train: Command, maps: Path, tmp_path: Path) -> None:
     train()
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "test.py", "--dataroot", maps, "--num_threads", "0", "--num_test", "1000"],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = ["--dataroot", str(maps), "--num_threads", "0", "--num_test", "1000"]
+    process = forked.start(ROOT / "test.py", arguments, tmp_path, os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while not any((tmp_path / "results").rglob("*_fake_B.png")) and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -263,14 +256,8 @@ def test_ctrl_c_saves_and_continuing_ends_as_if_nothing_had_happened(
     common += ["--pool_size", 2, "--ema_decay", 0.9]
     train(*common, "--name", "whole")
     arguments = ["--dataroot", maps, *SMALL, "--display_id", 0, "--seed", 1, *common, "--name", "stopped"]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *map(str, arguments)],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = forked.start(ROOT / "train.py", [str(argument) for argument in arguments], tmp_path, environment)
     log = tmp_path / "checkpoints" / "stopped" / "losses.jsonl"
     deadline = time.monotonic() + 120
     while not (log.is_file() and len(log.read_text().splitlines()) >= 8) and time.monotonic() < deadline:

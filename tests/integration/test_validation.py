@@ -35,13 +35,21 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def tiles(tmp_path: Path) -> Path:
+    return write_domains(tmp_path / "tiles")
+
+
+def write_domains(root: Path) -> Path:
     for name, count in (("trainA", 4), ("trainB", 3), ("valA", 3), ("valB", 2), ("testA", 2), ("testB", 2)):
-        write_tiles(tmp_path / "tiles" / name, count, width=24, height=20)
-    return tmp_path / "tiles"
+        write_tiles(root / name, count, width=24, height=20)
+    return root
 
 
 @pytest.fixture
-def run(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tiles: Path, tmp_path: Path) -> Run:
+    return runner(tiles, tmp_path / "runs")
+
+
+def runner(tiles: Path, runs: Path) -> Run:
     """Train in this process; `stop_after`: how many times the stop signal is read before it is set."""
 
     def start(name: str, *flags: str, stop_after: int | None = None, common: list[str] = COMMON) -> int:
@@ -52,13 +60,22 @@ def run(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             asked += 1
             return stop_after is not None and asked >= stop_after
 
-        where = ["--dataroot", str(tiles), "--checkpoints_dir", str(tmp_path / "runs"), "--name", name]
-        with monkeypatch.context() as patch:
+        where = ["--dataroot", str(tiles), "--checkpoints_dir", str(runs), "--name", name]
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["train.py", *where, *common, *flags])
             patch.setattr(StopSignal, "requested", property(requested))
             return train.main()
 
     return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The images of a run that is not stopped, and its folder."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    tiles = write_domains(place / "tiles")
+    assert runner(tiles, place / "runs")("whole", "--val_freq", "1") == 0
+    return tiles, place / "runs" / "whole"
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -77,13 +94,14 @@ def test_validation_changes_no_weight_and_no_random_state(run: Run, tmp_path: Pa
     assert [record["epoch"] for record in records(tmp_path / "runs" / "with")] == [1, 2, 3, 4]
 
 
+@pytest.mark.xdist_group("undisturbed")
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 6, 7, 8, 9, 12, 16])
-def test_a_stopped_run_is_resumed_exactly(stop_after: int, run: Run, tmp_path: Path) -> None:
+def test_a_stopped_run_is_resumed_exactly(stop_after: int, undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
     """Stops are read after each of 4 steps, after each of 3 batches of validation, and after the validation."""
-    assert run("whole", "--val_freq", "1") == 0
+    tiles, whole = undisturbed
+    run, stopped = runner(tiles, tmp_path / "runs"), tmp_path / "runs" / "stopped"
     assert run("stopped", "--val_freq", "1", stop_after=stop_after) == 0  # the exit code of no signal
     assert run("stopped", "--continue_train") == 0
-    whole, stopped = tmp_path / "runs" / "whole", tmp_path / "runs" / "stopped"
     assert compare(whole, stopped) == []
     assert (whole / "metrics.jsonl").read_bytes() == (stopped / "metrics.jsonl").read_bytes()
     assert json.loads((whole / "best.json").read_text()) == json.loads((stopped / "best.json").read_text())

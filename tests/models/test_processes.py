@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from models import create_model
+from tests import forked
 from tests.conftest import Options
 from tests.models.test_micro_batches import noise
 from util.errors import UserError
@@ -88,8 +88,8 @@ def launch(tmp_path: Path, program: str, count: int, *arguments: str, timeout: f
     """Run a program in several processes; returns what it printed on stdout and stderr."""
     file = tmp_path / "program.py"
     file.write_text(program.format(root=str(ROOT)))
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
-    done = subprocess.run([*launcher, str(file), *arguments], capture_output=True, text=True, timeout=timeout)
+    options = ["--standalone", f"--nproc_per_node={count}"]
+    done = forked.run("torch.distributed.run", [*options, str(file), *arguments], tmp_path, os.environ, timeout)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 

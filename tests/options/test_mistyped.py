@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from data import create_dataset
 from models import MODELS, create_model
 from options import TestOptions, TrainOptions
 from options.earlier_names import EARLIER, OUTPUT, VALUES, normalized
+from tests import forked
 from tests.conftest import SMALL, write_tiles
 from tests.options.test_mistakes import matches
 from util.errors import UserError
@@ -290,9 +290,8 @@ def test_every_value_of_earlier_code_stands_for_one_that_exists() -> None:
 OFF = ("print_freq", "display_freq", "update_html_freq", "save_latest_freq", "save_epoch_freq")
 
 
-def run_command(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+def run_command(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return forked.run(Path(program), arguments, Path.cwd(), os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
 
 
 def test_printed_commands_run(tmp_path: Path) -> None:
@@ -300,17 +299,17 @@ def test_printed_commands_run(tmp_path: Path) -> None:
     off = [word for name in OFF for word in (f"--{name}", "0")]
     short = ["--n_epochs", "1", "--n_epochs_decay", "1", "--display_id", "0", *off]
     name = tmp_path.name + " it's"
-    done = run_command(sys.executable, str(ROOT / "train.py"), "--dataroot", "maps", "--name", name, *SMALL, *short)
+    done = run_command(str(ROOT / "train.py"), "--dataroot", "maps", "--name", name, *SMALL, *short)
     assert done.returncode == 0, done.stderr
     folder = Path("checkpoints", name)
     assert not list(folder.glob("1_net_*")) and list(folder.glob("2_net_*"))
     assert (folder / "losses.jsonl").read_text() == "" if (folder / "losses.jsonl").exists() else True
     program, *command = shlex.split(done.stdout.splitlines()[-1].partition("with: ")[2])
     assert program == "python"
-    tested = run_command(sys.executable, *command)
+    tested = run_command(*command)
     assert tested.returncode == 0, tested.stderr
     longer = ["--continue_train", "--name", name, "--n_epochs_decay", "2"]
-    resumed = run_command(sys.executable, str(ROOT / "train.py"), *longer, "--num_threads", "0", "--device", "cpu")
+    resumed = run_command(str(ROOT / "train.py"), *longer, "--num_threads", "0", "--device", "cpu")
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming after 4 images" in resumed.stdout
     assert json.loads((folder / "options.json").read_text())["options"]["dataroot"] == "maps"

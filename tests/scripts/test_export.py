@@ -31,6 +31,7 @@ from util.errors import UserError
 from util.images import to_array
 
 pytest.importorskip("onnxscript", reason="pip install -r requirements-dev.txt")
+pytestmark = pytest.mark.xdist_group("export")  # one exported folder for all
 SMALLEST = {"netG": "resnet_6blocks", "ngf": 2, "input_nc": 3, "output_nc": 3, "norm": "batch"}
 OPTIONS = SMALLEST | {"no_dropout": True}
 
