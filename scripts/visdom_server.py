@@ -10,6 +10,7 @@ Without the assets it still accepts curves and images, and prints how to install
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import importlib.abc
 import logging
@@ -20,6 +21,7 @@ import socket
 import sys
 import warnings
 from pathlib import Path
+from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from scripts.visdom_assets import Page
@@ -102,6 +104,24 @@ def announce(port: int) -> None:
     print(f"visdom: http://localhost:{port} on this machine; stop it with Ctrl-C", flush=True)
 
 
+class Interrupt:
+    """The handler of Ctrl-C: stops the server's event loop.
+
+    KeyboardInterrupt would be lost if the signal arrives in a callback whose exceptions Python ignores.
+    """
+
+    def __init__(self) -> None:
+        self.has_come = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.has_come = True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # not started yet
+            raise KeyboardInterrupt from None
+        loop.call_soon_threadsafe(loop.stop)
+
+
 def main() -> int:
     arguments = parse_arguments()
     check_port(arguments.port)
@@ -110,15 +130,18 @@ def main() -> int:
     if arguments.assets:
         page.install(arguments.assets)
     sys.meta_path.insert(0, ClientLibrariesHidden())
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts this with & sets it to ignored
+    interrupt = Interrupt()
+    signal.signal(signal.SIGINT, interrupt)
     try:
         if not page.is_complete():
             complete(page)
         serve(arguments.port, arguments.env_path)
-    except KeyboardInterrupt:
-        # Python would warn of connections that tornado had just accepted.
-        warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
-        print("visdom: stopped")
+    except (KeyboardInterrupt, RuntimeError):  # asyncio.run raises RuntimeError if its loop is stopped
+        if not interrupt.has_come:
+            raise
+    # Python would warn of connections that tornado had just accepted.
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
+    print("visdom: stopped")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scripts import visdom_server
 from scripts.visdom_assets import Page
 from util.monitors.visdom_monitor import VisdomMonitor, VisdomServer
 
@@ -69,6 +71,24 @@ def stop(process: subprocess.Popen[str]) -> str:
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 0
     return errors
+
+
+def test_ctrl_c_is_not_lost_in_a_callback_whose_exceptions_python_ignores() -> None:
+    class Item:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    loop = asyncio.new_event_loop()
+    before = signal.signal(signal.SIGINT, interrupt := visdom_server.Interrupt())
+    try:
+        loop.call_soon(Item)
+        loop.call_later(10, loop.stop)
+        start = time.monotonic()
+        loop.run_forever()
+        assert interrupt.has_come and time.monotonic() - start < 5
+    finally:
+        signal.signal(signal.SIGINT, before)
+        loop.close()
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
