@@ -15,6 +15,7 @@ from PIL import Image
 from tests.fake_cuda.steps import count_operators
 
 pytestmark = pytest.mark.xdist_group("fake_cuda")  # the steps are counted once for all tests
+
 # The operators of a step, by model and options. Fewer are an improvement: lower the number.
 USUAL = {  # each model, each precision and each of the other options
     "": 1087,
