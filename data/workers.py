@@ -31,15 +31,14 @@ def end_with_program() -> None:
     atexit.register(_kill_workers)
 
 
-def end_with(owner: object, batches: Iterator[Any]) -> weakref.finalize[..., Any]:
+def end_with(owner: object, batches: Iterator[Any]) -> None:
     """Have the workers of this iterator of a DataLoader killed when `owner` is deleted.
 
     If Python's garbage collector deletes them, the workers' queues may be closed before torch asks the workers to end:
     torch then waits for 10 seconds for each.
     """
     finalizer = weakref.finalize(owner, _kill, getattr(batches, "_workers", []))
-    finalizer.atexit = False
-    return finalizer
+    finalizer.atexit = False  # see end_with_program
 
 
 def _kill(processes: list[multiprocessing.process.BaseProcess]) -> None:
